@@ -31,3 +31,35 @@ class SettingsError(MlflowDvcError):
     def __init__(self, name: str, value: object, wanted: str) -> None:
         super().__init__(f"{name} is {value!r}, but it takes {wanted}.")
         self.name = name
+
+
+class ManifestError(MlflowDvcError):
+    """The state recorded in a run's ``dvc.manifest`` tags cannot be used."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The run's dvc.manifest cannot be used: {what}.")
+        self.what = what
+
+
+class GitError(MlflowDvcError):
+    """Git does not have, or cannot give, what is needed."""
+
+
+class RunNotFoundError(MlflowDvcError):
+    """No run is meant by what the user wrote."""
+
+
+class TrackingError(MlflowDvcError):
+    """The MLflow store did not answer as it should."""
+
+
+class NoRecordedStateError(MlflowDvcError):
+    """The run's tags do not say what its data was."""
+
+
+class DvcError(MlflowDvcError):
+    """DVC refused, or could not do, what was asked of it."""
+
+
+class ProjectBusyError(MlflowDvcError):
+    """Another DVC command is at work in the project."""

@@ -90,7 +90,9 @@ def _pyproject(path: Path) -> dict[str, Any]:
         raise SettingsError("[tool.mlflow-dvc]", table, "a table")
     unknown = sorted(set(table) - set(Settings.__dataclass_fields__))
     if unknown:
-        raise SettingsError("[tool.mlflow-dvc]", unknown[0], ", ".join(Settings.__dataclass_fields__))
+        raise SettingsError(
+            "[tool.mlflow-dvc]", unknown[0], ", ".join(Settings.__dataclass_fields__)
+        )
     return dict(table)
 
 

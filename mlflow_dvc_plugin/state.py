@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 Status = Literal["clean", "modified", "missing", "unverified"]
 Kind = Literal["plain", "import", "import-url", "cloud-versioned"]
+Source = Literal["workspace", "manifest", "artifacts", "commit"]
 
 
 class Entry(NamedTuple):
@@ -105,6 +106,11 @@ class DataState:
         exp_baseline: commit that the running DVC experiment started from.
         remote: name of the default remote.
         metafiles: bytes of the metafiles, by path relative to the project.
+        committed: what the metafiles of ``git_commit`` say; only looked up
+            where there are too many outs to write them all into tags.
+        pipelines: first 16 hex of the MD5 of each ``dvc.yaml``, by path, where
+            a recorded state does not have its bytes.
+        source: where the state was read.
         project: absolute path of the project; empty for a recorded state.
     """
 
@@ -119,6 +125,9 @@ class DataState:
     exp_baseline: str | None = None
     remote: str | None = None
     metafiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    committed: tuple[Entry, ...] | None = field(default=None, repr=False, compare=False)
+    pipelines: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    source: Source = field(default="workspace", compare=False)
     project: str = field(default="", compare=False)
 
     @cached_property

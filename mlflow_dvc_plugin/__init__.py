@@ -1,0 +1,53 @@
+"""Know which DVC data made an MLflow run, and bring it back.
+
+Importing this package imports neither dvc nor mlflow: each name is loaded
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.capture import capture
+    from mlflow_dvc_plugin.errors import MlflowDvcError
+    from mlflow_dvc_plugin.restore import RestoreResult, restore
+    from mlflow_dvc_plugin.runs import load_state
+    from mlflow_dvc_plugin.state import DataState, Entry
+    from mlflow_dvc_plugin.version import __version__
+
+__all__ = [
+    "DataState",
+    "Entry",
+    "MlflowDvcError",
+    "RestoreResult",
+    "__version__",
+    "capture",
+    "load_state",
+    "restore",
+]
+
+_HOMES = {
+    "DataState": "state",
+    "Entry": "state",
+    "MlflowDvcError": "errors",
+    "RestoreResult": "restore",
+    "__version__": "version",
+    "capture": "capture",
+    "load_state": "runs",
+    "restore": "restore",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

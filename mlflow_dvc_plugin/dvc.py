@@ -1,0 +1,461 @@
+"""The door to DVC: an open project's cache, remotes, links, locks and file formats.
+
+Everything that asks DVC goes through here, with plain values on our side, so
+that a new DVC release can break this module and no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from dvc.cachemgr import LEGACY_HASH_NAMES
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc_data.hashfile.hash import file_md5
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_objects.fs import generic
+from dvc_objects.fs.local import localfs
+from dvc_objects.fs.utils import tmp_fname
+from fsspec.callbacks import Callback
+
+from mlflow_dvc_plugin.errors import DvcError, ProjectBusyError
+from mlflow_dvc_plugin.progress import Progress
+
+DIR_SUFFIX = ".dir"
+_CHUNK = 1024 * 1024
+_BATCH = 4096
+_READ_ONLY = 0o444
+
+
+class Obj(NamedTuple):
+    """An object of a cache or remote.
+
+    Attributes:
+        hash_name: DVC's name of the hash, which also names the cache it is in.
+        value: the hash, with ``.dir`` for a folder's listing.
+    """
+
+    hash_name: str
+    value: str
+
+
+class DvcProject:
+    """A DVC project, opened by DVC itself.
+
+    Args:
+        root: absolute path of the project.
+
+    Raises:
+        DvcError: DVC cannot open it.
+    """
+
+    def __init__(self, root: str) -> None:
+        try:
+            self._repo = Repo(root)
+        except DvcException as err:
+            raise _translated(err) from err
+        self.root: str = self._repo.root_dir
+
+    def close(self) -> None:
+        """Close DVC's databases."""
+        self._repo.close()
+
+    # -- the cache ---------------------------------------------------------
+
+    @property
+    def tmp_dir(self) -> str:
+        """The folder for temporary files, ``.dvc/tmp``."""
+        return str(self._repo.tmp_dir)
+
+    @property
+    def link_types(self) -> list[str]:
+        """How files get from the cache into the workspace, the preferred way first."""
+        return list(self._repo.cache.local.cache_types)
+
+    def cache_path(self, obj: Obj) -> str:
+        """Where the cache has, or would have, an object."""
+        return str(self._cache(obj.hash_name).oid_to_path(obj.value))
+
+    def in_cache(self, objs: Iterable[Obj]) -> set[Obj]:
+        """Those of the objects that the cache holds, each with the right bytes.
+
+        The bytes are read, unless DVC's state database vouches for them.
+        """
+        paths = {obj: self.cache_path(obj) for obj in objs}
+        present = {obj: path for obj, path in paths.items() if os.path.isfile(path)}
+        known = self.known_hashes(present.values())
+        good = {obj for obj, path in present.items() if known.get(path) == obj}
+        doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
+        if doubtful:
+            with ThreadPoolExecutor() as pool:
+                found = pool.map(lambda item: _hash(item[1], item[0].hash_name), doubtful)
+                right = [
+                    item
+                    for item, value in zip(doubtful, found, strict=True)
+                    if value == _digest(item[0])
+                ]
+            for _, path in right:
+                self._cache("md5").protect(path)
+            self.remember({path: obj for obj, path in right})
+            good |= {obj for obj, _ in right}
+        return good
+
+    def put(self, source: str, obj: Obj) -> None:
+        """Save a file's bytes in the cache as `obj`; the file itself stays as it is.
+
+        Raises:
+            DvcError: the file's bytes are not those of `obj`.
+        """
+        with self._staging() as folder:
+            staged = os.path.join(folder, "object")
+            shutil.copyfile(source, staged)
+            if _hash(staged, obj.hash_name) != _digest(obj):
+                raise DvcError(f"{source} changed while it was being saved: try again.")
+            self._adopt(staged, obj)
+
+    def put_bytes(self, data: bytes, obj: Obj) -> None:
+        """Save bytes in the cache as `obj`."""
+        with self._staging() as folder:
+            staged = os.path.join(folder, "object")
+            with open(staged, "wb") as file:
+                file.write(data)
+            self._adopt(staged, obj)
+
+    def hash_file(self, path: str, hash_name: str) -> str:
+        """The hash of a file's bytes, without ``.dir``.
+
+        Raises:
+            DvcError: this kind of hash cannot be computed from a file.
+            OSError: the file cannot be read.
+        """
+        return _hash(path, hash_name)
+
+    def known_hashes(self, paths: Iterable[str]) -> dict[str, Obj]:
+        """Hashes of local files that DVC's state database vouches for.
+
+        It does so by inode, size and modification time. A program can set the
+        latter back, but not the time of the inode's change: where that is much
+        later, the record is not believed.
+        """
+        infos = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                infos[path] = os.stat(path)
+        sober = {
+            path: {
+                "type": "file",
+                "size": info.st_size,
+                "ino": info.st_ino,
+                "mtime": info.st_mtime,
+                "mode": info.st_mode,
+            }
+            for path, info in infos.items()
+            if info.st_ctime - info.st_mtime < 1
+        }
+        found = {}
+        for path, _, hash_info in self._repo.state.get_many(list(sober), localfs, sober):
+            if hash_info is not None:
+                found[path] = Obj(hash_info.name, hash_info.value)
+        return found
+
+    def remember(self, hashes: Mapping[str, Obj]) -> None:
+        """Tell DVC's state database the hashes of local files."""
+        items = [(path, HashInfo(obj.hash_name, obj.value), None) for path, obj in hashes.items()]
+        with contextlib.suppress(DvcException, OSError):
+            self._repo.state.save_many(items, localfs)
+
+    def remember_link(self, path: str) -> None:
+        """Tell DVC that it may clean up this path when nothing tracks it any more."""
+        with contextlib.suppress(DvcException, OSError):
+            self._repo.state.save_link(path, localfs)
+
+    # -- remotes -----------------------------------------------------------
+
+    def fetch(
+        self,
+        objs: Iterable[Obj],
+        remote: str | None = None,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[Obj, str]:
+        """Bring objects from a remote into the cache, each verified before it is there.
+
+        Args:
+            objs: what to bring.
+            remote: name of the remote; None for the default one.
+            jobs: how many at once; None for DVC's own choice.
+            progress: hears of files and bytes.
+
+        Returns:
+            The objects that could not be had, and why.
+        """
+        failed: dict[Obj, str] = {}
+        by_cache: dict[bool, list[Obj]] = {}
+        for obj in objs:
+            by_cache.setdefault(obj.hash_name in LEGACY_HASH_NAMES, []).append(obj)
+        for legacy, wanted in by_cache.items():
+            try:
+                source = self._repo.cloud.get_remote_odb(
+                    name=remote, command="pull", hash_name="md5-dos2unix" if legacy else "md5"
+                )
+            except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
+                failed.update(dict.fromkeys(wanted, _reason(err)))
+                continue
+            for start in range(0, len(wanted), _BATCH):
+                batch = wanted[start : start + _BATCH]
+                failed.update(self._fetch(source, batch, jobs, progress or Progress()))
+        return failed
+
+    def has_remote(self) -> bool:
+        """There is a default remote."""
+        return bool(self._repo.config["core"].get("remote"))
+
+    def _fetch(
+        self, source: Any, objs: Sequence[Obj], jobs: int | None, progress: Progress
+    ) -> dict[Obj, str]:
+        failed: dict[Obj, str] = {}
+        with self._staging() as folder:
+            staged = {os.path.join(folder, str(n)): obj for n, obj in enumerate(objs)}
+
+            def on_error(_: str, to_path: str, err: BaseException) -> None:
+                failed[staged[to_path]] = _reason(err)
+
+            try:
+                generic.transfer(
+                    source.fs,
+                    [source.oid_to_path(obj.value) for obj in objs],
+                    localfs,
+                    list(staged),
+                    callback=_Bytes(progress),
+                    batch_size=jobs,
+                    on_error=on_error,
+                )
+            except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
+                reason = _reason(err)
+                failed.update(
+                    (obj, reason) for path, obj in staged.items() if not os.path.exists(path)
+                )
+            arrived = [(p, obj) for p, obj in staged.items() if obj not in failed]
+            with ThreadPoolExecutor() as pool:
+                for obj, reason in pool.map(self._take_in, arrived):
+                    if reason:
+                        failed[obj] = reason
+                    progress.advance(files=1)
+            taken = [obj for _, obj in arrived if obj not in failed]
+            self.remember({self.cache_path(obj): obj for obj in taken})
+        return failed
+
+    def _take_in(self, item: tuple[str, Obj]) -> tuple[Obj, str]:
+        path, obj = item
+        try:
+            if _hash(path, obj.hash_name) != _digest(obj):
+                return obj, "the remote has other bytes under this hash"
+            self._adopt(path, obj)
+        except OSError as err:
+            return obj, _reason(err)
+        return obj, ""
+
+    def _adopt(self, staged: str, obj: Obj) -> None:
+        cache = self._cache(obj.hash_name)
+        target = cache.oid_to_path(obj.value)
+        cache.makedirs(os.path.dirname(target))
+        os.chmod(staged, _READ_ONLY)
+        os.replace(staged, target)
+
+    def _cache(self, hash_name: str) -> Any:
+        legacy = hash_name in LEGACY_HASH_NAMES
+        return self._repo.cache.legacy if legacy else self._repo.cache.local
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[str]:
+        """A folder on the cache's own disk, for what is not verified yet."""
+        above = os.path.join(self._repo.cache.local_cache_dir, "mlflow-dvc")
+        folder = os.path.join(above, uuid.uuid4().hex)
+        try:
+            os.makedirs(folder)
+        except OSError as err:
+            raise DvcError(f"The DVC cache cannot be written to: {err}.") from err
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.rmdir(above)
+
+    # -- the workspace -----------------------------------------------------
+
+    def files_in(self, folder: str) -> Iterator[str]:
+        """Absolute paths of the files in a folder, without what ``.dvcignore`` leaves out."""
+        for root, _, files in self._repo.dvcignore.walk(localfs, folder):
+            for name in files:
+                yield f"{root}{os.sep}{name}"
+
+    def usable_link_types(self, folder: str) -> list[str]:
+        """Those of the project's link types that work from the cache into `folder`.
+
+        Raises:
+            DvcError: none does.
+        """
+        cache = self._repo.cache.local
+        os.makedirs(cache.path, exist_ok=True)
+        probe = os.path.join(folder, tmp_fname())
+        found = generic.test_links(self.link_types, cache.fs, cache.path, localfs, probe)
+        if not found:
+            raise DvcError(
+                f"None of the project's link types ({', '.join(self.link_types)}) works here: "
+                "see `dvc config cache.type`."
+            )
+        return list(found)
+
+    def link(self, link_type: str, source: str, target: str) -> None:
+        """Make `target` a reflink, hardlink or symlink of `source`.
+
+        Raises:
+            OSError: the file system cannot.
+        """
+        getattr(localfs, link_type)(source, target)
+
+    def ignore(self, path: str) -> None:
+        """Have Git ignore an output, as ``dvc add`` does."""
+        with contextlib.suppress(DvcException, OSError):
+            if not self._repo.scm.is_ignored(path):
+                self._repo.scm_context.ignore(path)
+
+    # -- locks -------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def locked(self, paths: Sequence[str]) -> Iterator[None]:
+        """Keep other DVC commands out, and away from `paths` (absolute).
+
+        Raises:
+            ProjectBusyError: another DVC command is at work; DVC's own waiting
+                time has passed.
+        """
+        from dvc.lock import LockError
+        from dvc.rwlock import rwlock
+
+        lock = self._repo.lock
+        try:
+            lock.lock()
+        except LockError as err:
+            raise ProjectBusyError(
+                f"Another DVC command{self._lock_holder()} is at work in this project: "
+                "wait for it, then try again."
+            ) from err
+        try:
+            hardlink = self._repo.config["core"].get("hardlink_lock", False)
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(
+                        rwlock(
+                            self.tmp_dir, localfs, "mlflow-dvc restore", [], list(paths), hardlink
+                        )
+                    )
+                except LockError as err:
+                    said = " ".join(str(err).split("\n\n", maxsplit=1)[0].split())
+                    raise ProjectBusyError(f"{said}: wait for it, then try again.") from err
+                yield
+        finally:
+            lock.unlock()
+
+    def _lock_holder(self) -> str:
+        import psutil
+
+        try:
+            with open(os.path.join(self.tmp_dir, "lock")) as file:
+                pid = int(file.read().split()[0])
+            command = " ".join(psutil.Process(pid).cmdline())
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return ""
+        return f" (process {pid}: {command[:100]})"
+
+
+# -- file formats ----------------------------------------------------------
+
+
+def load_yaml(data: bytes) -> Any:
+    """A metafile's content, in a form that keeps comments and order when dumped.
+
+    Raises:
+        DvcError: it is not valid YAML.
+    """
+    from dvc.utils.serialize import ParseError, parse_yaml_for_update
+
+    try:
+        return parse_yaml_for_update(data.decode(), "metafile")
+    except (ParseError, UnicodeDecodeError) as err:
+        raise DvcError(f"not valid YAML: {err}") from err
+
+
+def dump_yaml(document: Any) -> bytes:
+    """A metafile's bytes, laid out as DVC does."""
+    from dvc.utils.serialize import dumps_yaml
+
+    text: str = dumps_yaml(document)
+    return text.encode()
+
+
+def bytes_obj(data: bytes) -> Obj:
+    """The object that bytes are stored as."""
+    return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+class _Bytes(Callback):  # type: ignore[misc]
+    """Counts the bytes of all files that are on their way."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def branched(self, *_: Any, **__: Any) -> _FileBytes:
+        return _FileBytes(self._progress)
+
+
+class _FileBytes(Callback):  # type: ignore[misc]
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def relative_update(self, inc: int = 1) -> None:
+        self._progress.advance(size=inc)
+        super().relative_update(inc)
+
+    def absolute_update(self, value: int) -> None:
+        self._progress.advance(size=value - self.value)
+        super().absolute_update(value)
+
+
+def _hash(path: str, hash_name: str) -> str:
+    if hash_name == "md5":
+        digest = hashlib.md5(usedforsecurity=False)
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+    if hash_name in LEGACY_HASH_NAMES:
+        return str(file_md5(path, localfs, name=hash_name))
+    raise DvcError(f"a hash of kind {hash_name!r} cannot be computed from a file")
+
+
+def _digest(obj: Obj) -> str:
+    return obj.value.removesuffix(DIR_SUFFIX)
+
+
+def _reason(err: BaseException) -> str:
+    if isinstance(err, FileNotFoundError):
+        return "not in the remote"
+    if isinstance(err, OSError) and err.strerror:
+        return err.strerror
+    lines = str(err).strip().splitlines()
+    return lines[0] if lines else type(err).__name__
+
+
+def _translated(err: DvcException) -> DvcError:
+    return DvcError(_reason(err))

@@ -1,0 +1,122 @@
+"""What a project's Git repository holds, asked of Git itself.
+
+For the command line and Python users only: capture reads what little it needs
+from ``.git`` without starting a process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable
+
+from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.errors import GitError
+from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.state import DataState
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+# What DVC reads to know the outs: metafiles, ignore rules, and the files that
+# a dvc.yaml may take variables from.
+_READ_BY_DVC = re.compile(
+    r"(\.dvc|/dvc\.lock|/\.dvcignore|/\.gitignore|\.ya?ml|\.json|\.toml|\.py)\Z"
+)
+_MAX_SIZE = 64 * 1024 * 1024  # bytes of one file
+
+
+def git(cwd: str, *args: str, stdin: bytes = b"") -> bytes:
+    """Run Git in `cwd`; what it printed.
+
+    The caller's own ``GIT_*`` variables (a hook sets some) do not apply.
+
+    Raises:
+        GitError: Git is missing or failed.
+    """
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environ.update(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
+    try:
+        done = subprocess.run(
+            ["git", *args], cwd=cwd, env=environ, input=stdin, capture_output=True, check=False
+        )
+    except OSError as err:
+        raise GitError(f"Git cannot be run ({err.strerror}): install it first.") from err
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise GitError(f"git {args[0]}: {lines[0] if lines else f'exit {done.returncode}'}")
+    return done.stdout
+
+
+def resolve(project: str, rev: str) -> str:
+    """The full hash of the commit that `rev` names.
+
+    Raises:
+        GitError: there is no such commit here.
+    """
+    try:
+        out = git(
+            project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"
+        )
+    except GitError as err:
+        raise GitError(f"Git has no commit {rev!r} here: fetch it first.") from err
+    return out.decode().strip()
+
+
+def state_at(project: str, commit: str) -> DataState:
+    """The data state that a commit's metafiles say, with the metafiles' bytes.
+
+    Args:
+        project: absolute path of the project.
+        commit: a full commit hash; from anyone, so it is checked before use.
+
+    Raises:
+        GitError: Git does not have the commit.
+        CaptureError: the commit's metafiles cannot be read.
+    """
+    if not _COMMIT.match(commit):
+        raise GitError(f"{commit[:80]!r} is not a commit hash.")
+    resolve(project, commit)
+    prefix = git(project, "rev-parse", "--show-prefix").decode().rstrip("\n")
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
+        os.mkdir(os.path.join(folder, ".dvc"))
+        for path, data in _files(project, commit, prefix):
+            target = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                file.write(data)
+        state = capture(folder, settings=Settings(status_budget_ms=0))
+    assert state is not None
+    return DataState(
+        root=prefix.rstrip("/") or ".",
+        entries=state.entries,
+        lock_hash=state.lock_hash,
+        git_commit=commit,
+        metafiles=state.metafiles,
+        source="commit",
+    )
+
+
+def _files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, bytes]]:
+    """The files of a commit that say what the outs are: path in the project, content."""
+    listing = git(project, "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", prefix or ".")
+    wanted: list[tuple[str, bytes]] = []
+    for line in listing.split(b"\0"):
+        meta, _, name = line.partition(b"\t")
+        path = os.fsdecode(name).removeprefix(prefix)
+        fields = meta.split()
+        if (
+            len(fields) != 4
+            or not fields[0].startswith(b"100")
+            or not _READ_BY_DVC.search("/" + path)
+        ):
+            continue
+        if int(fields[3]) <= _MAX_SIZE:
+            wanted.append((path, fields[2]))
+    stream = git(project, "cat-file", "--batch", stdin=b"".join(oid + b"\n" for _, oid in wanted))
+    at = 0
+    for path, _ in wanted:
+        end = stream.index(b"\n", at)
+        size = int(stream[at:end].split()[2])
+        yield path, stream[end + 1 : end + 1 + size]
+        at = end + size + 2

@@ -1,0 +1,13 @@
+"""How work that takes a while tells how far it is."""
+
+from __future__ import annotations
+
+
+class Progress:
+    """Hears of progress and keeps it to itself; the command line draws it."""
+
+    def begin(self, what: str, files: int, size: int | None = None) -> None:
+        """A new phase: its name, how many files it has and, if known, how many bytes."""
+
+    def advance(self, files: int = 0, size: int = 0) -> None:
+        """So many more files and bytes are done."""

@@ -1,0 +1,68 @@
+"""The MLflow plugin: tags every run that is started inside a DVC project.
+
+MLflow loads this module in the middle of ``import mlflow``, and breaks if
+anything but an ImportError comes out of it. So nothing happens here until a
+run starts, and nothing that then goes wrong leaves this module.
+"""
+
+from __future__ import annotations
+
+from mlflow.tracking.context.abstract_context import RunContextProvider
+
+
+class DvcRunContext(RunContextProvider):  # type: ignore[misc]
+    """Gives each run the tags of the data state it was started on."""
+
+    def in_context(self) -> bool:
+        """True: whether there is a project is found out once, in :meth:`tags`."""
+        return True
+
+    def tags(self) -> dict[str, str]:
+        """The tags; none outside a project, ``dvc.error`` if capture failed."""
+        try:
+            return _tags()
+        except Exception as err:  # noqa: BLE001 - a guest never breaks the job
+            return _error_tags(err)
+
+
+def _tags() -> dict[str, str]:
+    from mlflow_dvc_plugin import settings as settings_of
+    from mlflow_dvc_plugin.capture import capture, find_project
+    from mlflow_dvc_plugin.tags import MANIFEST, to_tags
+
+    chosen = settings_of.from_environment()
+    if chosen.disable:
+        return {}
+    project = find_project(settings=chosen)
+    if project is None:
+        return {}
+    chosen = settings_of.for_project(project)
+    state = capture(project, settings=chosen)
+    if state is None:
+        return {}
+    tags = to_tags(state, chosen.max_path_tags)
+    if MANIFEST not in tags:
+        _warn_no_manifest(len(state.entries))
+    return tags
+
+
+def _error_tags(err: Exception) -> dict[str, str]:
+    from mlflow_dvc_plugin.errors import MlflowDvcError
+    from mlflow_dvc_plugin.tags import error_tags
+
+    try:
+        known = isinstance(err, MlflowDvcError)
+        return error_tags(str(err) if known else f"{type(err).__name__}: {err}")
+    except Exception:  # noqa: BLE001 - the error's own text may be broken
+        return error_tags(type(err).__name__)
+
+
+def _warn_no_manifest(count: int) -> None:
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "This run's %d DVC outs do not fit into its tags; to restore it, Git must keep its "
+        "commit and the metafiles must be committed. MLFLOW_DVC_INCLUDE can name the outs "
+        "that matter.",
+        count,
+    )
