@@ -1,0 +1,78 @@
+"""A project's stages, from all its metafiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
+from mlflow_dvc_plugin.capture.config import Config
+from mlflow_dvc_plugin.capture.document import DocumentError
+from mlflow_dvc_plugin.capture.ignore import DvcIgnore
+from mlflow_dvc_plugin.capture.schema import SchemaError
+from mlflow_dvc_plugin.capture.stages import Locator, Stage
+from mlflow_dvc_plugin.capture.walk import walk
+from mlflow_dvc_plugin.errors import CaptureError
+
+_T = TypeVar("_T")
+
+
+class Contents(NamedTuple):
+    """What a project's metafiles say.
+
+    Attributes:
+        stages: of all ``dvc.yaml`` and ``.dvc`` files.
+        metafiles: bytes by path relative to the project.
+        dvcignores: the ``.dvcignore`` patterns by the folder they begin to hold in.
+    """
+
+    stages: list[Stage]
+    metafiles: dict[str, bytes]
+
+
+def read_project(project: str, git: tuple[str, str] | None, config: Config) -> Contents:
+    """Read all metafiles of a project that DVC would read.
+
+    Raises:
+        CaptureError: one of them cannot be read, or DVC would refuse it.
+    """
+    locator = Locator(project, config)
+    stages: list[Stage] = []
+    metafiles: dict[str, bytes] = {}
+    outs: set[str] = set()
+
+    def parsed(name: str, parse: Callable[[bytes], _T]) -> _T:
+        path = os.path.join(project, name)
+        metafiles[name] = files.read(path, name)
+        try:
+            return parse(metafiles[name])
+        except (DocumentError, SchemaError):
+            # DVC writes in place: what makes no sense may be half of it.
+            metafiles[name] = files.reread(path, name)
+        try:
+            return parse(metafiles[name])
+        except (DocumentError, SchemaError) as err:
+            raise CaptureError(name, str(err)) from err
+
+    for folder in walk(project, git, outs):
+        base = f"{folder.path}/" if folder.path else ""
+        for name in folder.metafiles:
+            metafile = base + name
+            if name == "dvc.yaml":
+                content = parsed(metafile, pipeline.parse)
+                lock: dict[str, Any] = {}
+                if folder.lock:
+                    lock = parsed(f"{base}dvc.lock", pipeline.parse_lock)
+                definitions = templates.resolve(content, project, metafile)
+                read = pipeline.stages(definitions, lock, metafile, locator)
+            else:
+                read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)
+            stages += read
+            outs.update(path for stage in read for path in stage.paths)
+        if folder.lock and f"{base}dvc.lock" not in metafiles:
+            # DVC reads a lock file only by way of its dvc.yaml, but it is the
+            # project's, and belongs to what was recorded.
+            name = f"{base}dvc.lock"
+            metafiles[name] = files.read(os.path.join(project, name), name)
+    return Contents(stages, metafiles)

@@ -1,0 +1,74 @@
+"""The data state of one project, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from hashlib import md5
+
+from mlflow_dvc_plugin.capture import config as dvc_config
+from mlflow_dvc_plugin.capture import status
+from mlflow_dvc_plugin.capture.project import find_git, head_commit
+from mlflow_dvc_plugin.capture.reader import read_project
+from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.state import DataState, Entry
+
+
+def snapshot(project: str, settings: Settings) -> DataState:
+    """The data state of `project`, as of now.
+
+    Raises:
+        CaptureError: the state cannot be read truthfully.
+        SettingsError: an include or exclude pattern makes no sense.
+    """
+    config = dvc_config.load(project)
+    git = find_git(project)
+    contents = read_project(project, git if dvc_config.uses_git(config) else None, config)
+    entries = [out for stage in contents.stages for out in stage.outs]
+    selected = sorted(_selected(entries, settings), key=_order)
+    verdict, modified = status.judge(project, selected, config, settings.status_budget_ms)
+    return DataState(
+        root=_relative(project, git[0]) if git else ".",
+        entries=tuple(selected),
+        lock_hash=_lock_hash(contents.metafiles),
+        git_commit=head_commit(git[1]) if git else None,
+        status=verdict,
+        modified=modified,
+        exp_name=os.environ.get("DVC_EXP_NAME") or None,
+        exp_baseline=os.environ.get("DVC_EXP_BASELINE_REV") or None,
+        remote=dvc_config.default_remote(config),
+        metafiles=contents.metafiles,
+        project=project,
+    )
+
+
+def _relative(project: str, git_root: str) -> str:
+    return os.path.relpath(project, git_root).replace(os.sep, "/")
+
+
+def _order(entry: Entry) -> tuple[str, str, str]:
+    return entry.path, entry.hash or "", entry.metafile
+
+
+def _selected(entries: list[Entry], settings: Settings) -> Iterable[Entry]:
+    """The outs that the settings' patterns choose."""
+    if not settings.include and not settings.exclude:
+        return entries
+    from pathspec import PathSpec
+
+    include = PathSpec.from_lines("gitwildmatch", settings.include or ("*",))
+    exclude = PathSpec.from_lines("gitwildmatch", settings.exclude)
+    return [e for e in entries if include.match_file(e.path) and not exclude.match_file(e.path)]
+
+
+def _lock_hash(metafiles: dict[str, bytes]) -> str | None:
+    """MD5 over the lock files; None without one."""
+    hashes = {
+        path: md5(data, usedforsecurity=False).hexdigest()
+        for path, data in metafiles.items()
+        if path == "dvc.lock" or path.endswith("/dvc.lock")
+    }
+    if len(hashes) <= 1:
+        return next(iter(hashes.values()), None)
+    lines = sorted(f"{path}\t{value}\n" for path, value in hashes.items())
+    return md5("".join(lines).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
