@@ -54,6 +54,7 @@ def stages(
     prefix = "" if metafile == "dvc.yaml" else f"{metafile}:"
     found = []
     for name, definition in definitions.items():
+        _check(definition, metafile, name)
         wdir = locator.folder(metafile, definition.get("wdir"))
         locked = lock.get(name)
         records = {out["path"]: out for out in (locked or {}).get("outs", ())}
@@ -86,6 +87,19 @@ def stages(
             Stage(prefix + name, name, metafile, wdir, tuple(deps), tuple(entries), tuple(paths))
         )
     return found
+
+
+def _check(definition: Mapping[str, Any], metafile: str, stage: str) -> None:
+    """Templates may have become something else than the texts that they were."""
+    sections = [definition.get(section) or () for section in _OUT_SECTIONS]
+    paths = [path for items in sections for item in items for path in _paths(item)]
+    texts = [definition.get("wdir") or "", *(definition.get("deps") or ()), *paths]
+    if not all(isinstance(text, str) for text in texts):
+        raise CaptureError(metafile, f"a path of stage {stage!r} is no text")
+
+
+def _paths(item: Any) -> list[Any]:
+    return list(item) if isinstance(item, dict) else [item]
 
 
 def _outs(section: Any, metafile: str, stage: str) -> dict[str, dict[str, Any]]:

@@ -64,7 +64,9 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
                 lock: dict[str, Any] = {}
                 if folder.lock:
                     lock = parsed(f"{base}dvc.lock", pipeline.parse_lock)
-                definitions = templates.resolve(content, project, metafile)
+                definitions = templates.resolve(
+                    content, metafiles[metafile], project, metafile
+                )
                 read = pipeline.stages(definitions, lock, metafile, locator)
             else:
                 read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)

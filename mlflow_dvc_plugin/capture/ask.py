@@ -1,0 +1,164 @@
+"""Asking DVC what the templates of a ``dvc.yaml`` mean, once for each content.
+
+DVC is never imported in the process that captures: a subprocess is asked
+(:mod:`mlflow_dvc_plugin.capture.answer`), and its answer is kept under
+``.dvc/tmp`` with the hashes of all the files that it depends on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from hashlib import md5
+from typing import Any
+
+from mlflow_dvc_plugin.errors import CaptureError
+
+TIMEOUT_SECONDS = 60
+_FORMAT = "1"
+_KEPT = 64
+_MAX_BYTES = 1 << 26
+
+# Answers of this process: a project that cannot be written to is asked once, too.
+_known: dict[str, dict[str, Any]] = {}
+
+
+def ask(data: bytes, project: str, metafile: str) -> dict[str, dict[str, Any]]:
+    """DVC's resolution of the stages of `metafile`, whose bytes are `data`.
+
+    Raises:
+        CaptureError: DVC refuses the file, gives no answer in time, or is not
+            installed.
+    """
+    key = _digest("\0".join((_FORMAT, project, metafile)).encode("utf-8", "replace") + data)
+    path = os.path.join(project, ".dvc", "tmp", "mlflow-dvc", f"{key}.json")
+    for answer in (_known.get(key), _kept(path)):
+        if answer and _current(answer["files"], project):
+            _known[key] = answer
+            return _stages(answer)
+    before = _asked(data, project, metafile)
+    if "error" in before:
+        raise CaptureError(metafile, before["error"])
+    # DVC read the files by itself: what they hold now is what it saw only if
+    # nobody wrote to them meanwhile, so an answer is kept from the hashes it took.
+    if len(_known) >= _KEPT:
+        _known.clear()
+    _known[key] = before
+    _keep(path, before)
+    return _stages(before)
+
+
+def _stages(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    stages: dict[str, dict[str, Any]] = answer["stages"]
+    return stages
+
+
+def _digest(data: bytes) -> str:
+    return md5(data, usedforsecurity=False).hexdigest()
+
+
+def _current(hashes: dict[str, str | None], project: str) -> bool:
+    """Do the files that an answer depends on still hold what they held?"""
+    return all(_file_hash(os.path.join(project, name)) == known for name, known in hashes.items())
+
+
+def _file_hash(path: str) -> str | None:
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as file:
+            return _digest(file.read(_MAX_BYTES))
+    except OSError:
+        return None
+
+
+def _asked(data: bytes, project: str, metafile: str) -> dict[str, Any]:
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "answer.py")
+    # Without the script's folder or the working directory on the path: a
+    # project's own dvc.py or yaml.py is not what is asked.
+    code = "import runpy, sys; del sys.path[0]; runpy.run_path(sys.argv[1], run_name='__main__')"
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MLFLOW_") and name not in ("DVC_STAGE", "PYTHONSTARTUP")
+    }
+    environ.update(DVC_NO_ANALYTICS="1", PYTHONIOENCODING="utf-8:surrogateescape")
+    question = {"project": project, "metafile": metafile, "text": data.decode("utf-8")}
+    if not sys.executable:
+        raise CaptureError(metafile, "its templates need DVC, and there is no Python to run it with")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, script],
+            input=json.dumps(question).encode(),
+            capture_output=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+            env=environ,
+            cwd=project,
+        )
+    except subprocess.TimeoutExpired as err:
+        raise CaptureError(
+            metafile, f"DVC did not resolve its templates within {TIMEOUT_SECONDS} s"
+        ) from err
+    except OSError as err:
+        raise CaptureError(metafile, f"its templates need DVC, which does not run: {err}") from err
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        answer = None
+    if not isinstance(answer, dict) or not ("error" in answer or _sound(answer)):
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        why = f": {last[0][:200]}" if last else ""
+        raise CaptureError(metafile, f"DVC could not resolve its templates{why}")
+    return answer
+
+
+def _sound(answer: Any) -> bool:
+    return (
+        isinstance(answer, dict)
+        and isinstance(answer.get("files"), dict)
+        and isinstance(answer.get("stages"), dict)
+        and all(isinstance(stage, dict) for stage in answer["stages"].values())
+    )
+
+
+def _kept(path: str) -> dict[str, Any] | None:
+    """The answer in a file; None if it holds none, or not all of it."""
+    try:
+        with open(path, "rb") as file:
+            checksum, _, body = file.read(_MAX_BYTES).partition(b"\n")
+        if checksum.decode("ascii", "replace") != _digest(body):
+            return None
+        answer = json.loads(body)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return answer if _sound(answer) else None
+
+
+def _keep(path: str, answer: dict[str, Any]) -> None:
+    folder = os.path.dirname(path)
+    body = json.dumps(answer).encode()
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".new")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_digest(body).encode() + b"\n" + body)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _prune(folder)
+    except OSError:
+        return  # a project that cannot be written to has no memory
+
+
+def _prune(folder: str) -> None:
+    kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")]
+    if len(kept) > _KEPT:
+        kept.sort(key=os.path.getmtime)
+        for path in kept[:-_KEPT]:
+            os.unlink(path)
