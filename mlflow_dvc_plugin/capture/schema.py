@@ -17,11 +17,20 @@ _MIN_HASH = 3
 
 
 class SchemaError(Exception):
-    """A value has a form that DVC refuses."""
+    """A value has a form that DVC refuses.
+
+    Args:
+        where: the value's place, as keys and indices.
+        what: what is wrong.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where = where
 
 
 def _fail(where: str, wanted: str) -> None:
-    raise SchemaError(f"{where or 'it'} must be {wanted}")
+    raise SchemaError(where, f"{where or 'it'} must be {wanted}")
 
 
 def text(value: Any, where: str) -> None:
@@ -92,26 +101,29 @@ def _fields(optional: dict[str, Check], required: dict[str, Check] | None = None
             check = known.get(key) if isinstance(key, str) else None
             name = f"{where}.{key}" if where else str(key)
             if check is None:
-                raise SchemaError(f"DVC 3 does not know the key {name}")
+                raise SchemaError(name, f"DVC 3 does not know the key {name}")
             check(item, name)
         for key in required or ():
             if key not in value:
-                raise SchemaError(f"{where or 'it'} lacks {key}")
+                raise SchemaError(where, f"{where or 'it'} lacks {key}")
 
     return checked
 
 
 def _any_of(wanted: str, *checks: Check) -> Check:
     def checked(value: Any, where: str) -> None:
+        errors = []
         for check in checks:
             try:
                 check(value, where)
             except SchemaError as err:
-                last = err
+                errors.append(err)
             else:
                 return
-        if len(checks) > 1 and isinstance(value, (dict, list)):
-            raise last
+        # The check that came furthest knows what is wrong.
+        best = max(errors, key=lambda err: len(err.where))
+        if len(best.where) > len(where):
+            raise best
         _fail(where, wanted)
 
     return checked
