@@ -10,6 +10,7 @@ from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import status
 from mlflow_dvc_plugin.capture.project import find_git, head_commit
 from mlflow_dvc_plugin.capture.reader import read_project
+from mlflow_dvc_plugin.capture.running import entries_within, running_stage
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
 
@@ -24,7 +25,11 @@ def snapshot(project: str, settings: Settings) -> DataState:
     config = dvc_config.load(project)
     git = find_git(project)
     contents = read_project(project, git if dvc_config.uses_git(config) else None, config)
-    entries = [out for stage in contents.stages for out in stage.outs]
+    stage = running_stage(contents.stages, project, os.environ)
+    if stage is None:
+        entries = [out for each in contents.stages for out in each.outs]
+    else:
+        entries = entries_within(contents.stages, stage)
     selected = sorted(_selected(entries, settings), key=_order)
     verdict, modified = status.judge(project, selected, config, settings.status_budget_ms)
     return DataState(
@@ -34,6 +39,7 @@ def snapshot(project: str, settings: Settings) -> DataState:
         git_commit=head_commit(git[1]) if git else None,
         status=verdict,
         modified=modified,
+        stage=stage.address if stage else None,
         exp_name=os.environ.get("DVC_EXP_NAME") or None,
         exp_baseline=os.environ.get("DVC_EXP_BASELINE_REV") or None,
         remote=dvc_config.default_remote(config),
