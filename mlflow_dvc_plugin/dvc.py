@@ -217,6 +217,30 @@ class DvcProject:
         """There is a default remote."""
         return bool(self._repo.config["core"].get("remote"))
 
+    def in_remote(self, objs: Iterable[Obj], remote: str | None = None) -> set[Obj]:
+        """Those of the objects that a remote has.
+
+        Args:
+            objs: what to look for.
+            remote: name of the remote; None for the default one.
+
+        Raises:
+            DvcError: the remote did not answer.
+        """
+        found: set[Obj] = set()
+        by_cache: dict[str, list[Obj]] = {}
+        for obj in objs:
+            name = "md5-dos2unix" if obj.hash_name in LEGACY_HASH_NAMES else "md5"
+            by_cache.setdefault(name, []).append(obj)
+        for name, some in by_cache.items():
+            try:
+                odb = self._repo.cloud.get_remote_odb(name=remote, command="status", hash_name=name)
+                present = set(odb.oids_exist([obj.value for obj in some]))
+            except Exception as err:  # each kind of remote has its own errors
+                raise DvcError(_reason(err)) from err
+            found.update(obj for obj in some if obj.value in present)
+        return found
+
     def _fetch(
         self, source: Any, objs: Sequence[Obj], jobs: int | None, progress: Progress
     ) -> dict[Obj, str]:

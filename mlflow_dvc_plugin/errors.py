@@ -63,3 +63,50 @@ class DvcError(MlflowDvcError):
 
 class ProjectBusyError(MlflowDvcError):
     """Another DVC command is at work in the project."""
+
+
+class RestoreError(MlflowDvcError):
+    """A restore cannot be done; the workspace is as it was."""
+
+
+class UnsafePathError(RestoreError):
+    """A recorded path leads where a restore never writes."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"The recorded path {path[:200]!r} is refused: {why}.")
+        self.path = path
+
+
+class MissingObjectsError(RestoreError):
+    """Data of the run is neither in the cache nor in the remote.
+
+    Args:
+        reasons: why, by what is missing (a path, for a person to read).
+    """
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        shown = "; ".join(f"{path} ({why})" for path, why in list(reasons.items())[:20])
+        more = f" and {len(reasons) - 20} more" if len(reasons) > 20 else ""
+        super().__init__(
+            f"Not in the cache, and not to be had: {shown}{more}. Nothing was touched. "
+            "Run `dvc push` where the data still is, or name another remote with --remote."
+        )
+        self.reasons = reasons
+
+
+class UnsavedContentError(RestoreError):
+    """Content in the way of a restore is not saved in the cache.
+
+    Args:
+        paths: the files, relative to the project.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        shown = ", ".join(paths[:20])
+        more = f" and {len(paths) - 20} more" if len(paths) > 20 else ""
+        super().__init__(
+            f"Changed since DVC last saved it, and in the way: {shown}{more}. Nothing was "
+            "touched. Keep it with `dvc add` or `dvc commit`, or use --force, which saves it "
+            "first so that `mlflow-dvc undo` can bring it back."
+        )
+        self.paths = paths

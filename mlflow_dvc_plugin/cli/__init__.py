@@ -1,0 +1,74 @@
+"""The command line: ``mlflow-dvc COMMAND``.
+
+One module a command; each is loaded only when it is called, so that help is
+quick. Only this package prints, and only it knows exit codes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from mlflow_dvc_plugin.errors import MlflowDvcError
+from mlflow_dvc_plugin.version import __version__
+
+# In the order that a new user needs them.
+COMMANDS = ("status", "show", "restore", "undo", "demo")
+
+_EXPECTED_FAILURE = 1
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as err:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{err.message}{hint}", ctx) from err
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mlflow-dvc")
+def cli() -> None:
+    """Know which DVC data made an MLflow run, and bring it back."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        code = cli.main(args=args, prog_name="mlflow-dvc", standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except MlflowDvcError as err:
+        click.secho("Error: ", nl=False, err=True, fg="red")
+        click.echo(err, err=True)
+        sys.exit(_EXPECTED_FAILURE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; the rest goes nowhere quietly.
+        sys.stdout = None
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,20 @@
+"""``mlflow-dvc demo [DIR]``."""
+
+from __future__ import annotations
+
+import click
+
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.demo import play
+
+
+@click.command("demo")
+@click.argument("directory", required=False, metavar="[DIR]")
+@output.tracking_uri_option
+def command(directory: str | None, tracking_uri: str | None) -> None:  # noqa: ARG001
+    """Build a small project, train on two data versions, restore the first, prove it.
+
+    DIR must be empty or not exist; without it, a temporary folder is made. The
+    demo has an MLflow store of its own in there.
+    """
+    play(directory, click.echo)

@@ -1,0 +1,113 @@
+"""``mlflow-dvc restore RUN [PATH…]``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.restore import RestoreResult, restore
+
+
+@click.command("restore")
+@click.argument("run")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--out", metavar="DIR", help="Write the data into DIR; leave the project alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--force", is_flag=True, help="Save unsaved content that is in the way, and go on.")
+@click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
+@output.tracking_uri_option
+@output.json_option
+def command(  # noqa: PLR0917 - click passes them by name
+    run: str,
+    paths: tuple[str, ...],
+    out: str | None,
+    dry_run: bool,
+    force: bool,
+    remote: str | None,
+    jobs: int | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Make the workspace hold the data that RUN was made from.
+
+    RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION or
+    models:/NAME@ALIAS. PATH limits it to some outs, or to those in a folder.
+
+    Everything is fetched and verified first. What is in the way and not saved
+    in the DVC cache is never overwritten; --force saves it. `mlflow-dvc undo`
+    takes a restore back.
+    """
+    with output.Bar() as progress:
+        result = restore(
+            run,
+            _in_project(paths) if paths else None,
+            out,
+            dry_run=dry_run,
+            force=force,
+            remote=remote,
+            jobs=jobs,
+            tracking_uri=tracking_uri,
+            progress=progress,
+        )
+    if as_json:
+        output.print_json(result.to_dict())
+    else:
+        draw(result, where=out)
+
+
+def _in_project(paths: tuple[str, ...]) -> list[str]:
+    """Paths as typed, relative to the working directory, made relative to the project."""
+    root = find_project()
+    if root is None:
+        raise RestoreError("This is no DVC project: go to the project that the run was made in.")
+    found = []
+    for path in paths:
+        inside = os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/")
+        if inside == ".." or inside.startswith("../"):
+            raise RestoreError(f"{path} is outside the project {root}.")
+        found.append(inside)
+    return found
+
+
+def draw(result: RestoreResult, where: str | None = None) -> None:
+    """Tell a person what was done, or would be."""
+    console = output.console()
+    if result.source != "undo":
+        console.print(f"Run {result.run_id}, its state read from the run's {result.source}.")
+    for sign, style, paths in (
+        ("A", "green", result.added),
+        ("M", "yellow", result.modified),
+        ("D", "red", result.deleted),
+        ("M", "yellow", result.metafiles),
+        ("-", "dim", result.left),
+    ):
+        for path in paths:
+            console.print(f"{sign}  {path}", style=style, markup=False)
+    if result.kept:
+        kept = ", ".join(result.kept)
+        console.print(
+            f"Tracked today, not in the run, left alone: {kept}", style="dim", markup=False
+        )
+    console.print(_summary(result, where), markup=False)
+    if result.undo:
+        console.print("To take it back: mlflow-dvc undo")
+
+
+def _summary(result: RestoreResult, where: str | None) -> str:
+    verified = output.count(result.verified, "file")
+    if not result.files and not result.metafiles:
+        return f"Nothing to do: {where or 'the workspace'} holds the run's data ({verified})."
+    outs = output.count(len(result.added + result.modified + result.deleted), "out")
+    files = output.count(result.files, "file")
+    if result.dry_run:
+        return f"Would change {outs}, {files}. Nothing was touched."
+    speed = f" at {output.size(int(result.bytes / result.seconds))}/s" if result.bytes else ""
+    return (
+        f"Restored {outs}{f' into {where}' if where else ''}: {files}, {result.bytes:,} bytes in "
+        f"{result.seconds:.1f} s{speed}; {verified} verified by hash."
+    )

@@ -1,0 +1,59 @@
+"""``mlflow-dvc status``."""
+
+from __future__ import annotations
+
+import click
+
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.readiness import Readiness, assess
+
+
+@click.command("status")
+@output.tracking_uri_option
+@output.json_option
+def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
+    """What a run started here would be tagged with, and could it be restored?
+
+    Exits with 1 outside a DVC project, or if its metafiles cannot be read.
+    """
+    found = assess()
+    if as_json:
+        output.print_json(
+            {
+                "root": found.state.root,
+                "tags": found.tags,
+                "entries": [e.to_dict() for e in found.state.entries],
+                "problems": found.problems,
+            }
+        )
+        return
+    _draw(found)
+
+
+def _draw(found: Readiness) -> None:
+    state, console = found.state, output.console()
+    console.print(
+        output.facts(
+            [
+                ("project", state.project),
+                ("data hash", state.data_hash),
+                ("status", output.status_text(state.status)),
+                ("changed", ", ".join(state.modified)),
+                ("Git commit", state.git_commit),
+                ("remote", state.remote),
+                ("stage", state.stage),
+            ]
+        )
+    )
+    console.print()
+    if state.entries:
+        console.print(output.entries_table(state.entries))
+    else:
+        console.print("DVC tracks nothing here yet: `dvc add` something.")
+    console.print()
+    if found.problems:
+        console.print("A run started now would be tagged, but:", style="yellow")
+        for problem in found.problems:
+            console.print(f"  - {problem}", markup=False)
+    else:
+        console.print("A run started now would be tagged, and could be restored.", style="green")

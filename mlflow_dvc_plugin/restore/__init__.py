@@ -1,0 +1,163 @@
+"""Restore: bring the exact data state of a run back, and lose nothing on the way.
+
+Read the state, plan, fetch and verify, and only then touch the workspace.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restore import journal
+from mlflow_dvc_plugin.restore.metafiles import Recorder
+from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
+from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select
+from mlflow_dvc_plugin.runs import Run, find_run, load_state
+from mlflow_dvc_plugin.state import Entry
+
+__all__ = ["RestoreResult", "extract", "restore", "undo"]
+
+
+def restore(
+    run: str | Run,
+    paths: Sequence[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    remote: str | None = None,
+    jobs: int | None = None,
+    tracking_uri: str | None = None,
+    project: str | None = None,
+    progress: Progress | None = None,
+) -> RestoreResult:
+    """Make the workspace hold a run's data, and the metafiles say so.
+
+    Args:
+        run: the run, or what :func:`~mlflow_dvc_plugin.runs.find_run` takes.
+        paths: outs, or folders above some, relative to the project; None for
+            all of the run's.
+        out: a folder to write the data into; the project is then not touched.
+        dry_run: only say what would be done.
+        force: save what is in the way into the cache, and go on.
+        remote: the remote to fetch from; None for each out's own.
+        jobs: how many objects to fetch at once.
+        tracking_uri: the MLflow store; None for MLflow's own choice.
+        project: the project's folder; None for the one at the working directory.
+        progress: hears of files and bytes.
+
+    Raises:
+        MlflowDvcError: it cannot be done. The workspace is as it was, unless
+            the disk refused while files were being written.
+    """
+    started = time.monotonic()
+    options = Options(dry_run, force, remote, jobs, progress or Progress())
+    root = _project(project)
+    found = find_run(run, tracking_uri) if isinstance(run, str) else run
+    state = load_state(found, project=root)
+    entries, left = select(state, paths)
+    outs = [e.path for e in entries]
+    with _opened(root) as dvc:
+        if out is not None:
+            files = expand(dvc, entries, options)
+            folder = os.path.abspath(out)
+            work = Operation(dvc, folder, found.run_id, source=state.source, options=options)
+            result = work.run(files, outs, {})
+        else:
+            with dvc.locked([os.path.join(root, path) for path in outs]):
+                recorder = Recorder(root, state)
+                metafiles = recorder.rewrite(entries, whole=paths is None)
+                files = expand(dvc, entries, options)
+                work = Operation(dvc, root, found.run_id, source=state.source, options=options)
+                result = work.run(files, outs, metafiles)
+            mine = {e.path for e in state.entries}
+            kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
+            result = replace(result, kept=sorted(kept))
+    return replace(result, left=left, seconds=time.monotonic() - started)
+
+
+def extract(
+    entries: Sequence[Entry], out: str | os.PathLike[str], *, project: str | None = None
+) -> RestoreResult:
+    """Write outs into a folder, from the cache or a remote; no run is needed.
+
+    Args:
+        entries: the outs.
+        out: the folder.
+        project: the project whose cache and remotes are used; None for the one
+            at the working directory.
+
+    Raises:
+        MlflowDvcError: it cannot be done.
+    """
+    options = Options()
+    with _opened(_project(project)) as dvc:
+        files = expand(dvc, entries, options)
+        work = Operation(dvc, os.path.abspath(out), "", source="manifest", options=options)
+        return work.run(files, [e.path for e in entries], {})
+
+
+def undo(
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    project: str | None = None,
+    progress: Progress | None = None,
+) -> RestoreResult:
+    """Take the last restore back; an undo can itself be undone.
+
+    Args:
+        dry_run: only say what would be done.
+        force: save what is in the way into the cache, and go on.
+        project: the project's folder; None for the one at the working directory.
+        progress: hears of files and bytes.
+
+    Raises:
+        MlflowDvcError: it cannot be done.
+    """
+    started = time.monotonic()
+    options = Options(dry_run, force, progress=progress or Progress())
+    root = _project(project)
+    with _opened(root) as dvc:
+        last = journal.newest(dvc.tmp_dir)
+        files = Wanted((), dict(last.files), (), last.executable, {})
+        with dvc.locked([os.path.join(root, path) for path in last.files]):
+            work = Operation(dvc, root, last.run_id, source="undo", options=options)
+            result = work.run(files, list(last.files), last.metafiles)
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def _project(chosen: str | None) -> str:
+    stage = os.environ.get("DVC_STAGE")
+    if stage:
+        raise RestoreError(
+            f"DVC is running stage {stage!r}: changing data under it would spoil its result."
+        )
+    root = os.path.abspath(chosen) if chosen else find_project()
+    if root is None:
+        raise RestoreError("This is no DVC project: go to the project that the run was made in.")
+    return root
+
+
+@contextmanager
+def _opened(root: str) -> Iterator[DvcProject]:
+    """The project; what the disk refuses becomes one sentence."""
+    dvc = DvcProject(root)
+    try:
+        yield dvc
+    except OSError as err:
+        where = f" ({err.filename})" if err.filename else ""
+        raise RestoreError(
+            f"{err.strerror or err}{where}. Mend that and run the same command again: it "
+            "completes what was begun."
+        ) from err
+    finally:
+        dvc.close()

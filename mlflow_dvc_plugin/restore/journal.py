@@ -1,0 +1,114 @@
+"""What a restore replaced, so that it can be taken back.
+
+A journal is one JSON file under ``.dvc/tmp/mlflow-dvc/undo``; the bytes of
+data files are in the cache, those of metafiles in the journal itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mlflow_dvc_plugin.dvc import Obj
+from mlflow_dvc_plugin.errors import RestoreError
+
+KEPT = 10
+_VERSION = 1
+
+
+class Journal(NamedTuple):
+    """How the workspace was before a restore.
+
+    Attributes:
+        journal_id: names the journal; later ones sort after earlier ones.
+        run_id: the run that was restored.
+        files: what each changed path held; None for nothing.
+        executable: those of the files that were executable.
+        metafiles: the bytes of each changed metafile; None for no file.
+    """
+
+    journal_id: str
+    run_id: str
+    files: Mapping[str, Obj | None]
+    executable: frozenset[str]
+    metafiles: Mapping[str, bytes | None]
+
+
+def new_id() -> str:
+    """A name for a journal that sorts by time."""
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    day = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{day}.{rest:09d}-{uuid.uuid4().hex[:6]}"
+
+
+def save(tmp_dir: str, journal: Journal) -> None:
+    """Write a journal; only the newest ten are kept.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = _folder(tmp_dir)
+    os.makedirs(folder, exist_ok=True)
+    document = {
+        "version": _VERSION,
+        "run_id": journal.run_id,
+        "files": {path: list(obj) if obj else None for path, obj in journal.files.items()},
+        "executable": sorted(journal.executable),
+        "metafiles": {
+            path: None if data is None else base64.b64encode(data).decode()
+            for path, data in journal.metafiles.items()
+        },
+    }
+    beside = os.path.join(folder, f".{journal.journal_id}.tmp")
+    with open(beside, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, os.path.join(folder, f"{journal.journal_id}.json"))
+    for old in _names(folder)[:-KEPT]:
+        os.unlink(os.path.join(folder, old))
+
+
+def newest(tmp_dir: str) -> Journal:
+    """The journal of the last restore.
+
+    Raises:
+        RestoreError: there is none, or it cannot be read.
+    """
+    folder = _folder(tmp_dir)
+    names = _names(folder)
+    if not names:
+        raise RestoreError("There is nothing to undo: no restore was done in this project.")
+    try:
+        with open(os.path.join(folder, names[-1]), encoding="utf-8") as file:
+            document: Any = json.load(file)
+        if document["version"] != _VERSION:
+            raise RestoreError("The last restore was done by another release: use that to undo it.")
+        return Journal(
+            names[-1].removesuffix(".json"),
+            document["run_id"],
+            {path: Obj(*obj) if obj else None for path, obj in document["files"].items()},
+            frozenset(document["executable"]),
+            {
+                path: None if text is None else base64.b64decode(text)
+                for path, text in document["metafiles"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise RestoreError(f"The record of the last restore cannot be read: {err!r}.") from err
+
+
+def _folder(tmp_dir: str) -> str:
+    return os.path.join(tmp_dir, "mlflow-dvc", "undo")
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,197 @@
+"""One change of a folder's data, from plan to result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlflow_dvc_plugin.dvc import DvcProject, Obj
+from mlflow_dvc_plugin.errors import UnsavedContentError
+from mlflow_dvc_plugin.restore import journal, workspace
+from mlflow_dvc_plugin.restore.apply import apply
+from mlflow_dvc_plugin.restore.metafiles import Metafiles
+from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.plan import Plan, compare
+from mlflow_dvc_plugin.restore.wanted import Wanted, fetch
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What a restore did, or would do.
+
+    Attributes:
+        run_id: the run.
+        source: where its state was read: ``manifest``, ``artifacts``,
+            ``commit``; ``undo`` for an undo.
+        added: outs that were not in the workspace.
+        modified: outs that held something else.
+        deleted: outs that an undo removed.
+        unchanged: outs that were as they should be.
+        files: number of files written or deleted.
+        bytes: bytes written.
+        verified: number of files that hold what they should, checked by hash.
+        undo: names the record that `undo` uses; None where there is nothing
+            to undo.
+        metafiles: metafiles written or removed.
+        kept: tracked paths of today that the run did not have, left alone.
+        left: outs of the run that are not restored, and why.
+        dry_run: nothing was done.
+        seconds: how long it took.
+    """
+
+    run_id: str
+    source: str
+    added: list[str]
+    modified: list[str]
+    deleted: list[str]
+    unchanged: list[str]
+    files: int
+    bytes: int
+    verified: int
+    undo: str | None
+    metafiles: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as ``--json`` prints them."""
+        return dict(vars(self))
+
+
+class Operation:
+    """Brings files, and then metafiles, to what they have to be.
+
+    Args:
+        dvc: the open project.
+        root: absolute path that all paths are relative to: the project's, or
+            another folder, in which no metafiles are written and no undo is
+            kept.
+        run_id: the run that the data belongs to.
+        source: where the state was read.
+        options: how it is done.
+    """
+
+    def __init__(
+        self, dvc: DvcProject, root: str, run_id: str, *, source: str, options: Options
+    ) -> None:
+        self._dvc = dvc
+        self._root = root
+        self._in_project = root == dvc.root
+        self._run_id = run_id
+        self._source = source
+        self._options = options
+
+    def run(self, files: Wanted, outs: Sequence[str], metafiles: Metafiles) -> RestoreResult:
+        """Fetch, check what is in the way, and only then touch the folder.
+
+        Args:
+            files: what each path must hold.
+            outs: the paths to report on.
+            metafiles: bytes of the metafiles to write; None for one to remove.
+
+        Raises:
+            MissingObjectsError: data cannot be had; nothing was touched.
+            UnsavedContentError: something in the way is not saved; nothing was
+                touched.
+            OSError: the disk refused.
+        """
+        plan = self._plan(files)
+        old = {change.path: change.old for change in plan.changes if change.old is not None}
+        saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
+        if unsaved and not self._options.force:
+            raise UnsavedContentError(sorted(unsaved))
+        written, record = 0, None
+        if not self._options.dry_run and (plan.changes or metafiles):
+            for path, obj in unsaved.items():
+                self._dvc.put(os.path.join(self._root, path), obj)
+            if self._in_project:
+                record = self._keep(plan, {**saved, **unsaved}, metafiles)
+            written = self._apply(plan, files)
+            self._write(metafiles)
+            self._claim(outs)
+        by_kind = plan.outs(outs)
+        return RestoreResult(
+            run_id=self._run_id,
+            source=self._source,
+            added=by_kind["added"],
+            modified=by_kind["modified"],
+            deleted=by_kind["deleted"],
+            unchanged=by_kind["unchanged"],
+            files=len(plan.changes),
+            bytes=written,
+            verified=sum(1 for obj in files.files.values() if obj is not None),
+            undo=record,
+            metafiles=sorted(metafiles),
+            dry_run=self._options.dry_run,
+        )
+
+    def _plan(self, files: Wanted) -> Plan:
+        """Compare, and have every object that is needed in the cache."""
+        self._options.progress.begin("Comparing", len(files.files))
+        plan = compare(files.files, workspace.scan(self._dvc, self._root, files))
+        needed = {change.new: change.path for change in plan.changes if change.new is not None}
+        fetch(self._dvc, needed, files.remotes, self._options)
+        return plan
+
+    def _keep(self, plan: Plan, old: Mapping[str, Obj], metafiles: Metafiles) -> str:
+        """Record how everything was, before anything changes."""
+        name = journal.new_id()
+        executable = {path for path in old if os.access(os.path.join(self._root, path), os.X_OK)}
+        record = journal.Journal(
+            name,
+            self._run_id,
+            {change.path: old.get(change.path) for change in plan.changes},
+            frozenset(executable),
+            {path: _bytes_of(os.path.join(self._root, path)) for path in metafiles},
+        )
+        journal.save(self._dvc.tmp_dir, record)
+        return name
+
+    def _apply(self, plan: Plan, files: Wanted) -> int:
+        self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))
+        os.makedirs(self._root, exist_ok=True)
+        # Outside the project a hard or symbolic link would let an edit reach into the cache.
+        types = self._dvc.usable_link_types(self._root) if self._in_project else ["reflink", "copy"]
+        return apply(
+            self._dvc,
+            self._root,
+            plan.changes,
+            files,
+            link_types=types,
+            progress=self._options.progress,
+        )
+
+    def _write(self, metafiles: Metafiles) -> None:
+        for path, data in metafiles.items():
+            target = os.path.join(self._root, path)
+            if data is None:
+                with suppress(FileNotFoundError):
+                    os.unlink(target)
+                continue
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            beside = f"{target}.mlflow-dvc-tmp"
+            with open(beside, "wb") as file:
+                file.write(data)
+            if os.path.exists(target):
+                os.chmod(beside, os.stat(target).st_mode)
+            os.replace(beside, target)
+
+    def _claim(self, outs: Sequence[str]) -> None:
+        """Tell DVC and Git that the outs are DVC's."""
+        if self._in_project:
+            for out in outs:
+                self._dvc.remember_link(os.path.join(self._root, out))
+                self._dvc.ignore(os.path.join(self._root, out))
+
+
+def _bytes_of(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
