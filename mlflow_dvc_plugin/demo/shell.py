@@ -32,7 +32,7 @@ class DemoError(MlflowDvcError):
 
 @dataclass(frozen=True)
 class Shell:
-    """Commands in one folder; each is told before it runs.
+    """Commands in one folder; each is told before it runs, and what it printed if it failed.
 
     Attributes:
         folder: the working directory, absolute.
@@ -44,22 +44,22 @@ class Shell:
     env: Mapping[str, str]
     say: Callable[[str], None]
 
-    def git(self, *args: str) -> str:
-        """Run Git, with an identity of its own; what it printed."""
+    def git(self, *args: str) -> None:
+        """Run Git, with an identity of its own."""
         options = [part for item in GIT_OPTIONS.items() for part in ("-c", "=".join(item))]
-        return self._run(("git", *args), ["git", *options, *args])
+        self._run(("git", *args), ["git", *options, *args])
 
-    def dvc(self, *args: str) -> str:
-        """Run this interpreter's DVC; what it printed."""
-        return self._run(("dvc", *args), [sys.executable, "-m", "dvc", *args])
+    def dvc(self, *args: str, show: bool = False) -> None:
+        """Run this interpreter's DVC; with `show`, tell what it printed."""
+        self._run(("dvc", *args), [sys.executable, "-m", "dvc", *args], show)
 
-    def mlflow_dvc(self, *args: str) -> str:
-        """Run this package's command line; what it printed."""
+    def mlflow_dvc(self, *args: str) -> None:
+        """Run this package's command line, and tell what it printed."""
         command = [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args]
-        return self._run(("mlflow-dvc", *args), command)
+        self._run(("mlflow-dvc", *args), command, show=True)
 
-    def _run(self, shown: tuple[str, ...], command: list[str]) -> str:
-        self.say(f"     $ {shlex.join(shown)}")
+    def _run(self, typed: tuple[str, ...], command: list[str], show: bool = False) -> None:
+        self.say(f"     $ {shlex.join(typed)}")
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -71,14 +71,15 @@ class Shell:
             errors="replace",
             check=False,
         )
+        lines = done.stdout.rstrip().splitlines()
+        if show or done.returncode:
+            for line in lines if show else lines[-LAST_LINES:]:
+                self.say(f"       {line}".rstrip())
         if done.returncode:
-            for line in done.stdout.rstrip().splitlines()[-LAST_LINES:]:
-                self.say(f"       {line}")
             raise DemoError(
-                f"`{shlex.join(shown)}` exited with {done.returncode} in {self.folder}; "
+                f"`{shlex.join(typed)}` exited with {done.returncode} in {self.folder}; "
                 "its last lines are above. Mend what they name, then run the demo in a new folder."
             )
-        return done.stdout
 
 
 def environment(tools: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -72,8 +73,8 @@ def play(directory: str | None, say: Callable[[str], None]) -> None:
         _lose(folder, say)
 
         say("\n5/5  Bring back what the first run trained on")
-        for line in shell.mlflow_dvc("restore", first.id[:8]).rstrip().splitlines():
-            say(f"       {line}")
+        shell.mlflow_dvc("restore", first.id[:8])
+        shell.dvc("status", "process", show=True)
         _say_proof(shell, vault, first)
     _say_next(folder, second, say)
 
@@ -208,7 +209,7 @@ def _short(value: str | None) -> str:
     if value is None:
         return "-"
     digits, dot, suffix = value.partition(".")
-    return f"{digits[:12]}...{dot}{suffix}" if len(digits) == 32 else value
+    return f"{digits[:12]}…{dot}{suffix}" if len(digits) == 32 else value
 
 
 def _lose(folder: str, say: Callable[[str], None]) -> None:
@@ -245,20 +246,21 @@ def _say_proof(shell: Shell, vault: str, first: Run) -> None:
 def _say_next(folder: str, second: Run, say: Callable[[str], None]) -> None:
     run = second.id[:8]
     tries = [
-        ("mlflow-dvc status", "what a run started now would record"),
-        (f"mlflow-dvc show {run}", "what the second run recorded"),
-        (f"mlflow-dvc restore {run}", "go forward again"),
-        (f"mlflow ui --backend-store-uri {TRACKING_URI}", "both runs and their tags"),
+        ("dvc repro", "# train on the restored data: the first run's accuracy"),
+        ("mlflow-dvc status", "# what a run started now would record"),
+        (f"mlflow-dvc show {run}", "# what the second run recorded"),
+        (f"mlflow-dvc restore {run}", "# go forward again"),
+        ("mlflow-dvc undo", "# and back"),
     ]
     say("\nTry next:")
-    say(f"  cd {folder}")
+    say(f"  cd {shlex.quote(folder)}")
     binaries = os.path.dirname(sys.executable)
     if shutil.which("mlflow-dvc") != os.path.join(binaries, "mlflow-dvc"):
-        say(f'  export PATH="{binaries}:$PATH"')
+        say(f"  export PATH={shlex.quote(binaries)}:$PATH")
     say(f"  export MLFLOW_TRACKING_URI={TRACKING_URI}")
-    width = max(len(command) for command, _ in tries)
-    for command, what in tries:
-        say(f"  {command:<{width}}  # {what}")
+    for line in _table(tries):
+        say(f"  {line}")
+    say(f"  mlflow ui --backend-store-uri {TRACKING_URI}")
 
 
 def _table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
