@@ -54,7 +54,7 @@ def to_tags(state: DataState, max_path_tags: int = 20) -> dict[str, str]:
         "dvc.remote": state.remote,
         "dvc.modified": _modified(state.modified),
     }
-    tags = {key: _line(value) for key, value in scalars.items() if value}
+    tags = {key: line for key, value in scalars.items() if (line := _line(value))}
     tags.update(_path_tags(state, max_path_tags))
     room = MAX_TOTAL - sum(map(len, tags.values()))
     parts = manifest.build(state.entries, state.committed, state.metafiles, room)
@@ -103,7 +103,7 @@ def _path_tags(state: DataState, most: int) -> dict[str, str]:
         value = _line(str(entry.hash))
         above = _folders_of(key)
         # A file store keeps a tag as a file: "a" and "a/b" cannot both be.
-        if key in folders or not above.isdisjoint(tags) or len(value) > room:
+        if key in folders or not above.isdisjoint(tags) or not 0 < len(value) <= room:
             continue
         tags[key] = value
         folders |= above
@@ -129,5 +129,5 @@ def _modified(paths: Sequence[str]) -> str:
 
 def _line(value: str | None) -> str:
     """One line of text that every store can hold."""
-    text = (value or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = (value or "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:_MAX_SCALAR].strip()

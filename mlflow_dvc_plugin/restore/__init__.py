@@ -6,7 +6,6 @@ Read the state, plan, fetch and verify, and only then touch the workspace.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,7 +57,6 @@ def restore(
         MlflowDvcError: it cannot be done. The workspace is as it was, unless
             the disk refused while files were being written.
     """
-    started = time.monotonic()
     options = Options(dry_run, force, remote, jobs, progress or Progress())
     root = _project(project)
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
@@ -81,7 +79,7 @@ def restore(
             mine = {e.path for e in state.entries}
             kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
             result = replace(result, kept=sorted(kept))
-    return replace(result, left=left, seconds=time.monotonic() - started)
+    return replace(result, left=left)
 
 
 def extract(
@@ -123,7 +121,6 @@ def undo(
     Raises:
         MlflowDvcError: it cannot be done.
     """
-    started = time.monotonic()
     options = Options(dry_run, force, progress=progress or Progress())
     root = _project(project)
     with _opened(root) as dvc:
@@ -131,8 +128,7 @@ def undo(
         files = Wanted((), dict(last.files), (), last.executable, {})
         with dvc.locked([os.path.join(root, path) for path in last.files]):
             work = Operation(dvc, root, last.run_id, source="undo", options=options)
-            result = work.run(files, list(last.files), last.metafiles)
-    return replace(result, seconds=time.monotonic() - started)
+            return work.run(files, last.outs, last.metafiles)
 
 
 def _project(chosen: str | None) -> str:

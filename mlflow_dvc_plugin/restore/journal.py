@@ -30,6 +30,7 @@ class Journal(NamedTuple):
         files: what each changed path held; None for nothing.
         executable: those of the files that were executable.
         metafiles: the bytes of each changed metafile; None for no file.
+        outs: the outs that the files belong to, to report on.
     """
 
     journal_id: str
@@ -37,6 +38,7 @@ class Journal(NamedTuple):
     files: Mapping[str, Obj | None]
     executable: frozenset[str]
     metafiles: Mapping[str, bytes | None]
+    outs: tuple[str, ...] = ()
 
 
 def new_id() -> str:
@@ -59,6 +61,7 @@ def save(tmp_dir: str, journal: Journal) -> None:
         "run_id": journal.run_id,
         "files": {path: list(obj) if obj else None for path, obj in journal.files.items()},
         "executable": sorted(journal.executable),
+        "outs": list(journal.outs),
         "metafiles": {
             path: None if data is None else base64.b64encode(data).decode()
             for path, data in journal.metafiles.items()
@@ -98,6 +101,7 @@ def newest(tmp_dir: str) -> Journal:
                 path: None if text is None else base64.b64decode(text)
                 for path, text in document["metafiles"].items()
             },
+            tuple(document["outs"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise RestoreError(f"The record of the last restore cannot be read: {err!r}.") from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class RestoreResult:
         kept: tracked paths of today that the run did not have, left alone.
         left: outs of the run that are not restored, and why.
         dry_run: nothing was done.
-        seconds: how long it took.
+        seconds: how long fetching and writing took.
     """
 
     run_id: str
@@ -100,6 +101,7 @@ class Operation:
                 touched.
             OSError: the disk refused.
         """
+        started = time.monotonic()
         plan = self._plan(files)
         old = {change.path: change.old for change in plan.changes if change.old is not None}
         saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
@@ -110,7 +112,7 @@ class Operation:
             for path, obj in unsaved.items():
                 self._dvc.put(os.path.join(self._root, path), obj)
             if self._in_project:
-                record = self._keep(plan, {**saved, **unsaved}, metafiles)
+                record = self._keep(plan, {**saved, **unsaved}, metafiles, outs)
             written = self._apply(plan, files)
             self._write(metafiles)
             self._claim(outs)
@@ -128,6 +130,7 @@ class Operation:
             undo=record,
             metafiles=sorted(metafiles),
             dry_run=self._options.dry_run,
+            seconds=time.monotonic() - started,
         )
 
     def _plan(self, files: Wanted) -> Plan:
@@ -138,7 +141,9 @@ class Operation:
         fetch(self._dvc, needed, files.remotes, self._options)
         return plan
 
-    def _keep(self, plan: Plan, old: Mapping[str, Obj], metafiles: Metafiles) -> str:
+    def _keep(
+        self, plan: Plan, old: Mapping[str, Obj], metafiles: Metafiles, outs: Sequence[str]
+    ) -> str:
         """Record how everything was, before anything changes."""
         name = journal.new_id()
         executable = {path for path in old if os.access(os.path.join(self._root, path), os.X_OK)}
@@ -148,6 +153,7 @@ class Operation:
             {change.path: old.get(change.path) for change in plan.changes},
             frozenset(executable),
             {path: _bytes_of(os.path.join(self._root, path)) for path in metafiles},
+            tuple(outs),
         )
         journal.save(self._dvc.tmp_dir, record)
         return name

@@ -1,0 +1,29 @@
+"""Runs for tests: recorded by the real capture, with or without an MLflow store."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.runs import Run
+from mlflow_dvc_plugin.tags import to_tags
+
+_numbers = itertools.count(1)
+
+
+def record(project: Path) -> Run:
+    """The run that a training script in `project` would leave."""
+    state = capture(project)
+    assert state is not None
+    number = next(_numbers)
+    return Run(f"{number:032x}", f"run-{number}", "0", 0, to_tags(state))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file of a project, its Git and DVC folders left out."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not {".git", ".dvc"} & set(path.relative_to(folder).parts)
+    }
