@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_dvc_plugin.cli import COMMANDS
+from mlflow_dvc_plugin.settings import Settings
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
@@ -60,3 +63,18 @@ def test_local_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if "://" not in target:
             assert (REPOSITORY / target).exists(), target
+
+
+def test_each_command_that_is_shown_exists() -> None:
+    shown = set(re.findall(r"mlflow-dvc ([a-z]+)", README))
+    assert shown
+    assert shown <= set(COMMANDS)
+
+
+def test_the_settings_table_lists_settings_with_their_defaults() -> None:
+    names = table("Settings")
+    defaults = Settings()
+    for name in names:
+        assert hasattr(defaults, name.removeprefix("MLFLOW_DVC_").lower()), name
+    for key in ("max_path_tags", "status_budget_ms"):
+        assert f"| `MLFLOW_DVC_{key.upper()}` | `{getattr(defaults, key)}` |" in README
