@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.capture import schema
 from mlflow_dvc_plugin.capture.document import load
-from mlflow_dvc_plugin.capture.stages import Locator, Stage, entry
+from mlflow_dvc_plugin.capture.stages import Locator, Stage, recorded_out
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.state import Kind
 
@@ -33,14 +33,13 @@ def stages(content: dict[str, Any], metafile: str, locator: Locator) -> list[Sta
     outs = content.get("outs") or []
     wdir = locator.folder(metafile, content.get("wdir"))
     kind = _kind(deps, outs)
-    entries, paths = [], []
+    found = []
     for out in outs:
         if "path" not in out:
             raise CaptureError(metafile, "an out in it has no path")
         place = locator.place(metafile, wdir, out["path"])
-        paths.append(place.path)
-        entries.append(
-            entry(
+        found.append(
+            recorded_out(
                 place,
                 out,
                 hash_name=out.get("hash"),
@@ -56,7 +55,7 @@ def stages(content: dict[str, Any], metafile: str, locator: Locator) -> list[Sta
         for dep in deps
         if dep.get("path") and "repo" not in dep and "db" not in dep
     ]
-    return [Stage(None, None, metafile, wdir, tuple(read), tuple(entries), tuple(paths))]
+    return [Stage(None, None, metafile, wdir, tuple(read), tuple(found))]
 
 
 def _kind(deps: list[dict[str, Any]], outs: list[dict[str, Any]]) -> Kind:

@@ -8,9 +8,8 @@ from typing import Any
 
 from mlflow_dvc_plugin.capture import schema
 from mlflow_dvc_plugin.capture.document import load
-from mlflow_dvc_plugin.capture.stages import Locator, Stage, entry
+from mlflow_dvc_plugin.capture.stages import Locator, Out, Stage, recorded_out
 from mlflow_dvc_plugin.errors import CaptureError
-from mlflow_dvc_plugin.state import Entry
 
 # Stage name -> its definition, without any template left in it.
 Definitions = Mapping[str, Mapping[str, Any]]
@@ -58,15 +57,13 @@ def stages(
         wdir = locator.folder(metafile, definition.get("wdir"))
         locked = lock.get(name)
         records = {out["path"]: out for out in (locked or {}).get("outs", ())}
-        entries: list[Entry] = []
-        paths: list[str] = []
+        outs: list[Out] = []
         for section in _OUT_SECTIONS:
             for path, flags in _outs(definition.get(section), metafile, name).items():
                 place = locator.place(metafile, wdir, path)
                 record = records.get(place.key, {})
-                paths.append(place.path)
-                entries.append(
-                    entry(
+                outs.append(
+                    recorded_out(
                         place,
                         record,
                         # A stage that never ran has DVC 3's hash to come.
@@ -83,9 +80,7 @@ def stages(
             for dep in definition.get("deps") or ()
             if not dep.startswith("ds://")
         ]
-        found.append(
-            Stage(prefix + name, name, metafile, wdir, tuple(deps), tuple(entries), tuple(paths))
-        )
+        found.append(Stage(prefix + name, name, metafile, wdir, tuple(deps), tuple(outs)))
     return found
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.document import DocumentError
-from mlflow_dvc_plugin.capture.ignore import DvcIgnore
 from mlflow_dvc_plugin.capture.schema import SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
@@ -24,7 +23,6 @@ class Contents(NamedTuple):
     Attributes:
         stages: of all ``dvc.yaml`` and ``.dvc`` files.
         metafiles: bytes by path relative to the project.
-        dvcignores: the ``.dvcignore`` patterns by the folder they begin to hold in.
     """
 
     stages: list[Stage]
@@ -71,7 +69,7 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
             else:
                 read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)
             stages += read
-            outs.update(path for stage in read for path in stage.paths)
+            outs.update(out.path for stage in read for out in stage.outs)
         if folder.lock and f"{base}dvc.lock" not in metafiles:
             # DVC reads a lock file only by way of its dvc.yaml, but it is the
             # project's, and belongs to what was recorded.

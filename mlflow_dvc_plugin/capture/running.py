@@ -14,8 +14,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 
-from mlflow_dvc_plugin.capture.stages import Stage
-from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.capture.stages import Out, Stage
 
 _MAX_LOCK_BYTES = 1 << 24
 
@@ -37,7 +36,7 @@ def running_stage(
     if not fitting:
         return None
     busy = _busy_paths(project)
-    proven = [stage for stage in fitting if not busy.isdisjoint(map(_slashed, stage.paths))]
+    proven = [stage for stage in fitting if not busy.isdisjoint(_paths(stage))]
     if len(proven) == 1:
         return proven[0]
     if not proven and not _started_here(project, environ.get("DVC_ROOT")):
@@ -78,17 +77,16 @@ def _started_here(project: str, dvc_root: str | None) -> bool:
     return here == there or here.startswith(os.path.join(there, ".dvc", "tmp", "exps", ""))
 
 
-def entries_within(stages: list[Stage], running: Stage) -> list[Entry]:
+def outs_within(stages: list[Stage], running: Stage) -> list[Out]:
     """The outs that hold while `running` runs, with its data inputs marked."""
     stale = _downstream(stages, running)
-    holding = _Paths(stages[index].paths for index in range(len(stages)) if index not in stale)
-    inputs = {path for dep in running.deps for path in holding.overlapping(dep)}
-    entries = []
-    for index, stage in enumerate(stages):
-        if index not in stale:
-            for out, path in zip(stage.outs, stage.paths, strict=True):
-                entries.append(out._replace(input=True) if _slashed(path) in inputs else out)
-    return entries
+    holding = [out for i, stage in enumerate(stages) if i not in stale for out in stage.outs]
+    paths = _Paths(out.path for out in holding)
+    inputs = {path for dep in running.deps for path in paths.overlapping(dep)}
+    return [
+        out._replace(entry=out.entry._replace(input=True)) if _slashed(out.path) in inputs else out
+        for out in holding
+    ]
 
 
 def _downstream(stages: list[Stage], running: Stage) -> set[int]:
@@ -97,11 +95,11 @@ def _downstream(stages: list[Stage], running: Stage) -> set[int]:
     for index, stage in enumerate(stages):
         for dep in stage.deps:
             readers.setdefault(_slashed(dep), []).append(index)
-    deps = _Paths([readers])
+    deps = _Paths(readers)
     start = next(index for index, stage in enumerate(stages) if stage is running)
     found, pending = {start}, [start]
     while pending:
-        for path in stages[pending.pop()].paths:
+        for path in _paths(stages[pending.pop()]):
             for dep in deps.overlapping(path):
                 new = [index for index in readers[dep] if index not in found]
                 found.update(new)
@@ -112,8 +110,8 @@ def _downstream(stages: list[Stage], running: Stage) -> set[int]:
 class _Paths:
     """A set of paths that can be asked for those at, above or below another."""
 
-    def __init__(self, groups: Iterable[Iterable[str]]) -> None:
-        self._all = {_slashed(path) for group in groups for path in group}
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._all = set(map(_slashed, paths))
         self._sorted = sorted(self._all)
 
     def overlapping(self, path: str) -> Iterator[str]:
@@ -131,6 +129,10 @@ class _Paths:
             if not self._sorted[index].startswith(prefix):
                 break
             yield self._sorted[index]
+
+
+def _paths(stage: Stage) -> list[str]:
+    return [_slashed(out.path) for out in stage.outs]
 
 
 def _slashed(path: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from hashlib import md5
 
 from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import status
 from mlflow_dvc_plugin.capture.project import find_git, head_commit
 from mlflow_dvc_plugin.capture.reader import read_project
-from mlflow_dvc_plugin.capture.running import entries_within, running_stage
+from mlflow_dvc_plugin.capture.running import outs_within, running_stage
+from mlflow_dvc_plugin.capture.stages import Out
 from mlflow_dvc_plugin.settings import Settings
-from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state import DataState
 
 
 def snapshot(project: str, settings: Settings) -> DataState:
@@ -27,14 +27,14 @@ def snapshot(project: str, settings: Settings) -> DataState:
     contents = read_project(project, git if dvc_config.uses_git(config) else None, config)
     stage = running_stage(contents.stages, project, os.environ)
     if stage is None:
-        entries = [out for each in contents.stages for out in each.outs]
+        outs = [out for each in contents.stages for out in each.outs]
     else:
-        entries = entries_within(contents.stages, stage)
-    selected = sorted(_selected(entries, settings), key=_order)
-    verdict, modified = status.judge(project, selected, config, settings.status_budget_ms)
+        outs = outs_within(contents.stages, stage)
+    outs = sorted(_selected(outs, settings), key=_order)
+    verdict, modified = status.judge(project, outs, config, settings.status_budget_ms)
     return DataState(
         root=_relative(project, git[0]) if git else ".",
-        entries=tuple(selected),
+        entries=tuple(out.entry for out in outs),
         lock_hash=_lock_hash(contents.metafiles),
         git_commit=head_commit(git[1]) if git else None,
         status=verdict,
@@ -52,19 +52,24 @@ def _relative(project: str, git_root: str) -> str:
     return os.path.relpath(project, git_root).replace(os.sep, "/")
 
 
-def _order(entry: Entry) -> tuple[str, str, str]:
+def _order(out: Out) -> tuple[str, str, str]:
+    entry = out.entry
     return entry.path, entry.hash or "", entry.metafile
 
 
-def _selected(entries: list[Entry], settings: Settings) -> Iterable[Entry]:
+def _selected(outs: list[Out], settings: Settings) -> list[Out]:
     """The outs that the settings' patterns choose."""
     if not settings.include and not settings.exclude:
-        return entries
+        return outs
     from pathspec import PathSpec
 
     include = PathSpec.from_lines("gitwildmatch", settings.include or ("*",))
     exclude = PathSpec.from_lines("gitwildmatch", settings.exclude)
-    return [e for e in entries if include.match_file(e.path) and not exclude.match_file(e.path)]
+    return [
+        out
+        for out in outs
+        if include.match_file(out.entry.path) and not exclude.match_file(out.entry.path)
+    ]
 
 
 def _lock_hash(metafiles: dict[str, bytes]) -> str | None:

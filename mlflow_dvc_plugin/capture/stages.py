@@ -21,6 +21,23 @@ _CHECKSUMS = {
 }  # fmt: skip
 
 
+class Out(NamedTuple):
+    """An out, and where it is.
+
+    Attributes:
+        entry: what the metafiles say of it.
+        path: its absolute path; a URL if it is not local.
+        local: it is in the project.
+        files: the members of a cloud-versioned folder, each with its relpath
+            and hashes; None for all else.
+    """
+
+    entry: Entry
+    path: str
+    local: bool = True
+    files: tuple[Mapping[str, Any], ...] | None = None
+
+
 class Stage(NamedTuple):
     """A stage of ``dvc.yaml``, or what a ``.dvc`` file stands for.
 
@@ -31,7 +48,6 @@ class Stage(NamedTuple):
         wdir: the absolute path of its working directory.
         deps: absolute paths (URLs for what is not local).
         outs: what it makes.
-        paths: the absolute path (or URL) of each out.
     """
 
     address: str | None
@@ -39,8 +55,7 @@ class Stage(NamedTuple):
     metafile: str
     wdir: str
     deps: tuple[str, ...]
-    outs: tuple[Entry, ...]
-    paths: tuple[str, ...]
+    outs: tuple[Out, ...]
 
 
 class Place(NamedTuple):
@@ -119,7 +134,7 @@ def _scheme(metafile: str, path: str) -> str:
         raise CaptureError(metafile, f"it has a bad URL: {path!r}") from err
 
 
-def entry(  # noqa: PLR0913
+def recorded_out(  # noqa: PLR0913
     place: Place,
     info: Mapping[str, Any],
     *,
@@ -130,7 +145,7 @@ def entry(  # noqa: PLR0913
     remote: str | None = None,
     push: bool = True,
     kind: Kind = "plain",
-) -> Entry:
+) -> Out:
     """The out at `place`, with what its metafile records of it.
 
     Args:
@@ -145,10 +160,7 @@ def entry(  # noqa: PLR0913
         push: DVC pushes it.
         kind: where its bytes come from, if not from a cloud-versioned remote.
     """
-    record = dict(info)
-    cloud = record.pop("cloud", None) or {}
-    for versions in list(cloud.values())[:1]:
-        record.update(versions)
+    record = _with_cloud(info)
     if place.inside is None:
         name = field = place.hash_name
     elif hash_name is None:
@@ -158,19 +170,19 @@ def entry(  # noqa: PLR0913
     value = _hash(field, record.get(field))
     size, nfiles = record.get("size"), record.get("nfiles")
     isdir = False
-    files = record.get("files")
-    if files:
-        value, name = _files_hash(files, name), "md5"
-        size = sum(f["size"] for f in files if f.get("size"))
-        nfiles, isdir = len(files), True
+    members = [_with_cloud(file) for file in record.get("files") or ()]
+    if members:
+        value, name = _listing_hash(members, name), "md5"
+        size = sum(member["size"] for member in members if member.get("size"))
+        nfiles, isdir = len(members), True
     elif nfiles or (value and value.endswith(".dir")):
         isdir = True
         if not value and name not in ("md5", "md5-dos2unix"):
             value = _hash("md5", record.get("md5"))
             name = "md5" if value else name
-    if kind == "plain" and (files or cloud or record.get("version_id")):
+    if kind == "plain" and (members or info.get("cloud") or record.get("version_id")):
         kind = "cloud-versioned"
-    return Entry(
+    entry = Entry(
         path=place.inside if place.inside is not None else place.key,
         hash_name=name,
         hash=value,
@@ -185,6 +197,7 @@ def entry(  # noqa: PLR0913
         push=push,
         kind=kind,
     )
+    return Out(entry, place.path, place.inside is not None, tuple(members) if members else None)
 
 
 def _hash(field: str, value: Any) -> str | None:
@@ -194,16 +207,20 @@ def _hash(field: str, value: Any) -> str | None:
     return str(value) if field == "etag" else str(value).lower()
 
 
-def _files_hash(files: list[dict[str, Any]], hash_name: str) -> str:
+def _with_cloud(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with what it says of the version in a remote put beside the rest."""
+    merged = dict(record)
+    for version in list((merged.pop("cloud", None) or {}).values())[:1]:
+        merged.update(version)
+    return merged
+
+
+def _listing_hash(members: list[dict[str, Any]], hash_name: str) -> str:
     """The hash of a folder whose files are listed (``dvc_data.hashfile.tree.Tree``)."""
-    members = {}
-    for file in files:
-        record = dict(file)
-        for versions in list((record.pop("cloud", None) or {}).values())[:1]:
-            record.update(versions)
-        field = "md5" if hash_name == "md5-dos2unix" else hash_name
-        value = record.get(field)
-        path = str(record["relpath"])
-        members[path] = {**({field: value} if value else {}), "relpath": path}
-    listing = json.dumps([members[path] for path in sorted(members)], sort_keys=True)
-    return md5(listing.encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"
+    field = "md5" if hash_name == "md5-dos2unix" else hash_name
+    listing = {}
+    for member in members:
+        path, value = str(member["relpath"]), member.get(field)
+        listing[path] = {**({field: value} if value else {}), "relpath": path}
+    text = json.dumps([listing[path] for path in sorted(listing)], sort_keys=True)
+    return md5(text.encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"

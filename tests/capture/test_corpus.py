@@ -129,6 +129,6 @@ def test_lock_files_give_the_outs_of_dvcs_index(source: Path, root: dict[str, An
             flags = {"cache": out["use_cache"], "push": out["push"]}
             stage["outs"].append({out["def_path"]: flags})
         stages = pipeline.stages(definitions, lock, metafile, Locator(project, {}))
-        entries = [entry for stage in stages for entry in stage.outs]
+        entries = [out.entry for stage in stages for out in stage.outs]
         assert sorted(map(_ours, entries), key=repr) == sorted(map(_row, outs), key=repr)
 

@@ -158,8 +158,8 @@ def test_experiments(pipeline: Project, report: Path) -> None:
     pipeline.dvc("repro", "-q", "-P")
     baseline = pipeline.commit()
     before = {said["stage"]: said for said in reports(report)}
-    for options in (["--temp", "-n", "named"], ["-n", "inplace"]):
-        pipeline.dvc("exp", "run", "-q", *options, "-S", "lr=7", "train@v1")
+    for rate, options in enumerate((["--temp", "-n", "named"], ["-n", "inplace"]), 7):
+        pipeline.dvc("exp", "run", "-q", *options, "-S", f"lr={rate}", "train@v1")
         (said,) = reports(report)
         assert said["stage"] == "train@v1"
         assert said["exp"] == [options[-1], baseline]

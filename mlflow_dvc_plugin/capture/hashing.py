@@ -1,0 +1,71 @@
+"""DVC's hashes of a file's content, as far as the time allows."""
+
+from __future__ import annotations
+
+import os
+import time
+from hashlib import md5
+
+_CHUNK = 1 << 20
+_TEXT_BLOCK = 512
+_TEXT_CHARS = bytes(range(32, 127)) + b"\n\r\t\f\b"
+_MAX_NONTEXT = 0.30
+# What no disk is faster than: files that cannot be done in time are not begun.
+_BYTES_PER_SECOND = 2_000_000_000
+# A file that changed this lately could change again without a new timestamp.
+_SETTLED_NS = 1_000_000_000
+_REMEMBERED = 200_000
+
+_remembered: dict[tuple[object, ...], str] = {}
+
+
+def remembered(path: str, info: os.stat_result, hash_name: str) -> str | None:
+    """The hash that this process took of a file, if nothing touched it since."""
+    return _remembered.get(_key(path, info, hash_name))
+
+
+def file_hash(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
+    """The hash of a file; None if it cannot be had by the deadline.
+
+    Args:
+        path: of the file.
+        info: its stat.
+        hash_name: ``md5``, or ``md5-dos2unix`` for DVC 2's hash.
+        deadline: on the clock of :func:`time.monotonic`.
+    """
+    if time.monotonic() + info.st_size / _BYTES_PER_SECOND >= deadline:
+        return None
+    digest = md5(usedforsecurity=False)
+    text: bool | None = None if hash_name == "md5-dos2unix" else False
+    started = time.time_ns()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                if hash_name == "md5-dos2unix":
+                    # DVC 2 asks each chunk anew whether it is text.
+                    text = _is_text(chunk[:_TEXT_BLOCK])
+                digest.update(chunk.replace(b"\r\n", b"\n") if text else chunk)
+                if len(chunk) == _CHUNK and time.monotonic() >= deadline:
+                    return None
+            after = os.fstat(file.fileno())
+    except OSError:
+        return None
+    if _key(path, after, hash_name) != _key(path, info, hash_name):
+        return None  # it changed meanwhile
+    value = digest.hexdigest()
+    if started - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
+        if len(_remembered) >= _REMEMBERED:
+            _remembered.clear()
+        _remembered[_key(path, info, hash_name)] = value
+    return value
+
+
+def _key(path: str, info: os.stat_result, hash_name: str) -> tuple[object, ...]:
+    # The ctime cannot be set back, as the mtime can.
+    return path, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size, hash_name
+
+
+def _is_text(block: bytes) -> bool:
+    if b"\0" in block:
+        return False
+    return len(block.translate(None, _TEXT_CHARS)) <= _MAX_NONTEXT * len(block)
