@@ -154,9 +154,7 @@ def _put(frame: list[Any], value: Any) -> None:
             value = "<<"
         container.append(value)
     elif not frame[2]:
-        if isinstance(value, (dict, list)):
-            raise DocumentError("it has a key that is no scalar")
-        frame[1], frame[2] = value, True
+        frame[1], frame[2] = _key(value), True
     else:
         key, frame[2] = frame[1], False
         if value is _MERGE:
@@ -170,6 +168,14 @@ def _put(frame: list[Any], value: Any) -> None:
         if key in container:
             raise DocumentError(f"it has the key {key!r} twice")
         container[key] = value
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_key, value))
+    if isinstance(value, dict):
+        raise DocumentError("it has a key that is a mapping")
+    return value
 
 
 def _merge(container: dict[Any, Any], parts: list[dict[Any, Any]]) -> None:

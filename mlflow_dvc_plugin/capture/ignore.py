@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from mlflow_dvc_plugin.errors import CaptureError
@@ -45,6 +46,32 @@ class DvcIgnore:
             if regex.match(path) or (is_dir and regex.match(path + "/")):
                 return ignored
         return False
+
+
+def refused_by(dvcignores: Mapping[str, DvcIgnore], path: str, full: str) -> bool:
+    """Is an out in what ``.dvcignore`` leaves out?
+
+    Args:
+        dvcignores: the patterns of each folder that has a ``.dvcignore``.
+        path: of the out, relative to the project.
+        full: of the out, absolute.
+    """
+    parts = path.split("/")
+    if not dvcignores and _DVC_FOLDERS.isdisjoint(parts):
+        return False
+    rules = DvcIgnore()
+    for depth, name in enumerate(parts):
+        rules = dvcignores.get("/".join(parts[:depth]), rules)
+        upper = "/".join(parts[: depth + 1])
+        if depth < len(parts) - 1:
+            if rules.ignores(upper, name, True):
+                return True
+        elif rules.ignores(upper, name, False):
+            return not os.path.isdir(full) or rules.ignores(upper, name, True)
+        else:
+            # What is not there could become a folder.
+            return rules.ignores(upper, name, True) and not os.path.isfile(full)
+    return False
 
 
 def _dvc_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:

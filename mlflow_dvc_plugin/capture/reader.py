@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.document import DocumentError
+from mlflow_dvc_plugin.capture.ignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.schema import SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
@@ -39,6 +40,7 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
     stages: list[Stage] = []
     metafiles: dict[str, bytes] = {}
     outs: set[str] = set()
+    dvcignores: dict[str, DvcIgnore] = {}
 
     def parsed(name: str, parse: Callable[[bytes], _T]) -> _T:
         path = os.path.join(project, name)
@@ -53,7 +55,7 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
         except (DocumentError, SchemaError) as err:
             raise CaptureError(name, str(err)) from err
 
-    for folder in walk(project, git, outs):
+    for folder in walk(project, git, outs, dvcignores):
         base = f"{folder.path}/" if folder.path else ""
         for name in folder.metafiles:
             metafile = base + name
@@ -75,4 +77,14 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
             # project's, and belongs to what was recorded.
             name = f"{base}dvc.lock"
             metafiles[name] = files.read(os.path.join(project, name), name)
+    _refuse_ignored(stages, dvcignores)
     return Contents(stages, metafiles)
+
+
+def _refuse_ignored(stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
+    for stage in stages:
+        for out in stage.outs:
+            if out.local and refused_by(dvcignores, out.entry.path, out.path):
+                raise CaptureError(
+                    stage.metafile, f"DVC refuses its out {out.entry.path!r}, which .dvcignore names"
+                )

@@ -79,6 +79,16 @@ def recorded_hash(value: str, digest: str) -> tuple[str, str] | None:
     return name, str(found)
 
 
+def confirms(value: str, digest: str, expected: str) -> bool:
+    """Does a record plainly give a file of this stat the MD5 `expected`?"""
+    # Ten times faster than to read the JSON, which settles all other cases.
+    return (
+        f'"{digest}"' in value
+        and '"version"' in value
+        and (f'"md5": "{expected}"' in value or f'"md5":"{expected}"' in value)
+    )
+
+
 class StateDb:
     """An open database.
 

@@ -27,6 +27,7 @@ _FOLDER_SECONDS = 5.0
 _FOLDERS = 1000
 # Between the two timestamps of one write.
 _SAME_WRITE_NS = 20_000_000
+_CHECK_EVERY = 500
 _HASHES = ("md5", "md5-dos2unix")
 _MAX_LISTING = 1 << 28
 
@@ -106,7 +107,12 @@ class _File:
         written = abs(info.st_ctime_ns - info.st_mtime_ns) <= _SAME_WRITE_NS
         if not written and info.st_ctime_ns > self.cached:
             return
-        known = statedb.recorded_hash(record, statedb.checksum(info))
+        digest = statedb.checksum(info)
+        if self.expected and self.hash_name == "md5":
+            if statedb.confirms(record, digest, self.expected):
+                self.found = self.expected
+                return
+        known = statedb.recorded_hash(record, digest)
         if known and known[0] == self.hash_name:
             self.found = known[1]
 
@@ -208,10 +214,10 @@ class _Look:
             folder.verdict = "different"
             return
         records = self.db.under(out.path)
-        for relative, info in listed.items():
-            path = f"{out.path}{os.sep}{relative}" if os.sep == "/" else os.path.join(
-                out.path, *relative.split("/")
-            )
+        for count, (relative, info) in enumerate(listed.items()):
+            if count % _CHECK_EVERY == 0 and self._late():
+                return
+            path = f"{out.path}{os.sep}{relative.replace('/', os.sep)}"
             expected = listing[relative] if listing is not None else None
             file = _File(path, info, entry.hash_name, expected, moment)
             file.believe(records.get(path))

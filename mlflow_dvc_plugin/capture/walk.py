@@ -26,13 +26,11 @@ class Folder(NamedTuple):
         path: relative to the project, "" for the project itself.
         metafiles: names of the ``.dvc`` and ``dvc.yaml`` files that DVC reads.
         lock: DVC sees a ``dvc.lock`` here.
-        dvcignore: the patterns that hold here.
     """
 
     path: str
     metafiles: tuple[str, ...]
     lock: bool
-    dvcignore: DvcIgnore
 
 
 class _Pending(NamedTuple):
@@ -41,7 +39,9 @@ class _Pending(NamedTuple):
     git: _GitRules
 
 
-def walk(project: str, git: tuple[str, str] | None, outs: set[str]) -> Iterator[Folder]:
+def walk(
+    project: str, git: tuple[str, str] | None, outs: set[str], dvcignores: dict[str, DvcIgnore]
+) -> Iterator[Folder]:
     """The folders of a project that hold metafiles, in the order in which DVC reads them.
 
     Args:
@@ -49,6 +49,8 @@ def walk(project: str, git: tuple[str, str] | None, outs: set[str]) -> Iterator[
         git: its Git work tree and ``.git`` directory; None if DVC uses none.
         outs: absolute paths of the outs found so far. DVC does not look inside
             one, so the caller adds those of a folder before it goes on.
+        dvcignores: filled with the patterns of each folder that has a
+            ``.dvcignore`` of its own, by path relative to the project.
 
     Raises:
         CaptureError: DVC refuses the ignore files here.
@@ -71,7 +73,7 @@ def walk(project: str, git: tuple[str, str] | None, outs: set[str]) -> Iterator[
             continue  # a project of its own
         if ".dvcignore" in names and not dvc.ignores(f"{base}.dvcignore", ".dvcignore", False):
             data = files.read(os.path.join(full, ".dvcignore"), f"{base}.dvcignore")
-            dvc = dvc.within(path, data)
+            dvc = dvcignores[path] = dvc.within(path, data)
         if ".gitignore" in names and git:
             rules += _git_rules(prefix + base, os.path.join(full, ".gitignore"))
         below, metafiles, lock = [], [], False
@@ -91,7 +93,7 @@ def walk(project: str, git: tuple[str, str] | None, outs: set[str]) -> Iterator[
                 elif not ignored:
                     metafiles.append(name)
         if metafiles or lock:
-            yield Folder(path, tuple(metafiles), lock, dvc)
+            yield Folder(path, tuple(metafiles), lock)
         for name in reversed(below):
             if os.path.join(full, name) in outs or dvc.ignores(base + name, name, True):
                 continue

@@ -47,7 +47,7 @@ def _row(out: Any) -> tuple[Any, ...]:
     return (
         path,
         (out.hash_info.name if out.hash_info else None) or out.hash_name,
-        str(out.hash_info.value).lower() if out.hash_info and out.hash_info.value else None,
+        out.hash_info.value if out.hash_info and out.hash_info.value else None,
         out.meta.size,
         out.meta.nfiles,
         out.meta.isdir,
