@@ -108,7 +108,10 @@ def _rebased(rule: str, folder: str) -> str:
 
 
 class GitIgnore:
-    """The patterns of one ``.gitignore`` (or exclude file)."""
+    """The patterns of one ``.gitignore`` (or exclude file).
+
+    Git matches bytes: each stands for itself here, as a character of Latin-1.
+    """
 
     def __init__(self, data: bytes, fold_case: bool = False) -> None:
         self._fold = fold_case
@@ -122,7 +125,7 @@ class GitIgnore:
         self.empty = not (self._names or self._paths or self._globs)
 
     def _add(self, order: int, line: bytes) -> None:
-        text = os.fsdecode(line)
+        text = line.decode("latin-1")
         if not text.strip() or text.startswith("#"):
             return
         while text.endswith(" ") and not text.endswith("\\ "):

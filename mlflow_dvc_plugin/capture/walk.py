@@ -80,6 +80,8 @@ def walk(
         for item in listed:
             name = item.name
             if _is_dir(item):
+                if name == "dvc.lock" and "dvc.yaml" in names:
+                    raise CaptureError(base + name, "is no regular file")
                 if not item.is_symlink():
                     below.append(name)
             elif name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock"):
@@ -110,6 +112,10 @@ def _is_dir(item: os.DirEntry[str]) -> bool:
 
 def _git_ignores(rules: _GitRules, path: str, name: str, is_dir: bool) -> bool:
     """Does Git ignore `path` (relative to the work tree), as dulwich, DVC's Git, says."""
+    if not path.isascii():  # Git matches bytes
+        path = os.fsencode(path).decode("latin-1")
+        name = path.rpartition("/")[2]
+        rules = tuple((os.fsencode(base).decode("latin-1"), rule) for base, rule in rules)
     for base, rule in reversed(rules):
         found = rule.match(path[len(base) :], name, is_dir)
         if found is not None:
