@@ -32,6 +32,7 @@ DIR_SUFFIX = ".dir"
 _CHUNK = 1024 * 1024
 _BATCH = 4096
 _READ_ONLY = 0o444
+_SAME_MOMENT = 0.1  # seconds from writing a file to renaming it into place
 
 
 class Obj(NamedTuple):
@@ -90,7 +91,7 @@ class DvcProject:
         """
         paths = {obj: self.cache_path(obj) for obj in objs}
         present = {obj: path for obj, path in paths.items() if os.path.isfile(path)}
-        known = self.known_hashes(present.values())
+        known = self.known_hashes(present.values(), writable=False)
         good = {obj for obj, path in present.items() if known.get(path) == obj}
         doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
         if doubtful:
@@ -137,12 +138,17 @@ class DvcProject:
         """
         return _hash(path, hash_name)
 
-    def known_hashes(self, paths: Iterable[str]) -> dict[str, Obj]:
+    def known_hashes(self, paths: Iterable[str], writable: bool = True) -> dict[str, Obj]:
         """Hashes of local files that DVC's state database vouches for.
 
         It does so by inode, size and modification time. A program can set the
-        latter back, but not the time of the inode's change: where that is much
+        latter back, but not the time of the inode's change: where that is
         later, the record is not believed.
+
+        Args:
+            paths: absolute paths of the files.
+            writable: people may have edited them; False for cache objects,
+                whose inodes change whenever they are protected or linked.
         """
         infos = {}
         for path in paths:
@@ -157,7 +163,7 @@ class DvcProject:
                 "mode": info.st_mode,
             }
             for path, info in infos.items()
-            if info.st_ctime - info.st_mtime < 1
+            if not writable or info.st_ctime - info.st_mtime < _SAME_MOMENT
         }
         found = {}
         for path, _, hash_info in self._repo.state.get_many(list(sober), localfs, sober):

@@ -1,0 +1,201 @@
+"""The installed plugin, met as a user meets it: a script that knows nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+# What a training script does; afterwards it tells its run's DVC tags.
+JOB = """
+import json, sys, warnings
+warnings.simplefilter("ignore", FutureWarning)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    import mlflow
+assert not [w for w in seen if "context provider" in str(w.message)], seen
+import logging
+mlflow.set_experiment("e")
+with mlflow.start_run() as run:
+    mlflow.log_metric("m", 1)
+tags = mlflow.get_run(run.info.run_id).data.tags
+loaded = [name for name in ("dvc", "pandas") if name in sys.modules]
+found = {k: v for k, v in tags.items() if k.startswith("dvc.")}
+print(json.dumps({"tags": found, "loaded": loaded}))
+"""
+
+
+def train(cwd: Path, store: str, **env: str) -> dict[str, str]:
+    """Run the job in a process of its own; the DVC tags of its run."""
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": store, "MLFLOW_ALLOW_FILE_STORE": "true", **env}
+    done = subprocess.run(
+        [sys.executable, "-c", JOB],
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert "dvc" not in answer["loaded"]
+    tags: dict[str, str] = answer["tags"]
+    return tags
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store whose tables are made: that takes longest."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    from mlflow.tracking import MlflowClient
+
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def sqlite(template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "mlflow.db"
+    shutil.copy(template, path)
+    return f"sqlite:///{path}"
+
+
+def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, sqlite: str) -> None:
+    project.add("data/a.csv", "1")
+    commit = project.commit()
+    tags = train(project.path, sqlite)
+    assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
+    assert tags["dvc.git_commit"] == commit
+    assert tags["dvc.schema"] == "1"
+    assert tags["dvc.root"] == "."
+    assert tags["dvc.status"] == "clean"
+    assert "dvc.lock_hash" not in tags
+    assert "dvc.error" not in tags
+
+
+def test_a_file_store_takes_the_tags(project: Project, tmp_path: Path) -> None:
+    project.add("data/a b.csv", "1")
+    project.add("data/größe.csv", "2")
+    tags = train(project.path, (tmp_path / "mlruns").as_uri())
+    assert tags["dvc.data.data/a b.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
+    assert [key for key in tags if key.startswith("dvc.data.data/gr")]
+
+
+def test_a_real_server_takes_the_tags(project: Project, server: str) -> None:
+    project.add("data/a.csv", "1")
+    tags = train(project.path, server)
+    assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
+    assert tags["dvc.manifest"].startswith("1:1:")
+
+
+def test_outside_any_project_there_is_no_tag(tmp_path: Path, sqlite: str) -> None:
+    assert train(tmp_path, sqlite) == {}
+
+
+def test_the_plugin_can_be_switched_off(project: Project, sqlite: str) -> None:
+    project.add("a", "1")
+    assert train(project.path, sqlite, MLFLOW_DVC_DISABLE="1") == {}
+
+
+def test_a_project_without_git_is_tagged(tmp_path: Path, sqlite: str) -> None:
+    plain = Project.create(tmp_path / "plain", git=False)
+    plain.add("a", "1")
+    tags = train(plain.path, sqlite)
+    assert tags["dvc.data.a"] == "c4ca4238a0b923820dcc509a6f75849b"
+    assert tags["dvc.root"] == "."
+    assert "dvc.git_commit" not in tags
+
+
+def test_a_project_without_commits_is_tagged(project: Project, sqlite: str) -> None:
+    project.add("a", "1")
+    tags = train(project.path, sqlite)
+    assert tags["dvc.data.a"] == "c4ca4238a0b923820dcc509a6f75849b"
+    assert "dvc.git_commit" not in tags
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.dvc", "outs: [\n"),
+        ("a.dvc", b"\xff\xfe\x00"),
+        ("a.dvc", "<<<<<<< HEAD\nouts:\n=======\nouts: []\n>>>>>>> other\n"),
+        ("a.dvc", "cmd: python old.py\nouts:\n- path: a\n"),
+        ("dvc.yaml", "stages: 5\n"),
+    ],
+)
+def test_a_broken_metafile_is_said_and_breaks_nothing(
+    project: Project, sqlite: str, name: str, content: str | bytes
+) -> None:
+    project.write(name, content)
+    tags = train(project.path, sqlite)
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    assert name in tags["dvc.error"]
+    assert "\n" not in tags["dvc.error"]
+
+
+def test_a_lock_with_merge_markers_is_said_and_breaks_nothing(
+    project: Project, sqlite: str
+) -> None:
+    project.write("dvc.yaml", "stages:\n  a:\n    cmd: echo > a\n    outs: [a]\n")
+    project.write("dvc.lock", "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n")
+    tags = train(project.path, sqlite)
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    assert "dvc.lock" in tags["dvc.error"]
+
+
+def test_an_unreadable_metafile_is_said_and_breaks_nothing(project: Project, sqlite: str) -> None:
+    # Root reads whatever has no permissions, but not a link to itself.
+    (project.path / "a.dvc").symlink_to("a.dvc")
+    tags = train(project.path, sqlite)
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    assert "a.dvc" in tags["dvc.error"]
+
+
+def test_a_bad_setting_is_said_and_breaks_nothing(project: Project, sqlite: str) -> None:
+    project.add("a", "1")
+    tags = train(project.path, sqlite, MLFLOW_DVC_MAX_PATH_TAGS="many")
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    assert "MLFLOW_DVC_MAX_PATH_TAGS" in tags["dvc.error"]
+
+
+def test_settings_in_pyproject_hold_and_the_environment_wins(project: Project, sqlite: str) -> None:
+    project.add("a", "1")
+    project.add("b", "2")
+    project.write("pyproject.toml", "[tool.mlflow-dvc]\nexclude = ['b']\n")
+    assert "dvc.data.b" not in train(project.path, sqlite)
+    assert "dvc.data.a" not in train(project.path, sqlite, MLFLOW_DVC_EXCLUDE="a")
+
+
+def test_importing_the_package_imports_neither_dvc_nor_mlflow() -> None:
+    code = (
+        "import sys, mlflow_dvc_plugin\n"
+        "assert not {'dvc', 'mlflow', 'yaml', 'pandas'} & set(sys.modules), sys.modules\n"
+        "mlflow_dvc_plugin.capture\n"
+        "assert not {'dvc', 'mlflow', 'pandas'} & set(sys.modules)\n"
+        "assert 'restore' in dir(mlflow_dvc_plugin)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_from_pandas_and_log_input_take_the_tags(project: Project, sqlite: str) -> None:
+    for number in range(30):
+        project.write(f"data/{number:02d}-{'x' * 150}", str(number))
+    with project.opened() as repo:
+        repo.add([str(path) for path in (project.path / "data").iterdir()])
+    code = (
+        "import mlflow, pandas\n"
+        "with mlflow.start_run() as run:\n"
+        "    data = mlflow.data.from_pandas(pandas.DataFrame({'a': [1]}))\n"
+        "    mlflow.log_input(data, 'training')\n"
+        "inputs = mlflow.get_run(run.info.run_id).inputs.dataset_inputs\n"
+        "assert 'dvc.data_hash' in inputs[0].dataset.source, inputs\n"
+    )
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": sqlite}
+    subprocess.run([sys.executable, "-c", code], cwd=project.path, env=environ, check=True)
