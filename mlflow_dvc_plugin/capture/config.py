@@ -54,7 +54,8 @@ def _parse(path: str) -> Iterator[tuple[str, dict[str, str]]]:
             text = file.read(_MAX_BYTES).decode("utf-8", "replace")
     except OSError:
         return
-    section, values = "", {}
+    section = ""
+    values: dict[str, str] = {}
     for raw in text.splitlines():
         line = raw.strip()
         if line.startswith("[") and "]" in line:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,10 +81,10 @@ def _dvc_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, b
     for pattern in patterns:
         try:
             regex, ignored = spec.pattern_to_regex(pattern)
-        except ValueError as err:
+            if regex is not None and ignored is not None:
+                rules.append((_compiled(regex), ignored, pattern.endswith("/")))
+        except (ValueError, re.error) as err:
             raise CaptureError(".dvcignore", f"it has a bad pattern: {pattern!r}") from err
-        if regex is not None and ignored is not None:
-            rules.append((re.compile(regex), ignored, pattern.endswith("/")))
     return rules
 
 
@@ -91,8 +92,17 @@ def _pattern_class() -> Any:
     try:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
     except ImportError:  # pathspec < 1
-        from pathspec.patterns import GitWildMatchPattern as GitIgnoreSpecPattern
+        from pathspec import patterns
+
+        return patterns.GitWildMatchPattern  # type: ignore[attr-defined]
     return GitIgnoreSpecPattern
+
+
+def _compiled(regex: str, flags: int = 0) -> re.Pattern[str]:
+    # A training job gets no warning because of a pattern such as `[[:alpha:]]`.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(regex, flags)
 
 
 def _rebased(rule: str, folder: str) -> str:
@@ -189,7 +199,7 @@ class _Rule:
         if self._regex is None:
             flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
             try:
-                self._regex = re.compile(_git_regex(self.body), flags)
+                self._regex = _compiled(_git_regex(self.body), flags)
             except re.error:
                 self._regex = re.compile(r"(?!)")  # Git, too, ignores a malformed pattern
         return self._regex
