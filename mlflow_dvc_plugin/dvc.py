@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import uuid
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from dvc.cachemgr import LEGACY_HASH_NAMES
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 from dvc_data.hashfile.hash import file_md5
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs import generic
@@ -219,6 +220,51 @@ class DvcProject:
                 failed.update(self._fetch(source, batch, jobs, progress or Progress()))
         return failed
 
+    def fetch_as_dvc(
+        self,
+        paths: Sequence[str],
+        commit: str | None = None,
+        remote: str | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        """Bring outs into the cache by DVC's own `fetch`, for those that no hash finds.
+
+        Imports and outs in cloud-versioned remotes are found by what their
+        metafiles say, so it is the metafiles' places that are contacted.
+
+        Args:
+            paths: absolute paths of the outs.
+            commit: whose metafiles to go by; None for the workspace's.
+            remote: name of the remote; None for the one that each out has.
+            jobs: how many at once.
+
+        Raises:
+            DvcError: DVC could not bring all of them.
+        """
+        revs = [commit] if commit else None
+        with _quiet(), _translating():
+            self._repo.fetch(
+                list(paths), jobs=jobs, remote=remote, revs=revs, workspace=commit is None
+            )
+
+    def listing_as_dvc(self, path: str, commit: str | None = None) -> bytes | None:
+        """A folder's listing as its metafile has it, for one in a cloud-versioned remote.
+
+        Args:
+            path: absolute path of the out.
+            commit: whose metafiles to go by; None for the workspace's.
+        """
+        found: bytes | None = None
+        with _quiet(), _translating():
+            for rev in self._repo.brancher(
+                revs=[commit] if commit else None, workspace=commit is None
+            ):
+                if rev in (commit, "workspace", ""):
+                    for out in self._repo.index.outs:
+                        if out.fs_path == path and out.files:
+                            found = out.get_obj().as_bytes()
+        return found
+
     def has_remote(self) -> bool:
         """There is a default remote."""
         return bool(self._repo.config["core"].get("remote"))
@@ -371,29 +417,22 @@ class DvcProject:
         from dvc.lock import LockError
         from dvc.rwlock import rwlock
 
-        lock = self._repo.lock
-        try:
-            lock.lock()
-        except LockError as err:
-            raise ProjectBusyError(
-                f"Another DVC command{self._lock_holder()} is at work in this project: "
-                "wait for it, then try again."
-            ) from err
-        try:
-            hardlink = self._repo.config["core"].get("hardlink_lock", False)
-            with contextlib.ExitStack() as stack:
-                try:
-                    stack.enter_context(
-                        rwlock(
-                            self.tmp_dir, localfs, "mlflow-dvc restore", [], list(paths), hardlink
-                        )
-                    )
-                except LockError as err:
-                    said = " ".join(str(err).split("\n\n", maxsplit=1)[0].split())
-                    raise ProjectBusyError(f"{said}: wait for it, then try again.") from err
-                yield
-        finally:
-            lock.unlock()
+        hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_repo(self._repo))
+            except LockError as err:
+                raise ProjectBusyError(
+                    f"Another DVC command{self._lock_holder()} is at work in this project: "
+                    "wait for it, then try again."
+                ) from err
+            try:
+                claim = rwlock(self.tmp_dir, localfs, "mlflow-dvc", [], list(paths), hardlink)
+                stack.enter_context(claim)
+            except LockError as err:
+                said = " ".join(str(err).split("\n\n", maxsplit=1)[0].split())
+                raise ProjectBusyError(f"{said}: wait for it, then try again.") from err
+            yield
 
     def _lock_holder(self) -> str:
         import psutil
@@ -435,6 +474,30 @@ def dump_yaml(document: Any) -> bytes:
 def bytes_obj(data: bytes) -> Obj:
     """The object that bytes are stored as."""
     return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep DVC's own log lines from the terminal: what failed is said once, by us."""
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    before = [(logger, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        for logger, propagate in before:
+            logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (DvcException, OSError) as err:
+        raise DvcError(_reason(err)) from err
 
 
 class _Bytes(Callback):  # type: ignore[misc]

@@ -11,11 +11,14 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
 
 from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.errors import GitError
+from mlflow_dvc_plugin.errors import GitError, MlflowDvcError
+from mlflow_dvc_plugin.manifest import MAX_ENTRIES
 from mlflow_dvc_plugin.settings import Settings
-from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state import DataState, Entry
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 # What DVC reads to know the outs: metafiles, ignore rules, and the files that
@@ -95,6 +98,37 @@ def state_at(project: str, commit: str) -> DataState:
         metafiles=state.metafiles,
         source="commit",
     )
+
+
+def with_committed(state: DataState) -> DataState:
+    """The state with what its commit says, where it is too large for a manifest of its own."""
+    if len(state.entries) <= MAX_ENTRIES or state.git_commit is None:
+        return state
+    try:
+        return replace(state, committed=_entries_at(state.project, state.git_commit))
+    except MlflowDvcError:
+        return state
+
+
+@lru_cache(maxsize=1)
+def _entries_at(project: str, commit: str) -> tuple[Entry, ...]:
+    return state_at(project, commit).entries
+
+
+def blob(project: str, commit: str, path: str) -> bytes | None:
+    """The bytes of a file at a commit; None if the commit has no such file.
+
+    Args:
+        project: absolute path of the project.
+        commit: a full commit hash.
+        path: relative to the project.
+    """
+    if not _COMMIT.match(commit):
+        return None
+    try:
+        return git(project, "cat-file", "blob", f"{commit}:./{path}")
+    except GitError:
+        return None
 
 
 def _files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, bytes]]:

@@ -28,6 +28,7 @@ class DvcRunContext(RunContextProvider):  # type: ignore[misc]
 def _tags() -> dict[str, str]:
     from mlflow_dvc_plugin import settings as settings_of
     from mlflow_dvc_plugin.capture import capture, find_project
+    from mlflow_dvc_plugin.manifest import MAX_ENTRIES
     from mlflow_dvc_plugin.tags import MANIFEST, to_tags
 
     chosen = settings_of.from_environment()
@@ -40,6 +41,10 @@ def _tags() -> dict[str, str]:
     state = capture(project, settings=chosen)
     if state is None:
         return {}
+    if len(state.entries) > MAX_ENTRIES:
+        from mlflow_dvc_plugin.git import with_committed
+
+        state = with_committed(state)
     tags = to_tags(state, chosen.max_path_tags)
     if MANIFEST not in tags:
         _warn_no_manifest(len(state.entries))

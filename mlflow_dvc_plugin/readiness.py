@@ -10,6 +10,7 @@ from mlflow_dvc_plugin import settings as settings_of
 from mlflow_dvc_plugin.capture import capture, find_project
 from mlflow_dvc_plugin.dvc import DvcProject, Obj
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
+from mlflow_dvc_plugin.git import with_committed
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tags import MANIFEST, to_tags
 
@@ -50,7 +51,7 @@ def assess() -> Readiness:
     chosen = settings_of.for_project(root)
     state = capture(root, settings=replace(chosen, disable=False))
     assert state is not None
-    tags = to_tags(state, chosen.max_path_tags)
+    tags = to_tags(with_committed(state), chosen.max_path_tags)
     problems = []
     if chosen.disable:
         problems.append("MLFLOW_DVC_DISABLE is set: runs get no tags.")

@@ -15,10 +15,11 @@ from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import journal
+from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Recorder
 from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
 from mlflow_dvc_plugin.restore.options import Options
-from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select
+from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select, split
 from mlflow_dvc_plugin.runs import Run, find_run, load_state
 from mlflow_dvc_plugin.state import Entry
 
@@ -62,24 +63,23 @@ def restore(
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(found, project=root)
     entries, left = select(state, paths)
-    outs = [e.path for e in entries]
+    data, kept_in_git = split(entries)
     with _opened(root) as dvc:
+        fetcher = Fetcher(dvc, data, state.git_commit, options)
+        folder = dvc.root if out is None else os.path.abspath(out)
+        work = Operation(fetcher, folder, found.run_id, source=state.source, options=options)
         if out is not None:
-            files = expand(dvc, entries, options)
-            folder = os.path.abspath(out)
-            work = Operation(dvc, folder, found.run_id, source=state.source, options=options)
-            result = work.run(files, outs, {})
-        else:
-            with dvc.locked([os.path.join(root, path) for path in outs]):
-                recorder = Recorder(root, state)
-                metafiles = recorder.rewrite(entries, whole=paths is None)
-                files = expand(dvc, entries, options)
-                work = Operation(dvc, root, found.run_id, source=state.source, options=options)
-                result = work.run(files, outs, metafiles)
-            mine = {e.path for e in state.entries}
-            kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
-            result = replace(result, kept=sorted(kept))
-    return replace(result, left=left)
+            left += [f"{e.path}: Git has it, not DVC" for e in kept_in_git]
+            result = work.run(expand(fetcher, data), [e.path for e in data], {})
+            return replace(result, left=left)
+        with dvc.locked([os.path.join(root, e.path) for e in entries]):
+            recorder = Recorder(root, state)
+            metafiles = recorder.rewrite(data, whole=paths is None)
+            blobs, lost = recorder.from_git(kept_in_git)
+            result = work.run(expand(fetcher, data), [e.path for e in data], {**metafiles, **blobs})
+    mine = {e.path for e in state.entries}
+    kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
+    return replace(result, left=left + lost, kept=sorted(kept))
 
 
 def extract(
@@ -98,9 +98,9 @@ def extract(
     """
     options = Options()
     with _opened(_project(project)) as dvc:
-        files = expand(dvc, entries, options)
-        work = Operation(dvc, os.path.abspath(out), "", source="manifest", options=options)
-        return work.run(files, [e.path for e in entries], {})
+        fetcher = Fetcher(dvc, entries, None, options)
+        work = Operation(fetcher, os.path.abspath(out), "", source="manifest", options=options)
+        return work.run(expand(fetcher, entries), [e.path for e in entries], {})
 
 
 def undo(
@@ -125,9 +125,10 @@ def undo(
     root = _project(project)
     with _opened(root) as dvc:
         last = journal.newest(dvc.tmp_dir)
-        files = Wanted((), dict(last.files), (), last.executable, {})
+        files = Wanted((), dict(last.files), executable=last.executable)
+        fetcher = Fetcher(dvc, (), None, options)
         with dvc.locked([os.path.join(root, path) for path in last.files]):
-            work = Operation(dvc, root, last.run_id, source="undo", options=options)
+            work = Operation(fetcher, dvc.root, last.run_id, source="undo", options=options)
             return work.run(files, last.outs, last.metafiles)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from mlflow_dvc_plugin.capture import capture
 from mlflow_dvc_plugin.dvc import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import CaptureError, DvcError, MlflowDvcError, RestoreError
-from mlflow_dvc_plugin.git import state_at
+from mlflow_dvc_plugin.git import blob, state_at
 from mlflow_dvc_plugin.restore import paths
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -77,6 +77,33 @@ class Recorder:
             f"Today's dvc.yaml and .dvc files cannot take back {names}: what tracks it has "
             "changed. Check out the run's Git commit first, or use --out DIR for the data alone."
         )
+
+    def from_git(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes | None], list[str]]:
+        """What Git has of the outs that DVC does not cache.
+
+        Args:
+            entries: those outs.
+
+        Returns:
+            The bytes to write, by path; and, for the others, why they are left.
+        """
+        found: dict[str, bytes | None] = {}
+        left = []
+        for e in entries:
+            paths.check(e.path)
+            paths.Guard(self._project).check(e.path)
+            if os.path.isdir(os.path.join(self._project, e.path)) or e.isdir:
+                left.append(f"{e.path}: a folder that Git has, not DVC")
+                continue
+            data = blob(self._project, str(self._state.git_commit), e.path)
+            today = _bytes_of(os.path.join(self._project, e.path))
+            if today is not None and _is(today, e):
+                continue
+            if data is not None and _is(data, e):
+                found[e.path] = data
+            else:
+                left.append(f"{e.path}: not cached by DVC, and the run's commit has another one")
+        return found, left
 
     def _proposals(self, entries: Sequence[Entry], whole: bool) -> Iterable[Metafiles | None]:
         if whole and self._state.stage is None:
@@ -299,6 +326,21 @@ def _shared_tail(one: str, other: str) -> int:
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _is(data: bytes, e: Entry) -> bool:
+    """These bytes are what the out's hash says."""
+    if e.hash_name == "md5-dos2unix" and b"\0" not in data:
+        data = data.replace(b"\r\n", b"\n")
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() == e.hash
+
+
+def _bytes_of(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def _digest(data: bytes) -> str:

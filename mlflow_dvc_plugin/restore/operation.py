@@ -9,14 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.dvc import DvcProject, Obj
+from mlflow_dvc_plugin.dvc import Obj
 from mlflow_dvc_plugin.errors import UnsavedContentError
 from mlflow_dvc_plugin.restore import journal, workspace
 from mlflow_dvc_plugin.restore.apply import apply
+from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.plan import Plan, compare
-from mlflow_dvc_plugin.restore.wanted import Wanted, fetch
+from mlflow_dvc_plugin.restore.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Operation:
     """Brings files, and then metafiles, to what they have to be.
 
     Args:
-        dvc: the open project.
+        fetcher: brings objects into the cache of the open project.
         root: absolute path that all paths are relative to: the project's, or
             another folder, in which no metafiles are written and no undo is
             kept.
@@ -78,11 +79,12 @@ class Operation:
     """
 
     def __init__(
-        self, dvc: DvcProject, root: str, run_id: str, *, source: str, options: Options
+        self, fetcher: Fetcher, root: str, run_id: str, *, source: str, options: Options
     ) -> None:
-        self._dvc = dvc
+        self._fetcher = fetcher
+        self._dvc = fetcher.project
         self._root = root
-        self._in_project = root == dvc.root
+        self._in_project = root == self._dvc.root
         self._run_id = run_id
         self._source = source
         self._options = options
@@ -138,7 +140,7 @@ class Operation:
         self._options.progress.begin("Comparing", len(files.files))
         plan = compare(files.files, workspace.scan(self._dvc, self._root, files))
         needed = {change.new: change.path for change in plan.changes if change.new is not None}
-        fetch(self._dvc, needed, files.remotes, self._options)
+        self._fetcher.fetch(needed)
         return plan
 
     def _keep(

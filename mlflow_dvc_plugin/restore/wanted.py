@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj
-from mlflow_dvc_plugin.errors import MissingObjectsError, RestoreError
+from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restore import paths
-from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.state import DataState, Entry
 
 
@@ -22,14 +22,12 @@ class Wanted(NamedTuple):
         files: what each path must hold.
         folders: outs that are folders, whose other files have to go.
         executable: outs that are executable files.
-        remotes: outs' own remotes, by object.
     """
 
     entries: tuple[Entry, ...]
     files: dict[str, Obj | None]
-    folders: tuple[str, ...]
-    executable: frozenset[str]
-    remotes: dict[Obj, str]
+    folders: tuple[str, ...] = ()
+    executable: frozenset[str] = frozenset()
 
 
 def select(state: DataState, chosen: Sequence[str] | None) -> tuple[tuple[Entry, ...], list[str]]:
@@ -52,12 +50,17 @@ def select(state: DataState, chosen: Sequence[str] | None) -> tuple[tuple[Entry,
                 raise RestoreError(_no_such_out(path, entries))
             picked.update((e.path, e) for e in found)
         entries = tuple(sorted(picked.values()))
-    left = [f"{e.path}: not cached by DVC, Git has it" for e in entries if not e.cached]
-    left += [f"{e.path}: has no hash yet" for e in entries if e.cached and not e.hash]
-    return tuple(e for e in entries if e.cached and e.hash), left
+    left = [f"{e.path}: it was not made yet" for e in entries if not e.hash]
+    return tuple(e for e in entries if e.hash), left
 
 
-def expand(project: DvcProject, entries: Iterable[Entry], options: Options) -> Wanted:
+def split(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The outs that DVC caches, and those that it leaves to Git."""
+    entries = tuple(entries)
+    return tuple(e for e in entries if e.cached), tuple(e for e in entries if not e.cached)
+
+
+def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
     """The files of outs: for folders, those that their listings name.
 
     Listings that the cache lacks are fetched.
@@ -66,63 +69,24 @@ def expand(project: DvcProject, entries: Iterable[Entry], options: Options) -> W
         UnsafePathError: a path leads where a restore never writes.
         MissingObjectsError: a folder's listing cannot be had.
     """
-    entries = tuple(entries)
     files: dict[str, Obj | None] = {}
-    remotes: dict[Obj, str] = {}
     listings: dict[Obj, str] = {}
     for e in entries:
         paths.check(e.path)
         obj = Obj(e.hash_name, str(e.hash))
-        if e.remote:
-            remotes[obj] = e.remote
         if obj.value.endswith(DIR_SUFFIX):
             listings[obj] = e.path
         else:
             files[e.path] = obj
-    fetch(project, listings, remotes, options)
+    fetcher.fetch(listings)
     folders = []
     for e in entries:
         obj = Obj(e.hash_name, str(e.hash))
-        if obj not in listings:
-            continue
-        folders.append(e.path)
-        for name, member in _members(project, obj, e.path):
-            files[name] = member
-            if e.remote:
-                remotes[member] = e.remote
+        if obj in listings:
+            folders.append(e.path)
+            files.update(_members(fetcher.project, obj, e.path))
     executable = frozenset(e.path for e in entries if e.isexec and not e.isdir)
-    return Wanted(entries, files, tuple(folders), executable, remotes)
-
-
-def fetch(
-    project: DvcProject,
-    objs: Mapping[Obj, str],
-    remotes: Mapping[Obj, str],
-    options: Options,
-) -> None:
-    """Bring what the cache lacks into it.
-
-    Args:
-        project: the open project.
-        objs: the objects, each with the path to name it by.
-        remotes: outs' own remotes, by object.
-        options: the remote that the user chose for all, jobs and progress.
-
-    Raises:
-        MissingObjectsError: some cannot be had.
-    """
-    missing = objs.keys() - project.in_cache(objs)
-    if not missing:
-        return
-    by_remote: dict[str | None, list[Obj]] = {}
-    for obj in sorted(missing):
-        by_remote.setdefault(options.remote or remotes.get(obj), []).append(obj)
-    options.progress.begin("Fetching", len(missing))
-    failed: dict[Obj, str] = {}
-    for name, some in by_remote.items():
-        failed.update(project.fetch(some, name, options.jobs, options.progress))
-    if failed:
-        raise MissingObjectsError({objs[obj]: reason for obj, reason in failed.items()})
+    return Wanted(tuple(entries), files, tuple(folders), executable)
 
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:

@@ -1,0 +1,113 @@
+"""Bring objects into the cache, each the way that its kind needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj, bytes_obj
+from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
+from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.state import Entry
+
+
+class Fetcher:
+    """Fetches what the cache lacks of a state.
+
+    Args:
+        project: the open project.
+        entries: the outs that the objects belong to.
+        commit: the run's Git commit, whose metafiles may name other places.
+        options: the remote that the user chose, jobs and progress.
+    """
+
+    def __init__(
+        self, project: DvcProject, entries: Iterable[Entry], commit: str | None, options: Options
+    ) -> None:
+        self.project = project
+        self._entries = {e.path: e for e in entries}
+        self._commit = commit
+        self._options = options
+
+    def fetch(self, objs: Mapping[Obj, str]) -> None:
+        """Have all of the objects in the cache, verified.
+
+        Args:
+            objs: the objects, each with a path that holds it.
+
+        Raises:
+            MissingObjectsError: some cannot be had; all of them are named.
+        """
+        missing = objs.keys() - self.project.in_cache(objs)
+        if not missing:
+            return
+        self._options.progress.begin("Fetching", len(missing))
+        failed: dict[Obj, str] = {}
+        special: dict[Obj, str] = {}
+        by_remote: dict[str | None, list[Obj]] = {}
+        for obj in sorted(missing):
+            owner = self._owner(objs[obj])
+            if owner is not None and owner.kind == "cloud-versioned":
+                special[obj] = "not in the remote at the recorded version"
+            else:
+                remote = self._options.remote or (owner.remote if owner else None)
+                by_remote.setdefault(remote, []).append(obj)
+        for remote, some in by_remote.items():
+            options = self._options
+            failed.update(self.project.fetch(some, remote, options.jobs, options.progress))
+        for obj, reason in list(failed.items()):
+            owner = self._owner(objs[obj])
+            if owner is not None and owner.kind != "plain":
+                special[obj] = reason
+            elif owner is not None and not owner.push:
+                failed[obj] = (
+                    f"{reason}; it is `push: false`, so only the cache that made it has it"
+                )
+        failed.update(self._as_dvc(special, objs))
+        still = failed.keys() - self.project.in_cache(failed)
+        if still:
+            raise MissingObjectsError({objs[obj]: failed[obj] for obj in sorted(still)})
+
+    def _as_dvc(self, special: Mapping[Obj, str], objs: Mapping[Obj, str]) -> dict[Obj, str]:
+        """Imports and cloud-versioned outs, by their metafiles; why some cannot be had."""
+        failed = dict(special)
+        for commit in dict.fromkeys((None, self._commit)):
+            if not failed:
+                break
+            owners = {e.path: e for obj in failed if (e := self._owner(objs[obj])) is not None}
+            said = ""
+            try:
+                self.project.fetch_as_dvc(
+                    [os.path.join(self.project.root, path) for path in owners],
+                    commit,
+                    self._options.remote,
+                    self._options.jobs,
+                )
+            except DvcError as err:
+                said = str(err)
+            for e in owners.values():
+                self._list(e, commit)
+            for obj in self.project.in_cache(failed):
+                del failed[obj]
+            if said:
+                failed = dict.fromkeys(failed, said)
+        return failed
+
+    def _list(self, e: Entry, commit: str | None) -> None:
+        """Write the listing of a cloud-versioned folder into the cache."""
+        if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
+            return
+        try:
+            data = self.project.listing_as_dvc(os.path.join(self.project.root, e.path), commit)
+        except DvcError:
+            return
+        if data is not None and bytes_obj(data).value + DIR_SUFFIX == e.hash:
+            self.project.put_bytes(data, Obj(e.hash_name, e.hash))
+
+    def _owner(self, path: str) -> Entry | None:
+        """The out that a file belongs to."""
+        while path:
+            if path in self._entries:
+                return self._entries[path]
+            path = path.rpartition("/")[0]
+        return None
