@@ -88,7 +88,9 @@ def _asked(data: bytes, project: str, metafile: str) -> dict[str, Any]:
     environ.update(DVC_NO_ANALYTICS="1", PYTHONIOENCODING="utf-8:surrogateescape")
     question = {"project": project, "metafile": metafile, "text": data.decode("utf-8")}
     if not sys.executable:
-        raise CaptureError(metafile, "its templates need DVC, and there is no Python to run it with")
+        raise CaptureError(
+            metafile, "its templates need DVC, and there is no Python to run it with"
+        )
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, script],

@@ -215,8 +215,11 @@ def _git_regex(pattern: str) -> str:
         if pattern.startswith("**/", index) and (index == 0 or pattern[index - 1] == "/"):
             regex += "(?:.*/)?"
             index += 3
-        elif pattern.startswith("**", index) and index and pattern[index - 1] == "/" and (
-            index + 2 == len(pattern)
+        elif (
+            pattern.startswith("**", index)
+            and index
+            and pattern[index - 1] == "/"
+            and (index + 2 == len(pattern))
         ):
             regex += ".+"
             index += 2

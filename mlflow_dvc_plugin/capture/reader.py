@@ -64,9 +64,7 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
                 lock: dict[str, Any] = {}
                 if folder.lock:
                     lock = parsed(f"{base}dvc.lock", pipeline.parse_lock)
-                definitions = templates.resolve(
-                    content, metafiles[metafile], project, metafile
-                )
+                definitions = templates.resolve(content, metafiles[metafile], project, metafile)
                 read = pipeline.stages(definitions, lock, metafile, locator)
             else:
                 read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)
@@ -86,5 +84,6 @@ def _refuse_ignored(stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> No
         for out in stage.outs:
             if out.local and refused_by(dvcignores, out.entry.path, out.path):
                 raise CaptureError(
-                    stage.metafile, f"DVC refuses its out {out.entry.path!r}, which .dvcignore names"
+                    stage.metafile,
+                    f"DVC refuses its out {out.entry.path!r}, which .dvcignore names",
                 )

@@ -272,7 +272,9 @@ _STAGE = _fields(
     },
     {"cmd": _COMMAND},
 )
-_FOREACH = _fields({}, {"foreach": _any_of("a list, mapping or text", text, _list, _mapping), "do": _STAGE})
+_FOREACH = _fields(
+    {}, {"foreach": _any_of("a list, mapping or text", text, _list, _mapping), "do": _STAGE}
+)
 
 
 def _stage(value: Any, where: str) -> None:

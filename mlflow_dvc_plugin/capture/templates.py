@@ -146,7 +146,9 @@ class _Resolver:
             folder = os.path.join(self._folder, wdir) if wdir else self._folder
             self._load_vars(context, loaded, own, folder, reserved)
         return {
-            key: _resolved(value, context, key) for key, value in definition.items() if key != "vars"
+            key: _resolved(value, context, key)
+            for key, value in definition.items()
+            if key != "vars"
         }
 
     def _load_vars(

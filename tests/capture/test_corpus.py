@@ -131,4 +131,3 @@ def test_lock_files_give_the_outs_of_dvcs_index(source: Path, root: dict[str, An
         stages = pipeline.stages(definitions, lock, metafile, Locator(project, {}))
         entries = [out.entry for stage in stages for out in stage.outs]
         assert sorted(map(_ours, entries), key=repr) == sorted(map(_row, outs), key=repr)
-

@@ -140,7 +140,7 @@ def test_dvc_file(project: Project, form: str) -> None:
     assert_same_outs(project.path, at_least=0)
 
 
-REFUSED = {
+REFUSED: dict[str, str | bytes] = {
     "cmd": "cmd: x\nouts:\n- path: a\n",
     "metric": "outs:\n- {path: a, metric: true}\n",
     "unknown key": "outs:\n- {path: a, colour: red}\n",

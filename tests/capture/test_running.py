@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mlflow_dvc_plugin.capture import capture
+from tests.capture.oracle import UNJUDGED
 from tests.project import Project, run
 
 JOB = """
@@ -168,3 +170,98 @@ def test_experiments(pipeline: Project, report: Path) -> None:
         in_copy = str(pipeline.path / ".dvc" / "tmp" / "exps") in said["project"]
         assert in_copy == ("--temp" in options)
         pipeline.git("checkout", "-q", ".")
+
+
+def said_in(project: Project, address: str, monkeypatch: pytest.MonkeyPatch, root: Path) -> Any:
+    monkeypatch.setenv("DVC_STAGE", address)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    return capture(project.path, UNJUDGED)
+
+
+@pytest.fixture
+def two_trains(project: Project) -> Project:
+    """A stage of the same name in two folders."""
+    for base in ("", "sub/"):
+        project.write(f"{base}dvc.yaml", "stages:\n  train: {cmd: x, deps: [in], outs: [out]}\n")
+        project.write(f"{base}in.dvc", "outs:\n- {path: in, md5: abcd, hash: md5}\n")
+    project.write("only/dvc.yaml", "stages:\n  only: {cmd: x}\n")
+    return project
+
+
+def lock(project: Project, *paths: str) -> None:
+    """As DVC does while a stage runs."""
+    write = {str(project.path / path): {"pid": os.getpid(), "cmd": "dvc repro"} for path in paths}
+    project.write(".dvc/tmp/rwlock", json.dumps({"write": write, "read": {}}))
+
+
+def test_address_is_relative_to_where_dvc_was_started(
+    two_trains: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = two_trains.path
+    for address, expected in {
+        "train": "train",
+        "sub/dvc.yaml:train": "sub/dvc.yaml:train",
+        "only": "only/dvc.yaml:only",
+        "../only/dvc.yaml:only": "only/dvc.yaml:only",
+        "../../sub/dvc.yaml:train": "sub/dvc.yaml:train",
+    }.items():
+        state = said_in(two_trains, address, monkeypatch, here)
+        assert state.stage == expected
+    # Started in `sub`, where `train` is sub's: what DVC locked says so.
+    lock(two_trains, "sub/out")
+    state = said_in(two_trains, "train", monkeypatch, here)
+    assert state.stage == "sub/dvc.yaml:train"
+    assert [entry.path for entry in state.entries if entry.input] == ["sub/in"]
+
+
+def test_stage_of_another_project(
+    two_trains: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    (other / ".dvc").mkdir(parents=True)
+    # A job of the other project's `train` goes on to work here.
+    state = said_in(two_trains, "train", monkeypatch, other)
+    assert state.stage is None
+    assert state.inputs_hash is None
+    assert {"out", "in"} <= {entry.path for entry in state.entries}
+    # DVC started here by a stage of the other project leaves DVC_ROOT as it was.
+    lock(two_trains, "out")
+    assert said_in(two_trains, "train", monkeypatch, other).stage == "train"
+    # In a container, the folder of the host is not there.
+    (two_trains.path / ".dvc" / "tmp" / "rwlock").unlink()
+    assert said_in(two_trains, "train", monkeypatch, tmp_path / "host").stage == "train"
+
+
+def test_stage_that_is_not_defined(two_trains: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = said_in(two_trains, "other", monkeypatch, two_trains.path)
+    assert state.stage is None
+    assert len(state.entries) == 4
+
+
+def test_inputs_inside_and_above_outs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(
+        "dvc.yaml",
+        """
+stages:
+  train:
+    cmd: x
+    params: [lr]
+    deps: [raw/part/x.csv, many, 's3://bucket/x', code.py]
+    outs: [model]
+  after: {cmd: x, deps: [model/inner], outs: [report]}
+  later: {cmd: x, deps: [.], outs: [site/all]}
+  beside: {cmd: x, deps: [many/a], outs: [many/c]}
+""",
+    )
+    for path in ("raw", "many/a", "many/b/d", "manyfold", "site/x"):
+        name = os.path.basename(path)
+        project.write(f"{path}.dvc", f"outs:\n- {{path: {name}, md5: abcd, hash: md5}}\n")
+    state = said_in(project, "train", monkeypatch, project.path)
+    assert {entry.path: entry.input for entry in state.entries} == {
+        "raw": True,
+        "many/a": True,
+        "many/b/d": True,
+        "many/c": True,
+        "manyfold": False,
+        "site/x": False,
+    }

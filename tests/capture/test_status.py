@@ -175,7 +175,9 @@ def test_text_of_dvc_2(project: Project) -> None:
 
 
 def test_outs_that_git_keeps_are_judged_too(project: Project) -> None:
-    project.write("dvc.yaml", "stages:\n  a: {cmd: echo 1 > m.json, outs: [m.json: {cache: false}]}\n")
+    project.write(
+        "dvc.yaml", "stages:\n  a: {cmd: echo 1 > m.json, outs: [m.json: {cache: false}]}\n"
+    )
     project.dvc("repro", "-q")
     assert verdict(project) == ("clean", ())
     project.write("m.json", "2\n")
