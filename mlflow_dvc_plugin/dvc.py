@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from dvc.cachemgr import LEGACY_HASH_NAMES
@@ -33,6 +34,7 @@ DIR_SUFFIX = ".dir"
 _CHUNK = 1024 * 1024
 _BATCH = 4096
 _READ_ONLY = 0o444
+_READERS = 16
 _SAME_MOMENT = 0.1  # seconds from writing a file to renaming it into place
 
 
@@ -287,11 +289,92 @@ class DvcProject:
         for name, some in by_cache.items():
             try:
                 odb = self._repo.cloud.get_remote_odb(name=remote, command="status", hash_name=name)
-                present = set(odb.oids_exist([obj.value for obj in some]))
+                present = _present(odb, [obj.value for obj in some])
             except Exception as err:  # each kind of remote has its own errors
                 raise DvcError(_reason(err)) from err
             found.update(obj for obj in some if obj.value in present)
         return found
+
+    def read(self, objs: Iterable[Obj], remote: str | None = None) -> Iterator[tuple[Obj, bytes]]:
+        """The bytes of objects, from the cache or else a remote; nothing is written.
+
+        Args:
+            objs: what to read, such as folders' listings.
+            remote: name of the remote; None for the default one.
+
+        Returns:
+            The objects that either has, each with bytes that have its hash.
+
+        Raises:
+            DvcError: a remote has to be asked, and did not answer.
+        """
+        absent: dict[str, list[Obj]] = {}
+        for obj in objs:
+            try:
+                with open(self.cache_path(obj), "rb") as file:
+                    data = file.read()
+            except OSError:
+                data = None
+            if data is not None and bytes_obj(data).value == _digest(obj):
+                yield obj, data
+            else:
+                name = "md5-dos2unix" if obj.hash_name in LEGACY_HASH_NAMES else "md5"
+                absent.setdefault(name, []).append(obj)
+        for name, some in absent.items():
+            try:
+                odb = self._repo.cloud.get_remote_odb(name=remote, command="fetch", hash_name=name)
+                _reachable(odb)
+                with ThreadPoolExecutor(_READERS) as pool:
+                    found = list(pool.map(partial(_read, odb), some))
+            except Exception as err:  # each kind of remote has its own errors
+                raise DvcError(_reason(err)) from err
+            for obj, data in zip(some, found, strict=True):
+                if data is not None and bytes_obj(data).value == _digest(obj):
+                    yield obj, data
+
+    def upload(
+        self,
+        objs: Iterable[Obj],
+        remote: str | None = None,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[Obj, str]:
+        """Send objects of the cache to a remote; folders' listings go last.
+
+        Args:
+            objs: what to send; each is in the cache.
+            remote: name of the remote; None for the default one.
+            jobs: how many at once; None for DVC's own choice.
+            progress: hears of files and bytes.
+
+        Returns:
+            The objects that could not be sent, and why.
+        """
+        failed: dict[Obj, str] = {}
+        groups: dict[tuple[bool, str], list[Obj]] = {}
+        for obj in objs:
+            name = "md5-dos2unix" if obj.hash_name in LEGACY_HASH_NAMES else "md5"
+            groups.setdefault((obj.value.endswith(DIR_SUFFIX), name), []).append(obj)
+        for (listings, name), some in sorted(groups.items()):
+            if listings and failed:
+                # Whoever finds a listing in a remote believes that its files are there.
+                failed.update(dict.fromkeys(some, "files of it could not be sent"))
+                continue
+            by_value = {obj.value: obj for obj in some}
+            try:
+                odb = self._repo.cloud.get_remote_odb(name=remote, command="push", hash_name=name)
+                odb.add(
+                    [self.cache_path(obj) for obj in some],
+                    localfs,
+                    list(by_value),
+                    callback=_Bytes(progress or Progress()),
+                    check_exists=False,
+                    batch_size=jobs,
+                    on_error=partial(_note_failure, failed, by_value),
+                )
+            except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
+                failed.update(dict.fromkeys(some, _reason(err)))
+        return failed
 
     def _fetch(
         self, source: Any, objs: Sequence[Obj], jobs: int | None, progress: Progress
@@ -523,6 +606,53 @@ class _FileBytes(Callback):  # type: ignore[misc]
     def absolute_update(self, value: int) -> None:
         self._progress.advance(size=value - self.value)
         super().absolute_update(value)
+
+
+def _present(odb: Any, values: Sequence[str]) -> set[str]:
+    """Those of the hashes that a remote has; it is an error if that cannot be known."""
+    _reachable(odb)
+    if odb.fs.protocol == "local":
+        # DVC's own question would read each file, and remove those that are damaged.
+        return set(odb.list_oids_exists(values))
+    present = set(odb.oids_exist(values))
+    absent = [value for value in values if value not in present]
+    # Some file systems answer "no" where they should say "I could not ask".
+    with ThreadPoolExecutor(_READERS) as pool:
+        late = pool.map(lambda value: _first_byte(odb, value), absent)
+        present.update(value for value, there in zip(absent, late, strict=True) if there)
+    return present
+
+
+def _reachable(odb: Any) -> None:
+    """A folder that is not mounted looks like an empty remote, but is none."""
+    if odb.fs.protocol == "local":
+        root = odb.path
+        while os.path.basename(root) in ("md5", "files") and not os.path.isdir(root):
+            root = os.path.dirname(root)
+        if not os.path.isdir(root):
+            raise DvcError(f"the remote's folder {root} is not there")
+
+
+def _first_byte(odb: Any, value: str) -> bool:
+    try:
+        odb.fs.fs.cat_file(odb.oid_to_path(value), start=0, end=1)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _read(odb: Any, obj: Obj) -> bytes | None:
+    try:
+        data: bytes = odb.fs.fs.cat_file(odb.oid_to_path(obj.value))
+    except FileNotFoundError:
+        return None
+    return data
+
+
+def _note_failure(
+    failed: dict[Obj, str], by_value: Mapping[str, Obj], value: str, err: BaseException
+) -> None:
+    failed[by_value[value]] = _reason(err)
 
 
 def _hash(path: str, hash_name: str) -> str:

@@ -6,10 +6,11 @@ and errors.
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,10 @@ _ID = re.compile(r"[0-9a-zA-Z_-]{1,64}\Z")
 _STATUSES: tuple[Status, ...] = ("clean", "modified", "missing", "unverified")
 _FULL_ID_LENGTH = 32
 _PAGE = 1000
+_EXPERIMENTS_AT_ONCE = 100
+_TAGS_AT_ONCE = 100  # the most that MLflow takes
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+ -]+")
+_KEY = re.compile(r"[A-Za-z0-9_./ -]+")
 _SHOWN_CANDIDATES = 5
 
 
@@ -42,6 +47,9 @@ class Run:
         experiment_id: the experiment that it belongs to.
         start_time: milliseconds since 1970 (UTC).
         tags: all its tags.
+        metrics: the last value of each of its metrics.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
+        end_time: milliseconds since 1970 (UTC); None while it runs.
     """
 
     run_id: str
@@ -49,6 +57,82 @@ class Run:
     experiment_id: str
     start_time: int
     tags: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    status: str = ""
+    end_time: int | None = None
+
+
+def search(
+    clauses: Sequence[str] = (),
+    experiments: Sequence[str] = (),
+    tracking_uri: str | None = None,
+) -> Iterator[Run]:
+    """All runs that meet each clause, the newest first, however many pages they take.
+
+    Args:
+        clauses: conditions in MLflow's filter language, made by :func:`tag_is`
+            and :func:`has_tag`.
+        experiments: names of experiments; none for all of them.
+        tracking_uri: the MLflow store; None for MLflow's own choice.
+
+    Raises:
+        RunNotFoundError: there is no such experiment.
+        TrackingError: the store did not answer.
+    """
+    client = _client(tracking_uri)
+    ids = _experiment_ids(client, experiments)
+    filter_string = " AND ".join(clauses)
+    chunks = [
+        _newest_first(client, ids[start : start + _EXPERIMENTS_AT_ONCE], filter_string)
+        for start in range(0, len(ids), _EXPERIMENTS_AT_ONCE)
+    ]
+    if len(chunks) == 1:
+        return chunks[0]
+    return heapq.merge(*chunks, key=lambda run: -run.start_time)
+
+
+def tag_is(key: str, value: str) -> str:
+    """The clause for a tag's value.
+
+    MLflow's filters know no escapes: a value that they could misread is left
+    to the caller, who sees each run's tags, and the clause only asks for the tag.
+    """
+    return f"tags.`{key}` = '{value}'" if _PLAIN.fullmatch(value) else has_tag(key)
+
+
+def has_tag(key: str) -> str:
+    """The clause for a tag that is there, whatever its value.
+
+    Raises:
+        ValueError: `key` has characters that no key of ours has.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} cannot stand in a filter")
+    return f"tags.`{key}` != ''"
+
+
+def write_tags(
+    run_id: str,
+    tags: Mapping[str, str],
+    remove: Iterable[str] = (),
+    tracking_uri: str | None = None,
+) -> None:
+    """Set tags of a run, and take others away.
+
+    Raises:
+        TrackingError: the store did not answer, or refused.
+    """
+    client = _client(tracking_uri)
+    from mlflow.entities import RunTag
+
+    items = [RunTag(key, value) for key, value in tags.items()]
+    try:
+        for start in range(0, len(items), _TAGS_AT_ONCE):
+            client.log_batch(run_id, tags=items[start : start + _TAGS_AT_ONCE])
+        for key in remove:
+            client.delete_tag(run_id, key)
+    except Exception as err:
+        raise _tracking_error(err) from err
 
 
 def find_run(text: str, tracking_uri: str | None = None) -> Run:
@@ -234,6 +318,36 @@ def _get(client: Any, run_id: str) -> Run:
     return _to_run(found)
 
 
+def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
+    if not names:
+        found = _pages(lambda token: client.search_experiments(page_token=token))
+        return [experiment.experiment_id for experiment in found]
+    ids = []
+    for name in dict.fromkeys(names):
+        try:
+            experiment = client.get_experiment_by_name(name)
+        except Exception as err:
+            raise _tracking_error(err) from err
+        if experiment is None or experiment.lifecycle_stage == "deleted":
+            raise RunNotFoundError(
+                f"This store has no experiment {name!r}: check the name, and --tracking-uri or "
+                "MLFLOW_TRACKING_URI."
+            )
+        ids.append(experiment.experiment_id)
+    return ids
+
+
+def _newest_first(client: Any, ids: Sequence[str], filter_string: str) -> Iterator[Run]:
+    order = ["attributes.start_time DESC"]
+    ask = partial(client.search_runs, ids, filter_string, max_results=_PAGE, order_by=order)
+    seen: set[str] = set()
+    # A run that starts meanwhile moves the others on, some of them to the next page.
+    for found in _pages(lambda token: ask(page_token=token)):
+        if found.info.run_id not in seen:
+            seen.add(found.info.run_id)
+            yield _to_run(found)
+
+
 def _with_prefix(client: Any, prefix: str) -> Iterator[Run]:
     experiments = _pages(lambda token: client.search_experiments(page_token=token))
     ids = [experiment.experiment_id for experiment in experiments]
@@ -297,4 +411,7 @@ def _to_run(found: Any) -> Run:
         experiment_id=info.experiment_id,
         start_time=info.start_time or 0,
         tags=dict(found.data.tags),
+        metrics=dict(found.data.metrics),
+        status=info.status or "",
+        end_time=info.end_time,
     )
