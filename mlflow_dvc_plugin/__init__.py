@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.capture import capture
+    from mlflow_dvc_plugin.datasets import from_dvc
     from mlflow_dvc_plugin.errors import MlflowDvcError
     from mlflow_dvc_plugin.restore import RestoreResult, restore
     from mlflow_dvc_plugin.runs import load_state
@@ -23,6 +24,7 @@ __all__ = [
     "RestoreResult",
     "__version__",
     "capture",
+    "from_dvc",
     "load_state",
     "restore",
 ]
@@ -34,6 +36,7 @@ _HOMES = {
     "RestoreResult": "restore",
     "__version__": "version",
     "capture": "capture",
+    "from_dvc": "datasets",
     "load_state": "runs",
     "restore": "restore",
 }

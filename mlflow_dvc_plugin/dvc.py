@@ -27,6 +27,7 @@ from dvc_objects.fs.local import localfs
 from dvc_objects.fs.utils import tmp_fname
 from fsspec.callbacks import Callback
 
+from mlflow_dvc_plugin.capture.project import find_git
 from mlflow_dvc_plugin.errors import DvcError, ProjectBusyError
 from mlflow_dvc_plugin.progress import Progress
 
@@ -61,8 +62,10 @@ class DvcProject:
     """
 
     def __init__(self, root: str) -> None:
+        # A folder with only a copied .dvc/config says "Git", and has none.
+        config = None if find_git(os.path.abspath(root)) else {"core": {"no_scm": True}}
         try:
-            self._repo = Repo(root)
+            self._repo = Repo(root, config=config)
         except DvcException as err:
             raise _translated(err) from err
         self.root: str = self._repo.root_dir

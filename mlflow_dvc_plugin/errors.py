@@ -45,6 +45,10 @@ class GitError(MlflowDvcError):
     """Git does not have, or cannot give, what is needed."""
 
 
+class DatasetError(MlflowDvcError):
+    """Data is not what DVC recorded, or not tracked, so it has no hash to go by."""
+
+
 class RunNotFoundError(MlflowDvcError):
     """No run is meant by what the user wrote."""
 

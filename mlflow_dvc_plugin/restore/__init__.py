@@ -97,7 +97,7 @@ def extract(
         MlflowDvcError: it cannot be done.
     """
     options = Options()
-    with _opened(_project(project)) as dvc:
+    with _opened(_root(project)) as dvc:
         fetcher = Fetcher(dvc, entries, None, options)
         work = Operation(fetcher, os.path.abspath(out), "", source="manifest", options=options)
         return work.run(expand(fetcher, entries), [e.path for e in entries], {})
@@ -138,6 +138,10 @@ def _project(chosen: str | None) -> str:
         raise RestoreError(
             f"DVC is running stage {stage!r}: changing data under it would spoil its result."
         )
+    return _root(chosen)
+
+
+def _root(chosen: str | None) -> str:
     root = os.path.abspath(chosen) if chosen else find_project()
     if root is None:
         raise RestoreError("This is no DVC project: go to the project that the run was made in.")
