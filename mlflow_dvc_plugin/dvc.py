@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -238,7 +239,7 @@ class DvcProject:
         metafiles say, so it is the metafiles' places that are contacted.
 
         Args:
-            paths: absolute paths of the outs.
+            paths: the outs, relative to the project.
             commit: whose metafiles to go by; None for the workspace's.
             remote: name of the remote; None for the one that each out has.
             jobs: how many at once.
@@ -246,29 +247,79 @@ class DvcProject:
         Raises:
             DvcError: DVC could not bring all of them.
         """
+        targets = [self._place(path, commit) for path in paths]
         revs = [commit] if commit else None
         with _quiet(), _translating():
-            self._repo.fetch(
-                list(paths), jobs=jobs, remote=remote, revs=revs, workspace=commit is None
-            )
+            self._repo.fetch(targets, jobs=jobs, remote=remote, revs=revs, workspace=commit is None)
+
+    def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
+        """Bring an `import-url` out into the cache from where it was imported.
+
+        Args:
+            path: the out, relative to the project.
+            obj: what it must be: what the source has today may be another version.
+            commit: whose metafile to go by; None for the workspace's.
+
+        Raises:
+            DvcError: the source has it no more.
+        """
+        with self._out(path, commit) as out, self._staging() as folder, _quiet(), _translating():
+            if out is None or not out.stage.is_import or out.stage.is_repo_import:
+                raise DvcError("its metafile does not say where it was imported from")
+            dep = out.stage.deps[0]
+            found = [dep.fs_path] if dep.fs.isfile(dep.fs_path) else list(dep.fs.find(dep.fs_path))
+            staged = [os.path.join(folder, str(number)) for number in range(len(found))]
+            generic.transfer(dep.fs, found, localfs, staged, links=["copy"])
+            hashes = [Obj(obj.hash_name, _hash(name, obj.hash_name)) for name in staged]
+            if obj.value.endswith(DIR_SUFFIX):
+                names = [dep.fs.relpath(name, dep.fs_path).replace(os.sep, "/") for name in found]
+                members = zip(names, hashes, strict=True)
+                rows = [{"md5": member.value, "relpath": name} for name, member in sorted(members)]
+                listing = json.dumps(rows, sort_keys=True).encode()
+                value = bytes_obj(listing).value + DIR_SUFFIX
+            else:
+                listing, value = b"", hashes[0].value
+            if value != obj.value:
+                raise DvcError("the place that it was imported from has another version today")
+            for name, member in zip(staged, hashes, strict=True):
+                self._adopt(name, member)
+            if listing:
+                self.put_bytes(listing, obj)
 
     def listing_as_dvc(self, path: str, commit: str | None = None) -> bytes | None:
         """A folder's listing as its metafile has it, for one in a cloud-versioned remote.
 
         Args:
-            path: absolute path of the out.
-            commit: whose metafiles to go by; None for the workspace's.
+            path: the out, relative to the project.
+            commit: whose metafile to go by; None for the workspace's.
+
+        Raises:
+            DvcError: the metafile cannot be read.
         """
-        found: bytes | None = None
+        with self._out(path, commit) as out, _quiet(), _translating():
+            data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
+        return data
+
+    @contextlib.contextmanager
+    def _out(self, path: str, commit: str | None) -> Iterator[Any]:
+        """DVC's own view of an out; None if the metafiles have none."""
+        place = self._place(path, commit)
+        revs = [commit] if commit else None
         with _quiet(), _translating():
-            for rev in self._repo.brancher(
-                revs=[commit] if commit else None, workspace=commit is None
-            ):
-                if rev in (commit, "workspace", ""):
-                    for out in self._repo.index.outs:
-                        if out.fs_path == path and out.files:
-                            found = out.get_obj().as_bytes()
-        return found
+            for rev in self._repo.brancher(revs=revs, workspace=commit is None):
+                # DVC may offer the workspace as well: that is not what was asked for.
+                if commit is None or rev != "workspace":
+                    outs = self._repo.index.outs
+                    yield next((out for out in outs if out.fs_path == place), None)
+                    return
+        yield None
+
+    def _place(self, path: str, commit: str | None) -> str:
+        """An out's absolute path, on the disk or in a commit."""
+        full = os.path.join(self.root, path)
+        if commit is None:
+            return full
+        return "/" + os.path.relpath(full, self._repo.scm.root_dir).replace(os.sep, "/")
 
     def has_remote(self) -> bool:
         """There is a default remote."""

@@ -77,6 +77,9 @@ def restore(
             metafiles = recorder.rewrite(data, whole=paths is None)
             blobs, lost = recorder.from_git(kept_in_git)
             result = work.run(expand(fetcher, data), [e.path for e in data], {**metafiles, **blobs})
+            for e in data if not dry_run else ():
+                if e.metafile in metafiles and e.metafile not in recorder.now.metafiles:
+                    dvc.ignore(os.path.join(root, e.path))
     mine = {e.path for e in state.entries}
     kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
     return replace(result, left=left + lost, kept=sorted(kept))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 
 from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj, bytes_obj
@@ -75,32 +74,33 @@ class Fetcher:
             if not failed:
                 break
             owners = {e.path: e for obj in failed if (e := self._owner(objs[obj])) is not None}
-            said = ""
-            try:
-                self.project.fetch_as_dvc(
-                    [os.path.join(self.project.root, path) for path in owners],
-                    commit,
-                    self._options.remote,
-                    self._options.jobs,
-                )
-            except DvcError as err:
-                said = str(err)
             for e in owners.values():
-                self._list(e, commit)
+                reason = self._special(e, commit)
+                mine = [obj for obj in failed if self._owner(objs[obj]) == e]
+                failed.update(dict.fromkeys(mine, reason) if reason else {})
             for obj in self.project.in_cache(failed):
                 del failed[obj]
-            if said:
-                failed = dict.fromkeys(failed, said)
         return failed
+
+    def _special(self, e: Entry, commit: str | None) -> str:
+        """Bring one out as its metafile says; why not, if it could not be had."""
+        options = self._options
+        try:
+            if e.kind == "import-url":
+                obj = Obj(e.hash_name, str(e.hash))
+                self.project.fetch_from_source(e.path, obj, commit)
+            else:
+                self.project.fetch_as_dvc([e.path], commit, options.remote, options.jobs)
+                self._list(e, commit)
+        except DvcError as err:
+            return str(err)
+        return ""
 
     def _list(self, e: Entry, commit: str | None) -> None:
         """Write the listing of a cloud-versioned folder into the cache."""
         if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
             return
-        try:
-            data = self.project.listing_as_dvc(os.path.join(self.project.root, e.path), commit)
-        except DvcError:
-            return
+        data = self.project.listing_as_dvc(e.path, commit)
         if data is not None and bytes_obj(data).value + DIR_SUFFIX == e.hash:
             self.project.put_bytes(data, Obj(e.hash_name, e.hash))
 

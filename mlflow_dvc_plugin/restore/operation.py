@@ -190,11 +190,10 @@ class Operation:
             os.replace(beside, target)
 
     def _claim(self, outs: Sequence[str]) -> None:
-        """Tell DVC and Git that the outs are DVC's."""
+        """Tell DVC that the outs are its own to clean up."""
         if self._in_project:
             for out in outs:
                 self._dvc.remember_link(os.path.join(self._root, out))
-                self._dvc.ignore(os.path.join(self._root, out))
 
 
 def _bytes_of(path: str) -> bytes | None:
