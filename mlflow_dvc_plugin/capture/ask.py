@@ -33,7 +33,7 @@ def ask(data: bytes, project: str, metafile: str) -> dict[str, dict[str, Any]]:
         CaptureError: DVC refuses the file, gives no answer in time, or is not
             installed.
     """
-    key = _digest("\0".join((_FORMAT, project, metafile)).encode("utf-8", "replace") + data)
+    key = _digest(f"{_FORMAT}\0{project}\0{metafile}\0".encode("utf-8", "replace") + data)
     path = os.path.join(project, ".dvc", "tmp", "mlflow-dvc", f"{key}.json")
     for answer in (_known.get(key), _kept(path)):
         if answer and _current(answer["files"], project):

@@ -12,8 +12,8 @@ import re
 from typing import Any
 
 MAX_DEPTH = 100
-# Values after expansion of aliases: a lock file of 100,000 stages has fewer.
-MAX_VALUES = 5_000_000
+# Values that aliases stand for, all together.
+MAX_ALIASED = 500_000
 
 _TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
@@ -93,7 +93,7 @@ class _Builder:
         # Frames: [container, pending key or None, has key, anchor, size, merges]
         stack: list[list[Any]] = []
         root: Any = None
-        documents = 0
+        documents = aliased = 0
         get_event = parser.get_event
         while True:
             event = get_event()
@@ -128,6 +128,9 @@ class _Builder:
                 if event.anchor not in self.anchors:
                     raise DocumentError(f"it has an alias without an anchor: {event.anchor}")
                 value, size = self.anchors[event.anchor]
+                aliased += size
+                if aliased > MAX_ALIASED:
+                    raise DocumentError("its aliases expand to too many values")
             elif kind is self.document_start:
                 documents += 1
                 if documents > 1:
@@ -142,8 +145,6 @@ class _Builder:
                 continue
             frame = stack[-1]
             frame[4] += size
-            if frame[4] > MAX_VALUES:
-                raise DocumentError("its aliases expand to too many values")
             _put(frame, value)
 
 
@@ -226,4 +227,4 @@ def _int(text: str) -> int:
     sign = -1 if digits.startswith("-") else 1
     digits = digits.lstrip("+-")
     base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
-    return sign * int(digits[2:] if base != 10 else digits, base)  # noqa: PLR2004
+    return sign * int(digits[2:] if base != 10 else digits, base)

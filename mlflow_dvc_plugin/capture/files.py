@@ -10,7 +10,11 @@ from mlflow_dvc_plugin.errors import CaptureError
 
 MAX_BYTES = 1 << 28
 _REREAD_SECONDS = 0.05
+_FRESH_NS = 200_000_000
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+# mtime in nanoseconds, size and inode.
+Signature = tuple[int, int, int]
 
 
 def read(path: str, name: str) -> bytes:
@@ -26,16 +30,35 @@ def read(path: str, name: str) -> bytes:
     data, settled = _read_once(path, name)
     if not settled:
         # Somebody wrote to it meanwhile: DVC rewrites dvc.lock in place.
-        time.sleep(_REREAD_SECONDS)
+        pause()
         data, settled = _read_once(path, name)
         if not settled:
             raise CaptureError(name, "it changes while it is read; try again")
     return data
 
 
+def signature(path: str) -> Signature | None:
+    """What changes when a file is written to; None if it is not there."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_mtime_ns, info.st_size, info.st_ino
+
+
+def is_fresh(found: Signature | None) -> bool:
+    """Was a file written to so lately that the writer may not be done?"""
+    return found is not None and abs(time.time_ns() - found[0]) < _FRESH_NS
+
+
+def pause() -> None:
+    """Let a writer get on."""
+    time.sleep(_REREAD_SECONDS)
+
+
 def reread(path: str, name: str) -> bytes:
     """Read again, a moment later, what could not be understood at first."""
-    time.sleep(_REREAD_SECONDS)
+    pause()
     return read(path, name)
 
 

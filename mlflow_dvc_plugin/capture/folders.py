@@ -6,7 +6,7 @@ import os
 import time
 
 from mlflow_dvc_plugin.capture import files
-from mlflow_dvc_plugin.capture.ignore import DvcIgnore
+from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.errors import CaptureError
 
 _CHECK_EVERY = 500

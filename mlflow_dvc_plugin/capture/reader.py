@@ -9,13 +9,15 @@ from typing import Any, NamedTuple, TypeVar
 from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.document import DocumentError
-from mlflow_dvc_plugin.capture.ignore import DvcIgnore, refused_by
+from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.schema import SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
 from mlflow_dvc_plugin.errors import CaptureError
 
 _T = TypeVar("_T")
+
+_ATTEMPTS = 4
 
 
 class Contents(NamedTuple):
@@ -33,9 +35,32 @@ class Contents(NamedTuple):
 def read_project(project: str, git: tuple[str, str] | None, config: Config) -> Contents:
     """Read all metafiles of a project that DVC would read.
 
+    DVC writes metafiles in place, and half of one may be valid YAML: what was
+    read counts only if those just written to are still the same afterwards, and
+    so are the lock files, which take DVC the longest.
+
     Raises:
         CaptureError: one of them cannot be read, or DVC would refuse it.
     """
+    for _ in range(_ATTEMPTS):
+        signatures: dict[str, files.Signature | None] = {}
+        contents = _read(project, git, config, signatures)
+        if any(map(files.is_fresh, signatures.values())):
+            files.pause()
+        if all(files.signature(path) == before for path, before in signatures.items()):
+            return contents
+    changed = [path for path, before in signatures.items() if files.signature(path) != before]
+    name = os.path.relpath(changed[0], project) if changed else "dvc.lock"
+    raise CaptureError(name, "it changes while it is read; try again when DVC is done")
+
+
+def _read(
+    project: str,
+    git: tuple[str, str] | None,
+    config: Config,
+    signatures: dict[str, files.Signature | None],
+) -> Contents:
+    """Read all metafiles once; `signatures` gets those, taken before, that must still hold."""
     locator = Locator(project, config)
     stages: list[Stage] = []
     metafiles: dict[str, bytes] = {}
@@ -44,6 +69,9 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
 
     def parsed(name: str, parse: Callable[[bytes], _T]) -> _T:
         path = os.path.join(project, name)
+        before = files.signature(path)
+        if name.endswith(".lock") or files.is_fresh(before):
+            signatures[path] = before
         metafiles[name] = files.read(path, name)
         try:
             return parse(metafiles[name])

@@ -33,7 +33,7 @@ def _fail(where: str, wanted: str) -> None:
     raise SchemaError(where, f"{where or 'it'} must be {wanted}")
 
 
-def text(value: Any, where: str) -> None:
+def _text(value: Any, where: str) -> None:
     if not isinstance(value, str) or isinstance(value, Timestamp):
         _fail(where, "a text")
 
@@ -86,7 +86,7 @@ def _map_of(check: Check, longest: int | None = None) -> Check:
         if longest is not None and len(value) > longest:
             _fail(where, f"a mapping of at most {longest}")
         for key, item in value.items():
-            text(key, f"the key {key!r} of {where}")
+            _text(key, f"the key {key!r} of {where}")
             check(item, f"{where}.{key}")
 
     return checked
@@ -114,12 +114,10 @@ def _any_of(wanted: str, *checks: Check) -> Check:
     def checked(value: Any, where: str) -> None:
         errors = []
         for check in checks:
-            try:
-                check(value, where)
-            except SchemaError as err:
-                errors.append(err)
-            else:
+            error = _error_of(check, value, where)
+            if error is None:
                 return
+            errors.append(error)
         # The check that came furthest knows what is wrong.
         best = max(errors, key=lambda err: len(err.where))
         if len(best.where) > len(where):
@@ -127,6 +125,14 @@ def _any_of(wanted: str, *checks: Check) -> Check:
         _fail(where, wanted)
 
     return checked
+
+
+def _error_of(check: Check, value: Any, where: str) -> SchemaError | None:
+    try:
+        check(value, where)
+    except SchemaError as err:
+        return err
+    return None
 
 
 def _null(value: Any, where: str) -> None:
@@ -147,30 +153,30 @@ _META: dict[str, Check] = {
     "size": _integer,
     "nfiles": _integer,
     "isexec": _boolean,
-    "version_id": text,
+    "version_id": _text,
 }
 _CLOUD = _map_of(_fields({**_META, **_CHECKSUMS}), longest=1)
-_FILES = _list_of(_fields({**_CHECKSUMS, **_META, "cloud": _CLOUD}, {"relpath": text}))
+_FILES = _list_of(_fields({**_CHECKSUMS, **_META, "cloud": _CLOUD}, {"relpath": _text}))
 _ANNOTATION: dict[str, Check] = {
-    "desc": text,
-    "type": text,
-    "labels": _list_of(text),
+    "desc": _text,
+    "type": _text,
+    "labels": _list_of(_text),
     "meta": _anything,
 }
 _DATA: dict[str, Check] = {
     **_CHECKSUMS,
     **_META,
-    "path": text,
+    "path": _text,
     "persist": _boolean,
     "cloud": _CLOUD,
-    "hash": text,
+    "hash": _text,
 }
 _OUT = _fields(
     {
         **_DATA,
         **_ANNOTATION,
         "cache": _boolean,
-        "remote": text,
+        "remote": _text,
         "push": _boolean,
         "files": _FILES,
         "fs_config": _mapping,
@@ -178,27 +184,27 @@ _OUT = _fields(
 )
 _REPO = _fields(
     {
-        "rev": text,
-        "rev_lock": text,
-        "config": _any_of("a text or a mapping", text, _mapping),
-        "remote": _any_of("a text or a mapping", text, _mapping),
+        "rev": _text,
+        "rev_lock": _text,
+        "config": _any_of("a text or a mapping", _text, _mapping),
+        "remote": _any_of("a text or a mapping", _text, _mapping),
     },
-    {"url": text},
+    {"url": _text},
 )
-_DB = _fields(dict.fromkeys(("query", "connection", "file_format", "table"), text))
+_DB = _fields(dict.fromkeys(("query", "connection", "file_format", "table"), _text))
 _DEP = _fields({**_DATA, "repo": _REPO, "db": _DB, "files": _FILES, "fs_config": _mapping})
 
 dvcfile = _fields(
     {
         "md5": _checksum,
-        "wdir": _any_of("a text", text, _null),
+        "wdir": _any_of("a text", _text, _null),
         "deps": _any_of("a list", _list_of(_DEP), _null),
         "outs": _any_of("a list", _list_of(_OUT), _null),
         "locked": _boolean,
         "frozen": _boolean,
         "meta": _anything,
         "always_changed": _boolean,
-        "desc": text,
+        "desc": _text,
     }
 )
 
@@ -208,12 +214,12 @@ _LOCKED = _fields(
         **_META,
         "cloud": _CLOUD,
         "files": _FILES,
-        "hash": text,
+        "hash": _text,
         "dataset": _mapping,
     },
-    {"path": text},
+    {"path": _text},
 )
-_COMMAND = _any_of("a text or a list", text, _list)
+_COMMAND = _any_of("a text or a list", _text, _list)
 lockfile = _fields(
     {
         "datasets": _anything,
@@ -236,35 +242,35 @@ _FLAGS: dict[str, Check] = {
     "cache": _boolean,
     "persist": _boolean,
     "checkpoint": _boolean,
-    "remote": text,
+    "remote": _text,
     "push": _boolean,
 }
 _PLOT_FLAGS = _fields(
     {
         **_FLAGS,
-        **dict.fromkeys(("template", "x", "y", "x_label", "y_label", "title"), text),
+        **dict.fromkeys(("template", "x", "y", "x_label", "y_label", "title"), _text),
         "header": _boolean,
     }
 )
-_STAGE_OUTS = _list_of(_any_of("a text or a mapping", text, _map_of(_fields(_FLAGS))))
+_STAGE_OUTS = _list_of(_any_of("a text or a mapping", _text, _map_of(_fields(_FLAGS))))
 _STAGE_PLOTS = _list_of(
     _any_of(
         "a text or a mapping",
-        text,
+        _text,
         _map_of(_any_of("a mapping", _PLOT_FLAGS, _list_of(_PLOT_FLAGS))),
     )
 )
-_VARS = _list_of(_any_of("a text or a mapping", text, _mapping))
+_VARS = _list_of(_any_of("a text or a mapping", _text, _mapping))
 _STAGE = _fields(
     {
-        "matrix": _map_of(_any_of("a text or a list", text, _list)),
-        "wdir": text,
-        "deps": _list_of(text),
-        "params": _list_of(_any_of("a text or a mapping", text, _mapping)),
+        "matrix": _map_of(_any_of("a text or a list", _text, _list)),
+        "wdir": _text,
+        "deps": _list_of(_text),
+        "params": _list_of(_any_of("a text or a mapping", _text, _mapping)),
         "vars": _VARS,
         "frozen": _boolean,
         "meta": _anything,
-        "desc": text,
+        "desc": _text,
         "always_changed": _boolean,
         "outs": _STAGE_OUTS,
         "metrics": _STAGE_OUTS,
@@ -273,7 +279,7 @@ _STAGE = _fields(
     {"cmd": _COMMAND},
 )
 _FOREACH = _fields(
-    {}, {"foreach": _any_of("a list, mapping or text", text, _list, _mapping), "do": _STAGE}
+    {}, {"foreach": _any_of("a list, mapping or text", _text, _list, _mapping), "do": _STAGE}
 )
 
 
@@ -282,29 +288,29 @@ def _stage(value: Any, where: str) -> None:
     (_FOREACH if grouped else _STAGE)(value, where)
 
 
-_TEXTS = _list_of(text)
+_TEXTS = _list_of(_text)
 _PLOT = _fields(
     {
-        "x": _any_of("a text or a mapping", text, _map_of(text)),
+        "x": _any_of("a text or a mapping", _text, _map_of(_text)),
         "y": _any_of(
-            "a text, list or mapping",
-            text,
+            "a _text, list or mapping",
+            _text,
             _TEXTS,
-            _map_of(_any_of("a text or a list", text, _TEXTS)),
+            _map_of(_any_of("a text or a list", _text, _TEXTS)),
         ),
-        **dict.fromkeys(("x_label", "y_label", "title", "template"), text),
+        **dict.fromkeys(("x_label", "y_label", "title", "template"), _text),
     }
 )
 pipeline = _fields(
     {
         "datasets": _anything,
         "plots": _list_of(
-            _any_of("a text or a mapping", text, _map_of(_any_of("a mapping", _PLOT, _null)))
+            _any_of("a text or a mapping", _text, _map_of(_any_of("a mapping", _PLOT, _null)))
         ),
         "stages": _map_of(_stage),
         "vars": _VARS,
         "params": _TEXTS,
         "metrics": _TEXTS,
-        "artifacts": _map_of(_fields(_ANNOTATION, {"path": text})),
+        "artifacts": _map_of(_fields(_ANNOTATION, {"path": _text})),
     }
 )

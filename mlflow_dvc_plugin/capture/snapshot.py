@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from hashlib import md5
+from typing import Any
 
 from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import status
@@ -11,7 +12,8 @@ from mlflow_dvc_plugin.capture.project import find_git, head_commit
 from mlflow_dvc_plugin.capture.reader import read_project
 from mlflow_dvc_plugin.capture.running import outs_within, running_stage
 from mlflow_dvc_plugin.capture.stages import Out
-from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.errors import SettingsError
+from mlflow_dvc_plugin.settings import PREFIX, Settings
 from mlflow_dvc_plugin.state import DataState
 
 
@@ -61,15 +63,24 @@ def _selected(outs: list[Out], settings: Settings) -> list[Out]:
     """The outs that the settings' patterns choose."""
     if not settings.include and not settings.exclude:
         return outs
-    from pathspec import PathSpec
-
-    include = PathSpec.from_lines("gitwildmatch", settings.include or ("*",))
-    exclude = PathSpec.from_lines("gitwildmatch", settings.exclude)
+    include = _spec("INCLUDE", settings.include or ("*",))
+    exclude = _spec("EXCLUDE", settings.exclude)
     return [
         out
         for out in outs
         if include.match_file(out.entry.path) and not exclude.match_file(out.entry.path)
     ]
+
+
+def _spec(name: str, patterns: tuple[str, ...]) -> Any:
+    from pathspec import PathSpec
+
+    from mlflow_dvc_plugin.capture.dvcignore import pattern_class
+
+    try:
+        return PathSpec.from_lines(pattern_class(), patterns)
+    except ValueError as err:
+        raise SettingsError(PREFIX + name, ",".join(patterns), "gitwildmatch patterns") from err
 
 
 def _lock_hash(metafiles: dict[str, bytes]) -> str | None:

@@ -134,7 +134,7 @@ def _scheme(metafile: str, path: str) -> str:
         raise CaptureError(metafile, f"it has a bad URL: {path!r}") from err
 
 
-def recorded_out(  # noqa: PLR0913
+def recorded_out(
     place: Place,
     info: Mapping[str, Any],
     *,

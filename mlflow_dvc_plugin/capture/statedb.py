@@ -112,7 +112,7 @@ class StateDb:
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
-            query = f"SELECT key, value FROM Cache WHERE raw = 1 AND key IN ({marks})"
+            query = f"SELECT key, value FROM Cache WHERE raw = 1 AND key IN ({marks})"  # noqa: S608 - question marks only
             found.update(self._rows(query, batch))
         return found
 

@@ -7,34 +7,30 @@ budget. What is not proven either way stays open.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
 from collections.abc import Iterable
-from hashlib import md5
-from typing import Any, Literal
+from typing import Literal
 
 from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import hashing, statedb
+from mlflow_dvc_plugin.capture.cache import Cache, listing_hash
 from mlflow_dvc_plugin.capture.folders import list_folder
 from mlflow_dvc_plugin.capture.stages import Out
-from mlflow_dvc_plugin.state import Status
+from mlflow_dvc_plugin.state import Entry, Status
 
 Verdict = Literal["equal", "different", "absent", "open"]
 
 _FOLDER_SECONDS = 5.0
 _FOLDERS = 1000
+_CHECK_EVERY = 500
 # Between the two timestamps of one write.
 _SAME_WRITE_NS = 20_000_000
-_CHECK_EVERY = 500
 _HASHES = ("md5", "md5-dos2unix")
-_MAX_LISTING = 1 << 28
 
 # Verdicts on folders that still stand: by path and hash, with the time they were proven.
 _standing: dict[tuple[str, str], tuple[float, Verdict]] = {}
-# Listings of the last folders, by hash: a search loop starts many runs.
-_listings: dict[str, dict[str, str]] = {}
 
 
 def judge(
@@ -108,179 +104,22 @@ class _File:
         if not written and info.st_ctime_ns > self.cached:
             return
         digest = statedb.checksum(info)
-        if self.expected and self.hash_name == "md5":
-            if statedb.confirms(record, digest, self.expected):
-                self.found = self.expected
-                return
+        plain = self.expected is not None and self.hash_name == "md5"
+        if plain and statedb.confirms(record, digest, self.expected or ""):
+            self.found = self.expected
+            return
         known = statedb.recorded_hash(record, digest)
         if known and known[0] == self.hash_name:
             self.found = known[1]
 
-
-class _Look:
-    """One look at the workspace."""
-
-    def __init__(self, project: str, config: dvc_config.Config, deadline: float) -> None:
-        self._project = project
-        self._deadline = deadline
-        self._cache = dvc_config.cache_dir(config, project)
-        self._config = config
-        self._db: statedb.StateDb | None = None
-        self._pending: list[_File] = []
-
-    def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-
-    @property
-    def db(self) -> statedb.StateDb:
-        if self._db is None:
-            self._db = statedb.StateDb(statedb.find(self._project, self._config))
-        return self._db
-
-    def at(self, outs: list[Out]) -> list[Verdict]:
-        verdicts: dict[int, Verdict] = {}
-        files: dict[int, _File] = {}
-        folders: dict[int, _Folder] = {}
-        for index, out in enumerate(outs):
-            looked = self._first(out)
-            if isinstance(looked, _File):
-                files[index] = looked
-            elif isinstance(looked, os.stat_result):
-                folders[index] = _Folder(out)
-            else:
-                verdicts[index] = looked
-        self._ask_db(list(files.values()))
-        for folder in sorted(folders.values(), key=lambda folder: folder.nfiles):
-            self._enter(folder)
-        self._hash([*files.values(), *(f for each in folders.values() for f in each.files)])
-        verdicts.update((index, file.verdict) for index, file in files.items())
-        verdicts.update((index, folder.close()) for index, folder in folders.items())
-        return [verdicts[index] for index in range(len(outs))]
-
-    def _first(self, out: Out) -> Verdict | _File | os.stat_result:
-        """What one stat tells; the file or folder to go on with otherwise."""
-        entry = out.entry
-        if not out.local or self._late():
-            return "open"
-        try:
-            info = own = os.lstat(out.path)
-            if stat.S_ISLNK(own.st_mode):
-                info = os.stat(out.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return "absent"
-        except (OSError, ValueError):
-            return "open"
-        if stat.S_ISDIR(info.st_mode):
-            return info if entry.isdir else "different"
-        if entry.isdir or not stat.S_ISREG(info.st_mode):
-            return "different"
-        if entry.hash_name not in _HASHES:
-            return "open"
-        if entry.hash_name == "md5" and entry.size is not None and entry.size != info.st_size:
-            return "different"
-        assert entry.hash is not None
-        cached = self._cached(entry.hash_name, entry.hash)
-        if cached is not None and _is_link(own, info, cached):
-            return "equal"
-        moment = cached.st_mtime_ns if cached else 0
-        return _File(out.path, info, entry.hash_name, entry.hash, moment)
-
-    def _enter(self, folder: _Folder) -> None:
-        """Compare a folder's names, sizes and records with its listing."""
-        out, entry = folder.out, folder.out.entry
-        assert entry.hash is not None
-        standing = _standing.get((out.path, entry.hash))
-        if standing and time.monotonic() - standing[0] < _FOLDER_SECONDS:
-            folder.verdict = standing[1]
+    def believe_link(self, cache: Cache) -> None:
+        """Take the hash from the cache's object, if this file is a link to it."""
+        if self.expected is None:
             return
-        if entry.hash_name not in _HASHES or not entry.hash.endswith(".dir"):
-            return
-        listed = list_folder(self._project, entry.path, out.path, self._deadline)
-        if listed is None:
-            return
-        if entry.nfiles is not None and entry.nfiles != len(listed):
-            folder.verdict = "different"
-            return
-        if entry.hash_name == "md5" and entry.size is not None:
-            total = sum(info.st_size for info in listed.values())
-            if entry.size != total:
-                folder.verdict = "different"
-                return
-        cached = self._cached(entry.hash_name, entry.hash)
-        moment = cached.st_mtime_ns if cached else 0
-        listing = self._listing(out)
-        if listing is not None and listing.keys() != listed.keys():
-            folder.verdict = "different"
-            return
-        records = self.db.under(out.path)
-        for count, (relative, info) in enumerate(listed.items()):
-            if count % _CHECK_EVERY == 0 and self._late():
-                return
-            path = f"{out.path}{os.sep}{relative.replace('/', os.sep)}"
-            expected = listing[relative] if listing is not None else None
-            file = _File(path, info, entry.hash_name, expected, moment)
-            file.believe(records.get(path))
-            if file.found is None and expected and (info.st_nlink > 1 or os.path.islink(path)):
-                own = self._cached(entry.hash_name, expected)
-                if own is not None and _is_link(os.lstat(path), info, own):
-                    file.found = expected
-            folder.files.append(file)
-            folder.names.append(relative)
-        folder.entered = True
-
-    def _listing(self, out: Out) -> dict[str, str] | None:
-        """The hash of each member of a folder; None if nothing here says."""
-        entry = out.entry
-        if out.files is not None:
-            field = "md5"
-            if not all(file.get(field) for file in out.files):
-                return None
-            return {str(file["relpath"]): str(file[field]).lower() for file in out.files}
-        assert entry.hash is not None
-        key = f"{entry.hash_name}:{entry.hash}"
-        if key not in _listings:
-            listing = _read_listing(self._object_path(entry.hash_name, entry.hash), entry.hash)
-            if listing is None:
-                return None
-            while len(_listings) >= _FOLDERS or sum(map(len, _listings.values())) > 1_000_000:
-                _listings.pop(next(iter(_listings)))
-            _listings[key] = listing
-        return _listings[key]
-
-    def _ask_db(self, files: list[_File]) -> None:
-        if files and not self._late():
-            records = self.db.of(file.path for file in files)
-            for file in files:
-                file.believe(records.get(file.path))
-
-    def _hash(self, files: list[_File]) -> None:
-        open_files = [file for file in files if file.found is None]
-        for file in open_files:
-            file.found = hashing.remembered(file.path, file.info, file.hash_name)
-        # The small ones first: the more are proven.
-        for file in sorted(open_files, key=lambda file: file.info.st_size):
-            if file.found is None:
-                if self._late():
-                    return
-                file.found = hashing.file_hash(file.path, file.info, file.hash_name, self._deadline)
-
-    def _late(self) -> bool:
-        return time.monotonic() >= self._deadline
-
-    def _object_path(self, hash_name: str, value: str) -> str:
-        if hash_name == "md5":
-            return os.path.join(self._cache, "files", "md5", value[:2], value[2:])
-        return os.path.join(self._cache, value[:2], value[2:])
-
-    def _cached(self, hash_name: str, value: str) -> os.stat_result | None:
-        """The stat of an object in the cache, if it is there as DVC leaves it: read-only."""
-        try:
-            info = os.stat(self._object_path(hash_name, value))
-        except (OSError, ValueError):
-            return None
-        writable = info.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
-        return None if writable else info
+        if self.info.st_nlink > 1 or os.path.islink(self.path):
+            info = cache.stat(self.hash_name, self.expected)
+            if info and (info.st_dev, info.st_ino) == (self.info.st_dev, self.info.st_ino):
+                self.found = self.expected
 
 
 class _Folder:
@@ -288,55 +127,168 @@ class _Folder:
 
     def __init__(self, out: Out) -> None:
         self.out = out
-        self.nfiles = out.entry.nfiles or 0
         self.verdict: Verdict | None = None
-        self.entered = False
-        self.files: list[_File] = []
-        self.names: list[str] = []
+        # By POSIX path relative to the folder; None until it was entered.
+        self.files: dict[str, _File] | None = None
 
-    def close(self) -> Verdict:
+    def closed(self) -> Verdict:
         """The verdict, once all is done that the budget allows."""
-        if self.verdict is not None or not self.entered:
+        if self.verdict is not None or self.files is None:
             return self.verdict or "open"
-        verdicts = {file.verdict for file in self.files}
-        verdict: Verdict = "equal"
+        verdicts = {file.verdict for file in self.files.values()}
         if "different" in verdicts:
-            verdict = "different"
-        elif "open" in verdicts:
+            return "different"
+        if "open" in verdicts:
             return "open"
-        elif any(file.expected is None for file in self.files):
-            verdict = "equal" if self._digest() == self.out.entry.hash else "different"
-        assert self.out.entry.hash is not None
-        if len(_standing) >= _FOLDERS:
-            _standing.clear()
-        _standing[self.out.path, self.out.entry.hash] = (time.monotonic(), verdict)
+        if all(file.expected for file in self.files.values()):
+            return "equal"
+        # Nothing said what each member should be, but all of them together.
+        found = {name: file.found or "" for name, file in self.files.items()}
+        return "equal" if listing_hash(found) == self.out.entry.hash else "different"
+
+
+class _Look:
+    """One look at the workspace, until a deadline."""
+
+    def __init__(self, project: str, config: dvc_config.Config, deadline: float) -> None:
+        self._project = project
+        self._config = config
+        self._deadline = deadline
+        self._cache = Cache(dvc_config.cache_dir(config, project))
+        self._db: statedb.StateDb | None = None
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    def _late(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def _state(self) -> statedb.StateDb:
+        if self._db is None:
+            self._db = statedb.StateDb(statedb.find(self._project, self._config))
+        return self._db
+
+    def at(self, outs: list[Out]) -> list[Verdict]:
+        """A verdict on each out."""
+        looked = [self._first(out) for out in outs]
+        files = [each for each in looked if isinstance(each, _File)]
+        folders = [each for each in looked if isinstance(each, _Folder)]
+        self._ask_dvc(files)
+        for folder in sorted(folders, key=lambda folder: folder.out.entry.nfiles or 0):
+            self._enter(folder)
+        members = [file for folder in folders for file in (folder.files or {}).values()]
+        self._hash(files + members)
+        return [self._closed(each) for each in looked]
+
+    def _first(self, out: Out) -> Verdict | _File | _Folder:
+        """What one stat tells; the file or folder to go on with otherwise."""
+        if not out.local or self._late():
+            return "open"
+        try:
+            info = os.stat(out.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "absent"
+        except (OSError, ValueError):
+            return "open"
+        if stat.S_ISDIR(info.st_mode):
+            return _Folder(out) if out.entry.isdir else "different"
+        if out.entry.isdir or not stat.S_ISREG(info.st_mode):
+            return "different"
+        return self._file(out.path, info, out.entry)
+
+    def _file(self, path: str, info: os.stat_result, entry: Entry) -> Verdict | _File:
+        # The size of DVC 2's text is not that of what it hashed.
+        if entry.hash_name == "md5" and entry.size not in (None, info.st_size):
+            return "different"
+        if entry.hash_name not in _HASHES or entry.hash is None:
+            return "open"
+        cached = self._cache.stat(entry.hash_name, entry.hash)
+        moment = cached.st_mtime_ns if cached else 0
+        file = _File(path, info, entry.hash_name, entry.hash, moment)
+        file.believe_link(self._cache)
+        return file
+
+    def _enter(self, folder: _Folder) -> None:
+        """Compare a folder's names and sizes with what is recorded, and go on with its files."""
+        path, entry = folder.out.path, folder.out.entry
+        assert entry.hash is not None
+        proven, standing = _standing.get((path, entry.hash), (0.0, None))
+        if standing and time.monotonic() - proven < _FOLDER_SECONDS:
+            folder.verdict = standing
+            return
+        if entry.hash_name not in _HASHES or not entry.hash.endswith(".dir"):
+            return
+        listed = list_folder(self._project, entry.path, path, self._deadline)
+        if listed is None:
+            return
+        listing = self._listing(folder.out)
+        if not _same_outline(listed, listing, entry):
+            folder.verdict = "different"
+            return
+        cached = self._cache.stat(entry.hash_name, entry.hash)
+        moment = cached.st_mtime_ns if cached else 0
+        records = self._state().under(path)
+        files = {}
+        for count, (name, info) in enumerate(listed.items()):
+            if count % _CHECK_EVERY == 0 and self._late():
+                return
+            full = f"{path}{os.sep}{name.replace('/', os.sep)}"
+            expected = listing[name] if listing is not None else None
+            file = files[name] = _File(full, info, entry.hash_name, expected, moment)
+            file.believe(records.get(full))
+            if file.found is None:
+                file.believe_link(self._cache)
+        folder.files = files
+
+    def _listing(self, out: Out) -> dict[str, str] | None:
+        """The hash of each member of a folder; None if nothing says it."""
+        if out.files is None:
+            return self._cache.listing(out.entry.hash_name, out.entry.hash or "")
+        if not all(file.get("md5") for file in out.files):
+            return None
+        return {str(file["relpath"]): str(file["md5"]).lower() for file in out.files}
+
+    def _ask_dvc(self, files: list[_File]) -> None:
+        unproven = [file for file in files if file.found is None]
+        if unproven and not self._late():
+            records = self._state().of(file.path for file in unproven)
+            for file in unproven:
+                file.believe(records.get(file.path))
+
+    def _hash(self, files: list[_File]) -> None:
+        unproven = [file for file in files if file.found is None]
+        for file in unproven:
+            file.found = hashing.remembered(file.path, file.info, file.hash_name)
+        # The small ones first: the more are proven.
+        for file in sorted(unproven, key=lambda file: file.info.st_size):
+            if self._late():
+                return
+            if file.found is None:
+                file.found = hashing.file_hash(file.path, file.info, file.hash_name, self._deadline)
+
+    def _closed(self, looked: Verdict | _File | _Folder) -> Verdict:
+        if isinstance(looked, _File):
+            return looked.verdict
+        if not isinstance(looked, _Folder):
+            return looked
+        verdict = looked.closed()
+        if verdict != "open" and looked.files is not None:
+            if len(_standing) >= _FOLDERS:
+                _standing.clear()
+            key = (looked.out.path, looked.out.entry.hash or "")
+            _standing[key] = (time.monotonic(), verdict)
         return verdict
 
-    def _digest(self) -> str:
-        """The folder's hash, from those of its members."""
-        members = zip(self.names, self.files, strict=True)
-        listing = [{"md5": file.found, "relpath": name} for name, file in sorted(members)]
-        return _text_digest(json.dumps(listing, sort_keys=True)) + ".dir"
 
-
-def _is_link(own: os.stat_result, info: os.stat_result, cached: os.stat_result) -> bool:
-    """Is a workspace file (its own stat, and its target's) the cache's object itself?"""
-    linked = stat.S_ISLNK(own.st_mode) or info.st_nlink > 1
-    return linked and (info.st_dev, info.st_ino) == (cached.st_dev, cached.st_ino)
-
-
-def _text_digest(text: str) -> str:
-    return md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
-
-
-def _read_listing(path: str, value: str) -> dict[str, str] | None:
-    """The hashes in a folder's object in the cache, if that is what its name says."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_LISTING)
-        if md5(data, usedforsecurity=False).hexdigest() + ".dir" != value:
-            return None
-        members: list[dict[str, Any]] = json.loads(data)
-        return {str(member["relpath"]): str(member["md5"]) for member in members}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+def _same_outline(
+    listed: dict[str, os.stat_result], listing: dict[str, str] | None, entry: Entry
+) -> bool:
+    """Are a folder's names, their number and the total size what is recorded?"""
+    if entry.nfiles not in (None, len(listed)):
+        return False
+    if listing is not None and listing.keys() != listed.keys():
+        return False
+    if entry.hash_name != "md5" or entry.size is None:
+        return True
+    return entry.size == sum(info.st_size for info in listed.values())

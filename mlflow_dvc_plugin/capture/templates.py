@@ -26,7 +26,7 @@ _SECTIONS = ("metrics", "params", "plots", "artifacts", "datasets")
 _MAX_STAGES = 200_000
 
 
-class _Beyond(Exception):
+class _BeyondError(Exception):
     """This is for DVC to say."""
 
 
@@ -49,7 +49,7 @@ def resolve(
         return dict(stages)
     try:
         return _Resolver(project, metafile, content).resolve(content)
-    except _Beyond:
+    except _BeyondError:
         from mlflow_dvc_plugin.capture.ask import ask
 
         return ask(data, project, metafile)
@@ -77,13 +77,13 @@ class _Resolver:
         found: dict[str, dict[str, Any]] = {}
         for name, definition in content.get("stages", {}).items():
             if "@" in name:
-                raise _Beyond
+                raise _BeyondError
             if not _is_group(definition):
                 found[name] = self._stage(definition, self._context)
             else:
                 for key, stage in self._group(definition):
                     if "@" in key:
-                        raise _Beyond
+                        raise _BeyondError
                     found[f"{name}@{key}"] = stage
         return found
 
@@ -103,21 +103,21 @@ class _Resolver:
         elif isinstance(items, list):
             composite = any(isinstance(item, (dict, list)) for item in items)
             if isinstance(definition["foreach"], str) and any(type(i) is bool for i in items):
-                raise _Beyond  # DVC names these after Python's True, not YAML's
+                raise _BeyondError  # DVC names these after Python's True, not YAML's
             named = {_text(i if composite else item): item for i, item in enumerate(items)}
             for name, item in named.items():
                 context = {**self._context, "item": item}
                 yield name, self._stage(definition["do"], context, reserved={"item"})
         else:
-            raise _Beyond
+            raise _BeyondError
 
     def _combinations(self, matrix: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         axes = _resolved(matrix, self._context, "foreach")
         for key, values in axes.items():
             if not isinstance(values, list):
-                raise _Beyond
+                raise _BeyondError
             if matrix[key] != values and any(type(value) is bool for value in values):
-                raise _Beyond  # as above
+                raise _BeyondError  # as above
         for chosen in product(*(enumerate(values) for values in axes.values())):
             item = {}
             parts = []
@@ -135,12 +135,12 @@ class _Resolver:
     ) -> dict[str, Any]:
         self._count += 1
         if self._count > _MAX_STAGES:
-            raise _Beyond
+            raise _BeyondError
         own = definition.get("vars")
         if own:
             wdir = _resolved(definition.get("wdir", ""), context, "wdir")
             if not isinstance(wdir, str):
-                raise _Beyond
+                raise _BeyondError
             context = _copied(context)
             loaded = set(self._loaded)
             folder = os.path.join(self._folder, wdir) if wdir else self._folder
@@ -178,14 +178,14 @@ class _Resolver:
         path = os.path.normpath(os.path.join(folder, name))
         if path in loaded:
             if keys or item != _PARAMS_FILE:
-                raise _Beyond  # loaded in parts, perhaps
+                raise _BeyondError  # loaded in parts, perhaps
             return
         loaded.add(path)
         values = _values(path)
         if keys:
             chosen = [key for key in keys.split(",") if key]
             if not all(key in values for key in chosen):
-                raise _Beyond
+                raise _BeyondError
             values = {key: values[key] for key in chosen}
         _merge(context, values, reserved)
 
@@ -194,14 +194,14 @@ def _values(path: str) -> dict[str, Any]:
     """What a params file holds."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".yaml", ".yml", ".json"):
-        raise _Beyond
+        raise _BeyondError
     try:
         data = files.read(path, path)
         values = json.loads(data) if suffix == ".json" else document.load(data)
     except (CaptureError, document.DocumentError, ValueError, RecursionError):
-        raise _Beyond from None
+        raise _BeyondError from None
     if not isinstance(values or {}, dict):
-        raise _Beyond
+        raise _BeyondError
     return values or {}
 
 
@@ -211,12 +211,12 @@ def _merge(into: dict[str, Any], update: Mapping[Any, Any], reserved: Any = ()) 
         if not isinstance(key, str):
             continue
         if key in reserved:
-            raise _Beyond
+            raise _BeyondError
         present = into.get(key)
         if isinstance(present, dict) and isinstance(value, dict):
             _merge(present, value)
         elif key in into:
-            raise _Beyond
+            raise _BeyondError
         else:
             into[key] = _context_value(value)
 
@@ -227,7 +227,7 @@ def _context_value(value: Any) -> Any:
     if isinstance(value, list):
         return [_context_value(v) for v in value]
     if isinstance(value, document.Timestamp):
-        raise _Beyond
+        raise _BeyondError
     return value
 
 
@@ -238,7 +238,7 @@ def _copied(context: dict[str, Any]) -> dict[str, Any]:
 def _no_templates(value: Any) -> None:
     if isinstance(value, str):
         if _TEMPLATE.search(value):
-            raise _Beyond
+            raise _BeyondError
     elif isinstance(value, dict):
         for key, item in value.items():
             _no_templates(key)
@@ -265,7 +265,7 @@ def _resolved_text(text: str, context: Mapping[str, Any], key: str | None) -> An
         if isinstance(value, (dict, list)):
             allowed = key is None or key == "foreach" or (key == "cmd" and isinstance(value, dict))
             if not allowed:
-                raise _Beyond
+                raise _BeyondError
         return value
 
     whole = _TEMPLATE.fullmatch(text)
@@ -275,11 +275,11 @@ def _resolved_text(text: str, context: Mapping[str, Any], key: str | None) -> An
     def written(match: re.Match[str]) -> str:
         value = selected(match)
         if isinstance(value, list):
-            raise _Beyond
+            raise _BeyondError
         if isinstance(value, dict):
             # Options on a command line, which is not part of the state.
             if not all(_is_option(option) for option in _leaves(value)):
-                raise _Beyond
+                raise _BeyondError
             return ""
         return _text(value)
 
@@ -300,13 +300,13 @@ def _is_option(value: Any) -> bool:
 
 def _select(context: Any, expression: str) -> Any:
     if not _EXPRESSION.fullmatch(expression):
-        raise _Beyond
+        raise _BeyondError
     value = context
-    for part in expression.replace("[", ".").replace("]", "").split("."):
-        try:
+    try:
+        for part in expression.replace("[", ".").replace("]", "").split("."):
             value = value[int(part)] if isinstance(value, list) else value[part]
-        except (LookupError, TypeError, ValueError):
-            raise _Beyond from None
+    except (LookupError, TypeError, ValueError):
+        raise _BeyondError from None
     return value
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capture import files
-from mlflow_dvc_plugin.capture.ignore import DvcIgnore, GitIgnore
+from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore
+from mlflow_dvc_plugin.capture.gitignore import GitIgnore
 from mlflow_dvc_plugin.errors import CaptureError
 
 _CORE_SETTING = re.compile(r"\s*(excludesfile|ignorecase)\s*=\s*(.*?)\s*$", re.IGNORECASE)
@@ -33,10 +34,32 @@ class Folder(NamedTuple):
     lock: bool
 
 
-class _Pending(NamedTuple):
+class _Rules(NamedTuple):
+    """What is left out of one folder.
+
+    Attributes:
+        path: of the folder, relative to the project, "" for the project itself.
+        prefix: the project's path in the Git work tree, "" or ending in "/".
+        dvc: the ``.dvcignore`` patterns that hold here.
+        git: the Git rules that hold here.
+    """
+
     path: str
+    prefix: str
     dvc: DvcIgnore
     git: _GitRules
+
+    def inside(self, name: str) -> str:
+        """The path of an entry, relative to the project."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def dvc_ignores(self, name: str, is_dir: bool) -> bool:
+        return self.dvc.ignores(self.inside(name), name, is_dir)
+
+    def git_ignores(self, name: str, is_dir: bool) -> bool:
+        if not self.git:
+            return False
+        return _git_ignores(self.git, self.prefix + self.inside(name), name, is_dir)
 
 
 def walk(
@@ -53,54 +76,48 @@ def walk(
             ``.dvcignore`` of its own, by path relative to the project.
 
     Raises:
-        CaptureError: DVC refuses the ignore files here.
+        CaptureError: DVC refuses what is here.
     """
-    prefix, rules = _git_start(project, git)
-    if rules is None:
+    prefix, start = _git_start(project, git)
+    if start is None:
         return  # Git ignores the whole project, hence so does DVC
-    stack = [_Pending("", DvcIgnore(), rules)]
+    stack = [_Rules("", prefix, DvcIgnore(), start)]
     while stack:
-        path, dvc, rules = stack.pop()
-        full = os.path.join(project, path) if path else project
-        base = f"{path}/" if path else ""
+        rules = stack.pop()
+        full = os.path.join(project, rules.path) if rules.path else project
         try:
             with os.scandir(full) as entries:
-                listed = list(entries)
+                folders, others = _sorted_out(entries)
         except OSError:
             continue  # DVC, too, passes over a folder that it cannot list
-        names = {item.name for item in listed}
-        if path and ".dvc" in names:
+        if rules.path and (".dvc" in folders or ".dvc" in others):
             continue  # a project of its own
-        if ".dvcignore" in names and not dvc.ignores(f"{base}.dvcignore", ".dvcignore", False):
-            data = files.read(os.path.join(full, ".dvcignore"), f"{base}.dvcignore")
-            dvc = dvcignores[path] = dvc.within(path, data)
-        if ".gitignore" in names and git:
-            rules += _git_rules(prefix + base, os.path.join(full, ".gitignore"))
-        below, metafiles, lock = [], [], False
-        for item in listed:
-            name = item.name
-            if _is_dir(item):
-                if name == "dvc.lock" and "dvc.yaml" in names:
-                    raise CaptureError(base + name, "is no regular file")
-                if not item.is_symlink():
-                    below.append(name)
-            elif name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock"):
-                if dvc.ignores(base + name, name, False):
-                    continue
-                ignored = _git_ignores(rules, prefix + base + name, name, False)
-                if name == "dvc.lock":
-                    if ignored and "dvc.yaml" in names:
-                        raise CaptureError(base + name, "Git ignores it, and DVC refuses that")
-                    lock = not ignored
-                elif not ignored:
-                    metafiles.append(name)
-        if metafiles or lock:
-            yield Folder(path, tuple(metafiles), lock)
-        for name in reversed(below):
-            if os.path.join(full, name) in outs or dvc.ignores(base + name, name, True):
+        if ".dvcignore" in others and not rules.dvc_ignores(".dvcignore", False):
+            data = files.read(os.path.join(full, ".dvcignore"), rules.inside(".dvcignore"))
+            dvcignores[rules.path] = rules.dvc.within(rules.path, data)
+            rules = rules._replace(dvc=dvcignores[rules.path])
+        if ".gitignore" in others and git:
+            base = prefix + rules.inside("")
+            rules = rules._replace(git=rules.git + _git_rules(base, f"{full}/.gitignore"))
+        yield from _metafiles(rules, folders, others)
+        # The last one first, as they are taken from the end.
+        for name, is_link in reversed(folders.items()):
+            if is_link or f"{full}{os.sep}{name}" in outs or rules.dvc_ignores(name, True):
                 continue
-            if not _git_ignores(rules, prefix + base + name, name, True):
-                stack.append(_Pending(base + name, dvc, rules))
+            if not rules.git_ignores(name, True):
+                stack.append(rules._replace(path=rules.inside(name)))
+
+
+def _sorted_out(entries: Iterable[os.DirEntry[str]]) -> tuple[dict[str, bool], list[str]]:
+    """The folders (with whether they are links) and the other names."""
+    folders: dict[str, bool] = {}
+    others = []
+    for item in entries:
+        if _is_dir(item):
+            folders[item.name] = item.is_symlink()
+        else:
+            others.append(item.name)
+    return folders, others
 
 
 def _is_dir(item: os.DirEntry[str]) -> bool:
@@ -108,6 +125,26 @@ def _is_dir(item: os.DirEntry[str]) -> bool:
         return item.is_dir()
     except OSError:
         return False
+
+
+def _metafiles(rules: _Rules, folders: Iterable[str], others: list[str]) -> Iterator[Folder]:
+    """The folder, if there are metafiles in it that DVC sees."""
+    found = [
+        name
+        for name in others
+        if (name.endswith(".dvc") or name == "dvc.yaml")
+        and not rules.dvc_ignores(name, False)
+        and not rules.git_ignores(name, False)
+    ]
+    lock = "dvc.lock" in others and not rules.dvc_ignores("dvc.lock", False)
+    if "dvc.yaml" in found and "dvc.lock" in folders:
+        raise CaptureError(rules.inside("dvc.lock"), "is no regular file")
+    if lock and rules.git_ignores("dvc.lock", False):
+        if "dvc.yaml" in found:
+            raise CaptureError(rules.inside("dvc.lock"), "Git ignores it, and DVC refuses that")
+        lock = False
+    if found or lock:
+        yield Folder(rules.path, tuple(found), lock)
 
 
 def _git_ignores(rules: _GitRules, path: str, name: str, is_dir: bool) -> bool:

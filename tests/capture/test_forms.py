@@ -1,5 +1,8 @@
 """Every form of metafile that DVC reads: capture's outs equal those of DVC's index."""
 
+# Each form on a line of its own.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -116,7 +119,7 @@ outs:
     "comments": f"# x\nouts: # y\n- md5: {MD5} # z\n  path: a#b # c\n",
     "byte order mark": f"\ufeffouts:\n- md5: {MD5}\n  path: a\n",
     "flow": f"{{outs: [{{md5: {MD5}, path: a}}]}}",
-    "folded": f"outs:\n- path: >-\n    a b\n    c\n  md5: {MD5}\n- path: |-\n    literal\n- path: \"dq\\u00e9 \\\n    x\"\n",
+    "folded": f'outs:\n- path: >-\n    a b\n    c\n  md5: {MD5}\n- path: |-\n    literal\n- path: "dq\\u00e9 \\\n    x"\n',
     "anchors": f"meta:\n  x: &x\n    md5: {MD5}\n    hash: md5\nouts:\n- <<: *x\n  path: a\n- <<: [*x, {{size: 3}}]\n  md5: {MD5[::-1]}\n  path: b\n",
     "numbers": f"outs:\n- {{path: a, size: 0o17, md5: {MD5}}}\n- {{path: b, size: 1_000}}\n- {{path: c, nfiles: 0x1F}}\n- {{path: d, size: +12}}\n",
     "tags": f"outs:\n- {{path: !!str 12, md5: !!str {MD5}, size: !!int 3}}\n",

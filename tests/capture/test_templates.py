@@ -63,7 +63,8 @@ OWN = {
         "  wdir: w${item.x}\n  outs: ['o/${item.x}-${item.y}-${key}']"
     ),
     "command from a map": stages("s: {cmd: 'x ${dct} ${a}', outs: [o]}"),
-    "sections": "metrics: ['${a}.json']\nplots: ['${b.c}.csv', p: {x: e}]\nartifacts: {m: {path: x}}\n"
+    "sections": "metrics: ['${a}.json']\nplots: ['${b.c}.csv', p: {x: e}]\n"
+    "artifacts: {m: {path: x}}\n"
     + stages("s: {cmd: x, outs: [o], plots: ['${a}.csv': {x: y, cache: false}]}"),
     "frozen": stages("s: {cmd: '${a}', frozen: true, desc: '${b.c}', outs: [o: {desc: '${a}'}]}"),
 }

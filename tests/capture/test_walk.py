@@ -68,7 +68,7 @@ def test_ignored_lock_beside_a_pipeline_is_refused_as_by_dvc(project: Project) -
     project.write(".gitignore", "dvc.lock\n")
     with pytest.raises(Exception, match="git-ignored"):
         dvc_outs(project.path)
-    with pytest.raises(CaptureError, match="dvc.lock"):
+    with pytest.raises(CaptureError, match=r"dvc\.lock"):
         capture(project.path, UNJUDGED)
 
 
@@ -87,7 +87,7 @@ def test_out_in_dvcignore_is_refused_as_by_dvc(project: Project) -> None:
     project.write(".dvcignore", "*.out\n")
     with pytest.raises(Exception, match="ignored"):
         dvc_outs(project.path)
-    with pytest.raises(CaptureError, match="sub/a.dvc"):
+    with pytest.raises(CaptureError, match=r"sub/a\.dvc"):
         capture(project.path, UNJUDGED)
 
 

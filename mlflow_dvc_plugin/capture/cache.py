@@ -1,0 +1,72 @@
+"""The project's cache: where an object is, and what a folder's object lists."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from hashlib import md5
+from typing import Any
+
+_MAX_LISTING = 1 << 28
+_MAX_REMEMBERED = 1_000_000
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+# Listings by hash name and hash, with how many members all have together:
+# a search loop starts many runs.
+_listings: dict[tuple[str, str], dict[str, str]] = {}
+
+
+class Cache:
+    """A cache folder of DVC 3, which also holds the objects of DVC 2.
+
+    Args:
+        folder: its absolute path.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def path(self, hash_name: str, value: str) -> str:
+        """Where an object is, if it is here."""
+        parts = ("files", "md5") if hash_name == "md5" else ()
+        return os.path.join(self._folder, *parts, value[:2], value[2:])
+
+    def stat(self, hash_name: str, value: str) -> os.stat_result | None:
+        """The stat of an object, if it is here as DVC leaves it: read-only."""
+        try:
+            info = os.stat(self.path(hash_name, value))
+        except (OSError, ValueError):
+            return None
+        return None if info.st_mode & _WRITABLE else info
+
+    def listing(self, hash_name: str, value: str) -> dict[str, str] | None:
+        """The hash of each member of a folder; None if the folder's object is not here."""
+        key = (hash_name, value)
+        if key not in _listings:
+            listing = _read_listing(self.path(hash_name, value), value)
+            if listing is None:
+                return None
+            if sum(map(len, _listings.values())) > _MAX_REMEMBERED:
+                _listings.clear()
+            _listings[key] = listing
+        return _listings[key]
+
+
+def listing_hash(members: dict[str, str]) -> str:
+    """The hash of a folder, from those of its members."""
+    listing = [{"md5": members[path], "relpath": path} for path in sorted(members)]
+    text = json.dumps(listing, sort_keys=True)
+    return md5(text.encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _read_listing(path: str, value: str) -> dict[str, str] | None:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_LISTING)
+        if md5(data, usedforsecurity=False).hexdigest() + ".dir" != value:
+            return None
+        members: list[dict[str, Any]] = json.loads(data)
+        return {str(member["relpath"]): str(member["md5"]) for member in members}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None

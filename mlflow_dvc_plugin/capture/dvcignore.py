@@ -1,0 +1,120 @@
+"""``.dvcignore``: what DVC leaves out, in its walk and inside tracked folders.
+
+The questions are about entries of folders that are not left out themselves, as
+a walk from the top asks them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow_dvc_plugin.errors import CaptureError
+
+_DVC_DEFAULTS = (".hg/", ".git/", ".git", ".dvc/")
+_DVC_FOLDERS = frozenset((".hg", ".git", ".dvc"))
+
+
+class DvcIgnore:
+    """The ``.dvcignore`` patterns that hold in one folder and below."""
+
+    def __init__(self, patterns: tuple[str, ...] = ()) -> None:
+        self.patterns = patterns
+        self._rules = _dvc_rules(_DVC_DEFAULTS + patterns) if patterns else []
+
+    def within(self, folder: str, data: bytes) -> DvcIgnore:
+        """The rules with those of a deeper folder's ``.dvcignore`` added."""
+        try:
+            lines = [line.strip() for line in data.decode("utf-8").splitlines()]
+        except UnicodeDecodeError as err:
+            where = f"{folder}/.dvcignore" if folder else ".dvcignore"
+            raise CaptureError(where, "it is not UTF-8") from err
+        added = [line for line in lines if line and not line.startswith("#")]
+        if folder:
+            added = [_rebased(line, folder) for line in added]
+        return DvcIgnore(self.patterns + tuple(added))
+
+    def ignores(self, path: str, name: str, is_dir: bool) -> bool:
+        """Does DVC leave out `path` (relative to the project), whose last part is `name`?"""
+        if not self._rules:
+            return name == ".git" or (is_dir and name in _DVC_FOLDERS)
+        for regex, ignored, dirs_only in reversed(self._rules):
+            if dirs_only and not is_dir:
+                continue
+            if regex.match(path) or (is_dir and regex.match(path + "/")):
+                return ignored
+        return False
+
+
+def refused_by(dvcignores: Mapping[str, DvcIgnore], path: str, full: str) -> bool:
+    """Is an out in what ``.dvcignore`` leaves out?
+
+    Args:
+        dvcignores: the patterns of each folder that has a ``.dvcignore``.
+        path: of the out, relative to the project.
+        full: of the out, absolute.
+    """
+    parts = path.split("/")
+    if not dvcignores and _DVC_FOLDERS.isdisjoint(parts):
+        return False
+    rules = DvcIgnore()
+    for depth, name in enumerate(parts):
+        rules = dvcignores.get("/".join(parts[:depth]), rules)
+        upper = "/".join(parts[: depth + 1])
+        if depth < len(parts) - 1:
+            if rules.ignores(upper, name, True):
+                return True
+        elif rules.ignores(upper, name, False):
+            return not os.path.isdir(full) or rules.ignores(upper, name, True)
+        else:
+            # What is not there could become a folder.
+            return rules.ignores(upper, name, True) and not os.path.isfile(full)
+    return False
+
+
+def _dvc_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
+    spec = pattern_class()
+    rules = []
+    pattern = ""
+    try:
+        for pattern in patterns:
+            regex, ignored = spec.pattern_to_regex(pattern)
+            if regex is not None and ignored is not None:
+                rules.append((compiled(regex), ignored, pattern.endswith("/")))
+    except (ValueError, re.error) as err:
+        raise CaptureError(".dvcignore", f"it has a bad pattern: {pattern!r}") from err
+    return rules
+
+
+def pattern_class() -> Any:
+    """The class of gitignore patterns that DVC uses."""
+    try:
+        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+    except ImportError:  # pathspec < 1
+        from pathspec import patterns
+
+        return patterns.GitWildMatchPattern  # type: ignore[attr-defined]
+    return GitIgnoreSpecPattern
+
+
+def compiled(regex: str, flags: int = 0) -> re.Pattern[str]:
+    """A regular expression, made without a warning."""
+    # A training job gets no warning because of a pattern such as `[[:alpha:]]`.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(regex, flags)
+
+
+def _rebased(rule: str, folder: str) -> str:
+    """A pattern of a folder's ``.dvcignore``, relative to the project (``dvc.pathspec_math``)."""
+    negated = rule.startswith("!")
+    rule = rule[1:] if negated else rule
+    if "/" in rule[:-1] and not rule.startswith("**/"):
+        anywhere, rule = "/", rule.removeprefix("/")
+    else:
+        anywhere, rule = "/**/", rule.removeprefix("**/")
+    rule = rule.removeprefix("\\")
+    return f"{'!' if negated else ''}/{folder}{anywhere}{rule}"
