@@ -41,6 +41,17 @@ class ManifestError(MlflowDvcError):
         self.what = what
 
 
+class StateFileError(MlflowDvcError):
+    """A file that ``mlflow-dvc export`` should have written cannot be used."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            f"{where} cannot be used: {what}. Write it anew with `mlflow-dvc export --output FILE`."
+        )
+        self.where = where
+        self.what = what
+
+
 class GitError(MlflowDvcError):
     """Git does not have, or cannot give, what is needed."""
 

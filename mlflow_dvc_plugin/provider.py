@@ -26,28 +26,15 @@ class DvcRunContext(RunContextProvider):  # type: ignore[misc]
 
 
 def _tags() -> dict[str, str]:
-    from mlflow_dvc_plugin import settings as settings_of
-    from mlflow_dvc_plugin.capture import capture, find_project
-    from mlflow_dvc_plugin.manifest import MAX_ENTRIES
+    from mlflow_dvc_plugin.current import current
     from mlflow_dvc_plugin.tags import MANIFEST, to_tags
 
-    chosen = settings_of.from_environment()
-    if chosen.disable:
+    found = current()
+    if found is None:
         return {}
-    project = find_project(settings=chosen)
-    if project is None:
-        return {}
-    chosen = settings_of.for_project(project)
-    state = capture(project, settings=chosen)
-    if state is None:
-        return {}
-    if len(state.entries) > MAX_ENTRIES:
-        from mlflow_dvc_plugin.git import with_committed
-
-        state = with_committed(state)
-    tags = to_tags(state, chosen.max_path_tags)
+    tags = to_tags(found.state, found.settings.max_path_tags)
     if MANIFEST not in tags:
-        _warn_no_manifest(len(state.entries))
+        _warn_no_manifest(len(found.state.entries))
     return tags
 
 

@@ -1,0 +1,188 @@
+"""A state that is exported here and tagged elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlflow_dvc_plugin import statefile
+from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.current import current
+from mlflow_dvc_plugin.errors import StateFileError
+from mlflow_dvc_plugin.restore import restore
+from mlflow_dvc_plugin.runs import Run
+from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.tags import to_tags
+from tests.project import Project
+
+TAGS = """
+import builtins, json, sys
+real = builtins.__import__
+def guarded(name, *args, **kwargs):
+    assert name.split(".")[0] not in ("dvc", "git", "scmrepo"), name
+    return real(name, *args, **kwargs)
+builtins.__import__ = guarded
+from mlflow.tracking.context.registry import resolve_tags
+print(json.dumps({k: v for k, v in resolve_tags().items() if k.startswith("dvc.")}))
+"""
+
+
+def export(project: Project, *args: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow_dvc_plugin.cli", "export", *args],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tags_in(folder: Path, state: Path) -> dict[str, str]:
+    """The tags of a run in a folder that has nothing: no project, no Git on PATH."""
+    environ = {**os.environ, "MLFLOW_DVC_STATE": str(state), "PATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", TAGS],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def test_a_worker_with_nothing_but_the_file_tags_its_runs_the_same(
+    project: Project, empty: Path
+) -> None:
+    project.add("data/a.csv", "1")
+    project.add("data/größe", "2")
+    project.commit()
+    export(project, "--output", str(empty / "state.json"))
+    state = capture(project.path)
+    assert state is not None
+    assert tags_in(empty, empty / "state.json") == to_tags(state)
+
+
+def test_a_run_of_a_worker_is_restored_from_its_tags(project: Project, empty: Path) -> None:
+    project.add("a", "1")
+    project.commit()
+    export(project, "-o", str(empty / "state.json"))
+    tags = tags_in(empty, empty / "state.json")
+    metafile = (project.path / "a.dvc").read_bytes()
+    project.add("a", "2")
+    restore(Run("0" * 32, "worker", "0", 0, tags), project=str(project.path))
+    assert (project.path / "a").read_text() == "1"
+    assert (project.path / "a.dvc").read_bytes() == metafile
+
+
+def test_the_document_is_the_state(project: Project) -> None:
+    project.add("a", "1")
+    document = json.loads(export(project))
+    assert document == json.loads(export(project, "--json"))
+    assert document["data_hash"]
+    assert document["entries"][0]["path"] == "a"
+    assert set(document["entries"][0]) >= {"hash_name", "hash", "size", "nfiles", "metafile"}
+
+
+def test_every_field_of_a_state_comes_back() -> None:
+    entries = (
+        Entry("a\udcff", "md5", "1" * 32, 3, isexec=True, push=False, metafile="a.dvc"),
+        Entry(
+            "d", "etag", "xyz", 1, 2, True, False, True, "s", "dvc.lock", False, "r", True, "import"
+        ),
+        Entry("n", "md5", None),
+    )
+    state = DataState(
+        "sub",
+        entries,
+        "l" * 32,
+        "c" * 40,
+        "modified",
+        ("a\udcff",),
+        "s",
+        "exp",
+        "b" * 40,
+        "r",
+        {"a.dvc": b"outs:\n", "b.dvc": b"\xff\x00"},
+        (entries[0],),
+        {"dvc.yaml": "0" * 16},
+    )
+    again = statefile.loads(statefile.dumps(state), "x")
+    assert again == state
+    assert again.committed == state.committed
+    assert again.pipelines == state.pipelines
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace('"hash": "c4ca', '"hash": "0000'),
+        lambda text: text.replace('"version": 1', '"version": 99'),
+        lambda text: text.replace('"size": 1', '"size": "big"'),
+        lambda text: text.replace('"size": 1', '"size": true'),
+        lambda text: text.replace('"entries"', '"other"'),
+        lambda text: text.replace('"path"', '"__class__"'),
+        lambda _: "[]",
+        lambda _: "[" * 100_000,
+        lambda _: "",
+    ],
+)
+def test_a_broken_file_is_refused(project: Project, damage: object) -> None:
+    assert callable(damage)
+    project.add("a", "1")
+    state = capture(project.path)
+    assert state is not None
+    broken = damage(statefile.dumps(state))
+    with pytest.raises(StateFileError, match="cannot be used"):
+        statefile.loads(broken, "x")
+
+
+def test_a_missing_file_is_said_in_the_tags(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow_dvc_plugin.provider import DvcRunContext
+
+    monkeypatch.setenv("MLFLOW_DVC_STATE", str(empty / "none.json"))
+    tags = DvcRunContext().tags()
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    assert "none.json cannot be used" in tags["dvc.error"]
+    assert "mlflow-dvc export" in tags["dvc.error"]
+
+
+def test_a_file_that_is_written_anew_is_read_anew(
+    project: Project, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = empty / "state.json"
+    monkeypatch.setenv("MLFLOW_DVC_STATE", str(file))
+    seen = []
+    for content in ("1", "22"):
+        project.add("a", content)
+        state = capture(project.path)
+        assert state is not None
+        file.write_text(statefile.dumps(state))
+        found = current()
+        assert found is not None
+        seen.append(found.state.data_hash == state.data_hash)
+    assert seen == [True, True]
+
+
+def test_a_large_state_keeps_what_its_commit_says() -> None:
+    entries = tuple(Entry(f"{n:04d}", "md5", f"{n:032x}") for n in range(400))
+    state = DataState(".", entries, git_commit="c" * 40, committed=entries[1:])
+    assert to_tags(statefile.loads(statefile.dumps(state), "x")) == to_tags(state)
+    assert to_tags(state) != to_tags(replace(state, committed=None))
