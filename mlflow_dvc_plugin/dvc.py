@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,21 @@ class DvcProject:
     def cache_path(self, obj: Obj) -> str:
         """Where the cache has, or would have, an object."""
         return str(self._cache(obj.hash_name).oid_to_path(obj.value))
+
+    def share_cache(self, project: str) -> None:
+        """Have another project use this one's cache, by its local configuration.
+
+        Args:
+            project: absolute path of the other project.
+
+        Raises:
+            DvcError: its configuration cannot be written.
+        """
+        from dvc.config import Config
+
+        settings = Config(os.path.join(project, ".dvc"), validate=False)
+        with _translating(), settings.edit("local") as config:
+            config["cache"]["dir"] = self._repo.cache.local_cache_dir
 
     def in_cache(self, objs: Iterable[Obj]) -> set[Obj]:
         """Those of the objects that the cache holds, each with the right bytes.
@@ -499,6 +515,7 @@ class DvcProject:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            _remove_old(above)
             with contextlib.suppress(OSError):
                 os.rmdir(above)
 
@@ -707,6 +724,14 @@ def _note_failure(
     failed: dict[Obj, str], by_value: Mapping[str, Obj], value: str, err: BaseException
 ) -> None:
     failed[by_value[value]] = _reason(err)
+
+
+def _remove_old(folder: str) -> None:
+    """Remove what killed processes left in a folder a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for item in list(os.scandir(folder)):
+            if time.time() - item.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(item.path, ignore_errors=True)
 
 
 def _hash(path: str, hash_name: str) -> str:

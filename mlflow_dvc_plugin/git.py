@@ -32,7 +32,8 @@ _MAX_SIZE = 64 * 1024 * 1024  # bytes of one file
 def git(cwd: str, *args: str, stdin: bytes = b"") -> bytes:
     """Run Git in `cwd`; what it printed.
 
-    The caller's own ``GIT_*`` variables (a hook sets some) do not apply.
+    The caller's own ``GIT_*`` variables (a hook sets some) do not apply, and no
+    hooks run: ``dvc install`` sets one that would check data out.
 
     Raises:
         GitError: Git is missing or failed.
@@ -41,7 +42,12 @@ def git(cwd: str, *args: str, stdin: bytes = b"") -> bytes:
     environ.update(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
     try:
         done = subprocess.run(
-            ["git", *args], cwd=cwd, env=environ, input=stdin, capture_output=True, check=False
+            ["git", "-c", f"core.hooksPath={os.devnull}", *args],
+            cwd=cwd,
+            env=environ,
+            input=stdin,
+            capture_output=True,
+            check=False,
         )
     except OSError as err:
         raise GitError(f"Git cannot be run ({err.strerror}): install it first.") from err
@@ -66,6 +72,11 @@ def resolve(project: str, rev: str) -> str:
     return out.decode().strip()
 
 
+def is_commit(text: str) -> bool:
+    """The text is a full commit hash: no branch, no option."""
+    return _COMMIT.match(text) is not None
+
+
 def state_at(project: str, commit: str) -> DataState:
     """The data state that a commit's metafiles say, with the metafiles' bytes.
 
@@ -77,7 +88,7 @@ def state_at(project: str, commit: str) -> DataState:
         GitError: Git does not have the commit.
         CaptureError: the commit's metafiles cannot be read.
     """
-    if not _COMMIT.match(commit):
+    if not is_commit(commit):
         raise GitError(f"{commit[:80]!r} is not a commit hash.")
     resolve(project, commit)
     prefix = git(project, "rev-parse", "--show-prefix").decode().rstrip("\n")
@@ -123,7 +134,7 @@ def blob(project: str, commit: str, path: str) -> bytes | None:
         commit: a full commit hash.
         path: relative to the project.
     """
-    if not _COMMIT.match(commit):
+    if not is_commit(commit):
         return None
     try:
         return git(project, "cat-file", "blob", f"{commit}:./{path}")

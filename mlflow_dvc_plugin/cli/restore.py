@@ -16,6 +16,11 @@ from mlflow_dvc_plugin.restore import RestoreResult, restore
 @click.argument("run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--out", metavar="DIR", help="Write the data into DIR; leave the project alone.")
+@click.option(
+    "--worktree",
+    metavar="DIR",
+    help="Make a Git worktree at the run's commit: code and data together.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--force", is_flag=True, help="Save unsaved content that is in the way, and go on.")
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
@@ -26,6 +31,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     run: str,
     paths: tuple[str, ...],
     out: str | None,
+    worktree: str | None,
     dry_run: bool,
     force: bool,
     remote: str | None,
@@ -47,6 +53,7 @@ def command(  # noqa: PLR0917 - click passes them by name
             run,
             _in_project(paths) if paths else None,
             out,
+            worktree=worktree,
             dry_run=dry_run,
             force=force,
             remote=remote,
@@ -57,7 +64,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     if as_json:
         output.print_json(result.to_dict())
     else:
-        draw(result, where=out)
+        draw(result, where=out or worktree)
 
 
 def _in_project(paths: tuple[str, ...]) -> list[str]:

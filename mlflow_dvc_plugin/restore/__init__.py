@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.dvc import DvcProject
@@ -20,8 +21,9 @@ from mlflow_dvc_plugin.restore.metafiles import Recorder
 from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select, split
+from mlflow_dvc_plugin.restore.worktree import worktree as new_worktree
 from mlflow_dvc_plugin.runs import Run, find_run, load_state
-from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state import DataState, Entry
 
 __all__ = ["RestoreResult", "extract", "restore", "undo"]
 
@@ -31,6 +33,7 @@ def restore(
     paths: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
+    worktree: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     force: bool = False,
     remote: str | None = None,
@@ -46,6 +49,8 @@ def restore(
         paths: outs, or folders above some, relative to the project; None for
             all of the run's.
         out: a folder to write the data into; the project is then not touched.
+        worktree: a folder for a new Git worktree at the run's commit, with the
+            recorded metafiles and data; the project is then not touched.
         dry_run: only say what would be done.
         force: save what is in the way into the cache, and go on.
         remote: the remote to fetch from; None for each out's own.
@@ -62,27 +67,65 @@ def restore(
     root = _project(project)
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(found, project=root)
-    entries, left = select(state, paths)
-    data, kept_in_git = split(entries)
-    with _opened(root) as dvc:
+    job = _Job(found.run_id, state, paths, options)
+    if worktree is not None:
+        if out is not None or dry_run:
+            raise RestoreError("A worktree is made as a whole: leave out --out and --dry-run.")
+        _fetch(job, root)
+        with new_worktree(root, state.git_commit, os.path.abspath(worktree)) as inside:
+            return _in_place(job, inside)
+    return _in_place(job, root) if out is None else _into(job, root, os.path.abspath(out))
+
+
+class _Job(NamedTuple):
+    """What to restore, and how; see :func:`restore`."""
+
+    run_id: str
+    state: DataState
+    paths: Sequence[str] | None
+    options: Options
+
+
+def _in_place(job: _Job, root: str) -> RestoreResult:
+    """Make a project's workspace and metafiles hold the state."""
+    state, options = job.state, job.options
+    entries, left = select(state, job.paths)
+    data, in_git = split(entries)
+    with _opened(root) as dvc, dvc.locked([os.path.join(root, e.path) for e in entries]):
         fetcher = Fetcher(dvc, data, state.git_commit, options)
-        folder = dvc.root if out is None else os.path.abspath(out)
-        work = Operation(fetcher, folder, found.run_id, source=state.source, options=options)
-        if out is not None:
-            left += [f"{e.path}: Git has it, not DVC" for e in kept_in_git]
-            result = work.run(expand(fetcher, data), [e.path for e in data], {})
-            return replace(result, left=left)
-        with dvc.locked([os.path.join(root, e.path) for e in entries]):
-            recorder = Recorder(root, state)
-            metafiles = recorder.rewrite(data, whole=paths is None)
-            blobs, lost = recorder.from_git(kept_in_git)
-            result = work.run(expand(fetcher, data), [e.path for e in data], {**metafiles, **blobs})
-            for e in data if not dry_run else ():
-                if e.metafile in metafiles and e.metafile not in recorder.now.metafiles:
-                    dvc.ignore(os.path.join(root, e.path))
+        recorder = Recorder(dvc.root, state)
+        metafiles = recorder.rewrite(data, whole=job.paths is None)
+        blobs, lost = recorder.from_git(in_git)
+        work = Operation(fetcher, dvc.root, job.run_id, source=state.source, options=options)
+        outs = [e.path for e in data]
+        result = work.run(expand(fetcher, data), outs, {**metafiles, **blobs})
+        for e in data if not options.dry_run else ():
+            if e.metafile in metafiles and e.metafile not in recorder.now.metafiles:
+                dvc.ignore(os.path.join(root, e.path))
     mine = {e.path for e in state.entries}
     kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
     return replace(result, left=left + lost, kept=sorted(kept))
+
+
+def _into(job: _Job, root: str, folder: str) -> RestoreResult:
+    """Write the data into a folder of its own."""
+    state, options = job.state, job.options
+    entries, left = select(state, job.paths)
+    data, in_git = split(entries)
+    left += [f"{e.path}: Git has it, not DVC" for e in in_git]
+    with _opened(root) as dvc:
+        fetcher = Fetcher(dvc, data, state.git_commit, options)
+        work = Operation(fetcher, folder, job.run_id, source=state.source, options=options)
+        return replace(work.run(expand(fetcher, data), [e.path for e in data], {}), left=left)
+
+
+def _fetch(job: _Job, root: str) -> None:
+    """Have everything in the cache, by the configuration of the project at `root`."""
+    data, _ = split(select(job.state, job.paths)[0])
+    with _opened(root) as dvc:
+        fetcher = Fetcher(dvc, data, job.state.git_commit, job.options)
+        files = expand(fetcher, data).files
+        fetcher.fetch({obj: path for path, obj in files.items() if obj is not None})
 
 
 def extract(

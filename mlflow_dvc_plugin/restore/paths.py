@@ -6,6 +6,7 @@ import os
 import posixpath
 import stat
 import unicodedata
+from collections.abc import Iterable
 
 from mlflow_dvc_plugin.errors import UnsafePathError
 
@@ -33,6 +34,38 @@ def check(path: str) -> None:
             raise UnsafePathError(path, "it leads out of the project")
         if _folded(part) in _KEPT:
             raise UnsafePathError(path, "Git's and DVC's own folders are never written to")
+
+
+def is_external(path: str) -> bool:
+    """An out outside the project, which DVC itself does not restore either."""
+    return path.startswith("/") or "://" in path
+
+
+def check_apart(root: str, found: Iterable[str]) -> None:
+    """Refuse paths that would meet on the disk: twins, or a file that is also a folder.
+
+    Args:
+        root: absolute path of the folder that they are relative to.
+        found: the paths of files.
+
+    Raises:
+        UnsafePathError: two of them meet.
+    """
+    lenient = os.path.exists(os.path.join(root, ".DVC"))
+    seen: set[str] = set()
+    folders: set[str] = set()
+    for path in found:
+        name = unicodedata.normalize("NFC", path).casefold() if lenient else path
+        if name in seen:
+            raise UnsafePathError(path, "it is there twice")
+        seen.add(name)
+        above = posixpath.dirname(name)
+        while above and above not in folders:
+            folders.add(above)
+            above = posixpath.dirname(above)
+    both = seen & folders
+    if both:
+        raise UnsafePathError(min(both), "it is both a file and a folder")
 
 
 def _folded(part: str) -> str:

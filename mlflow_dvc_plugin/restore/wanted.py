@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restore import paths
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.state import DataState, Entry
+
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 
 
 class Wanted(NamedTuple):
@@ -50,8 +53,13 @@ def select(state: DataState, chosen: Sequence[str] | None) -> tuple[tuple[Entry,
                 raise RestoreError(_no_such_out(path, entries))
             picked.update((e.path, e) for e in found)
         entries = tuple(sorted(picked.values()))
-    left = [f"{e.path}: it was not made yet" for e in entries if not e.hash]
-    return tuple(e for e in entries if e.hash), left
+    reasons = {
+        e.path: "it was not made yet" if not e.hash else "it is outside the project"
+        for e in entries
+        if not e.hash or paths.is_external(e.path)
+    }
+    left = [f"{path}: {reason}" for path, reason in reasons.items()]
+    return tuple(e for e in entries if e.path not in reasons), left
 
 
 def split(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -69,24 +77,25 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
         UnsafePathError: a path leads where a restore never writes.
         MissingObjectsError: a folder's listing cannot be had.
     """
-    files: dict[str, Obj | None] = {}
+    files: list[tuple[str, Obj]] = []
     listings: dict[Obj, str] = {}
     for e in entries:
         paths.check(e.path)
-        obj = Obj(e.hash_name, str(e.hash))
+        obj = _obj(e.path, e.hash_name, e.hash)
         if obj.value.endswith(DIR_SUFFIX):
             listings[obj] = e.path
         else:
-            files[e.path] = obj
+            files.append((e.path, obj))
     fetcher.fetch(listings)
     folders = []
     for e in entries:
         obj = Obj(e.hash_name, str(e.hash))
         if obj in listings:
             folders.append(e.path)
-            files.update(_members(fetcher.project, obj, e.path))
+            files += _members(fetcher.project, obj, e.path)
+    paths.check_apart(fetcher.project.root, [path for path, _ in files])
     executable = frozenset(e.path for e in entries if e.isexec and not e.isdir)
-    return Wanted(tuple(entries), files, tuple(folders), executable)
+    return Wanted(tuple(entries), dict(files), tuple(folders), executable)
 
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:
@@ -98,9 +107,18 @@ def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, 
             paths.check(name)
             if not _within(name, folder):
                 raise RestoreError(f"The listing of {folder} names {name!r}, outside of it.")
-            yield name, Obj(obj.hash_name, item["md5"])
+            yield name, _obj(name, obj.hash_name, item["md5"])
     except (OSError, ValueError, TypeError, KeyError) as err:
         raise RestoreError(f"The listing of {folder} cannot be read: {err!r}.") from err
+
+
+def _obj(path: str, hash_name: str, value: object) -> Obj:
+    """An object whose hash can be checked, and is no path of its own."""
+    if isinstance(value, str) and hash_name in ("md5", "md5-dos2unix") and _MD5.match(value):
+        return Obj(hash_name, value)
+    raise RestoreError(
+        f"{path} has the hash {hash_name}:{str(value)[:80]!r}, which nobody can check."
+    )
 
 
 def _within(path: str, folder: str) -> bool:

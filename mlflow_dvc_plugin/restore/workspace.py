@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from mlflow_dvc_plugin.dvc import DvcProject, Obj
 from mlflow_dvc_plugin.errors import UnsafePathError
@@ -34,6 +35,8 @@ def scan(project: DvcProject, root: str, wanted: Wanted) -> dict[str, Obj]:
     """
     guard = Guard(root)
     found: set[str] = set()
+    folders = {os.path.dirname(e.path) for e in wanted.entries}
+    _sweep(os.path.join(root, folder) for folder in folders)
     for path in wanted.files:
         guard.check(path)
         found.update(_at(root, path))
@@ -46,9 +49,17 @@ def scan(project: DvcProject, root: str, wanted: Wanted) -> dict[str, Obj]:
         elif os.path.lexists(top):
             found.add(folder)
     leftovers = {path for path in found if TEMPORARY.search(path)}
-    for path in leftovers:
-        os.unlink(os.path.join(root, path))
+    _sweep({os.path.dirname(os.path.join(root, path)) for path in leftovers})
     return _identify(project, root, found - leftovers, wanted.files)
+
+
+def _sweep(folders: Iterable[str]) -> None:
+    """Remove the files that a killed restore left on their way."""
+    for folder in folders:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(folder):
+                if TEMPORARY.search(name):
+                    os.unlink(os.path.join(folder, name))
 
 
 def saved_as(
