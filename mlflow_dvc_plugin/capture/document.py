@@ -28,6 +28,8 @@ _FLOAT = re.compile(
     r"|[-+]?\.(?:inf|Inf|INF)"
     r"|\.(?:nan|NaN|NAN)"
 )
+# Line breaks in YAML 1.1, hence to PyYAML, but letters to DVC.
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
@@ -45,7 +47,8 @@ class Timestamp(str):
     __slots__ = ()
 
 
-_MERGE = object()  # the key `<<`
+_MERGE = object()  # `<<`, and
+_VALUE = object()  # `=`, which ruamel.yaml takes as keys only
 
 
 def load(data: bytes) -> Any:
@@ -61,6 +64,8 @@ def load(data: bytes) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as err:
         raise DocumentError("it is not UTF-8") from err
+    if _LINE_BREAKS.search(text):
+        raise DocumentError("it has a line break that YAML 1.2 does not know, such as U+2028")
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         parser = loader(text)
@@ -141,7 +146,7 @@ class _Builder:
             else:
                 continue
             if not stack:
-                root = value
+                root = _item(value)
                 continue
             frame = stack[-1]
             frame[4] += size
@@ -151,15 +156,12 @@ class _Builder:
 def _put(frame: list[Any], value: Any) -> None:
     container = frame[0]
     if type(container) is list:
-        if value is _MERGE:
-            value = "<<"
-        container.append(value)
+        container.append(_item(value))
     elif not frame[2]:
         frame[1], frame[2] = _key(value), True
     else:
         key, frame[2] = frame[1], False
-        if value is _MERGE:
-            value = "<<"
+        value = _item(value)
         if key is _MERGE:
             parts = value if isinstance(value, list) else [value]
             if not all(isinstance(part, dict) for part in parts):
@@ -171,7 +173,15 @@ def _put(frame: list[Any], value: Any) -> None:
         container[key] = value
 
 
+def _item(value: Any) -> Any:
+    if value is _MERGE or value is _VALUE:
+        raise DocumentError("it has a bare << or = for a value")
+    return value
+
+
 def _key(value: Any) -> Any:
+    if value is _VALUE:
+        return "="
     if isinstance(value, list):
         return tuple(map(_key, value))
     if isinstance(value, dict):
@@ -188,15 +198,21 @@ def _merge(container: dict[Any, Any], parts: list[dict[Any, Any]]) -> None:
 def _scalar(event: Any) -> Any:
     text: str = event.value
     if event.implicit[0]:  # plain, without a tag
+        if "\t" in text:
+            raise DocumentError("it has a tab in a text without quotes")
         if text and text[0] not in _TYPED:
             return _MERGE if text == "<<" else text
-        return plain(text)
+        return _VALUE if text == "=" else plain(text)
     tag = event.tag
+    if tag == "!" and not text and not event.style:
+        return None
     if tag is None or tag in ("!", _TAG + "str"):
         return text
     if tag.startswith(_TAG):
+        if tag == f"{_TAG}float":
+            return _float(text)
         value = plain(text)
-        name = {type(None): "null", bool: "bool", int: "int", float: "float"}.get(type(value))
+        name = {type(None): "null", bool: "bool", int: "int"}.get(type(value))
         if tag == f"{_TAG}{name}":
             return value
     raise DocumentError(f"it has a YAML tag that DVC does not know: {tag}")

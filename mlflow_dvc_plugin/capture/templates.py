@@ -66,6 +66,7 @@ class _Resolver:
         self._folder = os.path.dirname(os.path.join(project, metafile))
         self._context: dict[str, Any] = {}
         self._loaded: set[str] = set()
+        self._metafile = metafile
         self._count = 0
         if os.path.lexists(os.path.join(self._folder, _PARAMS_FILE)):
             self._load(self._context, self._loaded, _PARAMS_FILE, self._folder)
@@ -135,7 +136,7 @@ class _Resolver:
     ) -> dict[str, Any]:
         self._count += 1
         if self._count > _MAX_STAGES:
-            raise _BeyondError
+            raise CaptureError(self._metafile, f"it defines more than {_MAX_STAGES:,} stages")
         own = definition.get("vars")
         if own:
             wdir = _resolved(definition.get("wdir", ""), context, "wdir")
