@@ -38,7 +38,7 @@ _CHUNK = 1024 * 1024
 _BATCH = 4096
 _READ_ONLY = 0o444
 _READERS = 16
-_SAME_MOMENT = 0.1  # seconds from writing a file to renaming it into place
+_SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
 
 
 class Obj(NamedTuple):

@@ -150,8 +150,8 @@ def dump(manifest: Manifest) -> list[str]:
     packed = _deflate(document)
     texts = {path: data.decode("latin-1") for path, data in manifest.metafiles.items()}
     body = packed + bytes(hashes) + (_deflate(texts) if texts else b"")
-    checksum = hashlib.md5(body, usedforsecurity=False).digest()[:8]
-    data = base64.b85encode(_HEAD.pack(checksum, len(packed), len(hashes)) + body).decode()
+    head = _HEAD.pack(_checksum(body, len(packed), len(hashes)), len(packed), len(hashes))
+    data = base64.b85encode(head + body).decode()
     count = -(-(len(data) + 40) // PART_LENGTH)
     text = f"{VERSION}:{count}:{len(data)}:{data}"
     return [text[i : i + PART_LENGTH] for i in range(0, len(text), PART_LENGTH)]
@@ -181,17 +181,22 @@ def parse(parts: Sequence[str]) -> Manifest:
     except (ValueError, struct.error) as err:
         raise ManifestError("it is damaged") from err
     body = raw[_HEAD.size :]
-    if hashlib.md5(body, usedforsecurity=False).digest()[:8] != checksum:
+    if _checksum(body, packed, hashed) != checksum:
         raise ManifestError("its checksum is wrong")
     try:
         return _interpret(body, packed, hashed)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as err:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as err:
         raise ManifestError("it is damaged") from err
+
+
+def _checksum(body: bytes, packed: int, hashed: int) -> bytes:
+    text = b"%d:%d:" % (packed, hashed)
+    return hashlib.md5(text + body, usedforsecurity=False).digest()[:8]
 
 
 def _interpret(body: bytes, packed: int, hashed: int) -> Manifest:
     document = _inflate(body[:packed])
-    digests = iter(re.findall(r".{32}", body[packed : packed + hashed].hex()))
+    digests = re.findall(r".{32}", body[packed : packed + hashed].hex())[::-1]
     files = document["files"]
     names = document["names"]
     entries = []
@@ -203,7 +208,7 @@ def _interpret(body: bytes, packed: int, hashed: int) -> Manifest:
         entry = Entry(
             path=_typed(path, str),
             hash_name=_typed(names[name], str),
-            hash=next(digests) + ".dir"[:value] if isinstance(value, int) else _text(value),
+            hash=digests.pop() + ".dir"[:value] if isinstance(value, int) else _text(value),
             size=_count(size),
             nfiles=_count(nfiles),
             stage=_text(document["stages"][stage]),

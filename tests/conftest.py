@@ -25,6 +25,8 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
             monkeypatch.delenv(name)
     for name, value in {
         "HOME": str(home),
+        # Stages say `python`, and mean the one that runs the tests.
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "DVC_SITE_CACHE_DIR": str(home / "site-cache"),

@@ -242,7 +242,8 @@ def test_a_manifest_that_inflates_without_end_is_refused() -> None:
 
     packed = zlib.compress(b" " * (64 * 1024 * 1024), 9)
     body = packed
-    head = struct.pack(">8sII", hashlib.md5(body).digest()[:8], len(packed), 0)
+    text = b"%d:0:" % len(packed) + body
+    head = struct.pack(">8sII", hashlib.md5(text).digest()[:8], len(packed), 0)
     data = base64.b85encode(head + body).decode()
     with pytest.raises(ManifestError, match="inflates"):
         manifest.parse([f"1:1:{len(data)}:{data}"])
