@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.capture import capture
     from mlflow_dvc_plugin.datasets import from_dvc
     from mlflow_dvc_plugin.errors import MlflowDvcError
+    from mlflow_dvc_plugin.lineage.diff import diff
+    from mlflow_dvc_plugin.lineage.find import find_runs
     from mlflow_dvc_plugin.restore import RestoreResult, restore
     from mlflow_dvc_plugin.runs import load_state
     from mlflow_dvc_plugin.state import DataState, Entry
@@ -24,6 +26,8 @@ __all__ = [
     "RestoreResult",
     "__version__",
     "capture",
+    "diff",
+    "find_runs",
     "from_dvc",
     "load_state",
     "restore",
@@ -36,6 +40,8 @@ _HOMES = {
     "RestoreResult": "restore",
     "__version__": "version",
     "capture": "capture",
+    "diff": "lineage.diff",
+    "find_runs": "lineage.find",
     "from_dvc": "datasets",
     "load_state": "runs",
     "restore": "restore",

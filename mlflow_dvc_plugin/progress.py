@@ -7,7 +7,10 @@ class Progress:
     """Hears of progress and keeps it to itself; the command line draws it."""
 
     def begin(self, what: str, files: int, size: int | None = None) -> None:
-        """A new phase: its name, how many files it has and, if known, how many bytes."""
+        """A new phase: its name, how many files it has and, if known, how many bytes.
+
+        Without files (0), what is counted is what the name says, and has no known end.
+        """
 
     def advance(self, files: int = 0, size: int = 0) -> None:
         """So many more files and bytes are done."""

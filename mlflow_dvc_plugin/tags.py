@@ -15,6 +15,7 @@ from mlflow_dvc_plugin.state import DataState
 
 SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
+OUT_PREFIX = "dvc.out."
 MANIFEST = "dvc.manifest"
 
 MAX_KEY = 250  # characters, as are the others
@@ -68,13 +69,18 @@ def error_tags(message: str) -> dict[str, str]:
     return {"dvc.schema": SCHEMA, "dvc.error": _line(message) or "unknown error"}
 
 
-def path_key(path: str) -> str:
-    """The key of the tag that holds the hash of the out at `path`."""
+def path_key(path: str, prefix: str = DATA_PREFIX) -> str:
+    """The key of the tag that holds the hash of the out at `path`.
+
+    Args:
+        path: relative to the project.
+        prefix: what the keys of such tags start with.
+    """
     clean = _ODD_PART.sub("_", _OUTSIDE.sub("_", path))
-    if clean == path and len(clean) <= MAX_KEY - len(DATA_PREFIX):
-        return DATA_PREFIX + clean
+    if clean == path and len(clean) <= MAX_KEY - len(prefix):
+        return prefix + clean
     digest = hashlib.md5(path.encode("utf-8", "surrogateescape"), usedforsecurity=False)
-    return f"{(DATA_PREFIX + clean)[: MAX_KEY - 9]}-{digest.hexdigest()[:8]}"
+    return f"{(prefix + clean)[: MAX_KEY - 9]}-{digest.hexdigest()[:8]}"
 
 
 def manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,11 +25,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _WIDE = 240
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PATIENCE = 0.5  # seconds before a bar is drawn
 _COLOURS = {"clean": "green", "modified": "yellow", "missing": "red", "unverified": "dim"}
 
@@ -47,6 +50,65 @@ def json_option(command: _F) -> _F:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
     )(command)
+
+
+def experiment_option(command: _F) -> _F:
+    """``--experiment``, as commands over many runs have it."""
+    return click.option(
+        "--experiment",
+        "experiments",
+        metavar="NAME",
+        multiple=True,
+        help="Only runs of this experiment. Can be given several times.",
+    )(command)
+
+
+def in_project(path: str) -> str:
+    """A path as typed, made relative to the project; outside one, as it is.
+
+    Raises:
+        click.BadParameter: it is outside the project.
+    """
+    root = find_project()
+    if root is None:
+        return path
+    inside = os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/")
+    if inside == ".." or inside.startswith("../"):
+        raise click.BadParameter(f"{path} is outside the project {root}.")
+    return inside
+
+
+def note(text: str) -> None:
+    """Tell a person something beside the result."""
+    click.secho(printable(text), err=True, fg="yellow")
+
+
+def printable(text: str) -> str:
+    """Text from tags, safe for a terminal: nothing in it moves the cursor or hides."""
+    return "".join(c if c.isprintable() else _REPLACEMENT for c in text)
+
+
+def moment(milliseconds: int) -> str:
+    """A time of a run, in the local time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def number(value: float | None) -> str:
+    """A metric."""
+    return "-" if value is None else f"{value:.6g}"
+
+
+def print_json_list(items: Iterable[Any]) -> None:
+    """Print a JSON list on stdout, item by item: there may be very many."""
+    separator = "["
+    for item in items:
+        click.echo(f"{separator}\n  {_dumped(item)}", nl=False)
+        separator = ","
+    click.echo("[]" if separator == "[" else "\n]")
+
+
+def _dumped(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def print_json(document: Any) -> None:
@@ -151,18 +213,17 @@ class Bar(Progress):
         self._done += files
         self._bytes += size
         if self._bars is None and time.monotonic() - self._began > _PATIENCE:
+            of_files = [TextColumn("files"), DownloadColumn(), TransferSpeedColumn()]
             self._bars = Bars(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("files"),
-                DownloadColumn(),
-                TransferSpeedColumn(),
+                *(of_files if self._files else []),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bars.start()
-            self._task = self._bars.add_task(self._what, total=self._files)
+            self._task = self._bars.add_task(self._what, total=self._files or None)
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=self._done)
 

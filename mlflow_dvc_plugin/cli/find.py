@@ -1,0 +1,101 @@
+"""``mlflow-dvc find``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.lineage.find import Findings, FoundRun, find
+
+_SHOWN_PATHS = 3
+
+
+@click.command("find")
+@click.option("--same-as", metavar="RUN", help="Runs on the same data as RUN.")
+@click.option("--data-hash", metavar="HASH", help="Runs on the data state with this fingerprint.")
+@click.option("--path", metavar="PATH", help="Runs that used or made the output at PATH.")
+@click.option("--hash", "value", metavar="HASH", help="Only this version of it; without --path, "
+              "of anything, files inside tracked folders too.")  # fmt: skip
+@output.experiment_option
+@click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show a metric too.")
+@output.tracking_uri_option
+@output.json_option
+def command(  # noqa: PLR0917 - click passes them by name
+    same_as: str | None,
+    data_hash: str | None,
+    path: str | None,
+    value: str | None,
+    experiments: tuple[str, ...],
+    metrics: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Runs by their data, the newest first.
+
+    Without options: the runs on the data that the workspace has now. A run
+    inside a DVC stage used the stage's inputs, any other run all outputs;
+    `mlflow-dvc link` adds what runs made.
+    """
+    ways = [same_as, data_hash, path or value]
+    if sum(way is not None for way in ways) > 1:
+        raise click.UsageError(
+            "Choose one of --same-as, --data-hash, and --path with or without --hash."
+        )
+    with output.Bar() as progress:
+        found = find(
+            same_as=same_as,
+            data_hash=data_hash,
+            path=None if path is None else output.in_project(path),
+            value=value,
+            experiments=experiments,
+            metrics=metrics,
+            tracking_uri=tracking_uri,
+            progress=progress,
+        )
+    _warn(found)
+    if as_json:
+        output.print_json_list(run.to_dict() for run in found.runs)
+    else:
+        _draw(found.runs, metrics)
+
+
+def _warn(found: Findings) -> None:
+    if found.unread:
+        output.note(
+            f"{output.count(found.unread, 'run')} may belong here too: what "
+            f"{'it' if found.unread == 1 else 'they'} recorded cannot be read."
+        )
+    for folder, reason in found.unlisted.items():
+        output.note(f"Not looked into {folder}: {reason}.")
+
+
+def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:
+    console = output.console()
+    if not runs:
+        console.print("No run is on this data.")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("run", "name", "started"):
+        table.add_column(name, no_wrap=True)
+    for name in metrics:
+        table.add_column(Text(output.printable(name)), justify="right", no_wrap=True)
+    for name in ("role", "path", "hash"):
+        table.add_column(name, overflow="fold")
+    for run in runs:
+        shown = run.paths[:_SHOWN_PATHS]
+        rest = [f"… {len(run.paths) - len(shown)} more"] if len(run.paths) > len(shown) else []
+        table.add_row(
+            Text(run.run_id),
+            Text(output.printable(run.run_name)),
+            output.moment(run.start_time),
+            *(output.number(run.metrics.get(name)) for name in metrics),
+            "\n".join(run.roles[path] for path in shown),
+            Text("\n".join([*map(output.printable, shown), *rest])),
+            Text("\n".join(output.printable(run.hashes[path]) for path in shown)),
+        )
+    console.print(table)
+    console.print(f"{output.count(len(runs), 'run')}.")

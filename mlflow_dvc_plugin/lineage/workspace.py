@@ -1,0 +1,56 @@
+"""The workspace that questions about runs are asked from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from mlflow_dvc_plugin import settings as settings_of
+from mlflow_dvc_plugin.capture import capture, find_project
+from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.readiness import NoProjectError
+from mlflow_dvc_plugin.state import DataState
+
+
+def root_of(project: str | None = None) -> str:
+    """The absolute path of the project.
+
+    Args:
+        project: its folder, or one in it; None for the working directory's.
+
+    Raises:
+        NoProjectError: there is none.
+    """
+    root = find_project(project)
+    if root is None:
+        raise NoProjectError(
+            f"{project or os.getcwd()} is in no DVC project: go to the one that the runs are of."
+        )
+    return root
+
+
+def state_now(root: str) -> DataState:
+    """The data state that a run started in the project would record.
+
+    Raises:
+        MlflowDvcError: its metafiles or settings cannot be read.
+    """
+    chosen = settings_of.for_project(root)
+    state = capture(root, settings=replace(chosen, disable=False))
+    assert state is not None
+    return state
+
+
+@contextmanager
+def opened(root: str | None) -> Iterator[DvcProject | None]:
+    """The project as DVC sees it; None outside one."""
+    if root is None:
+        yield None
+        return
+    dvc = DvcProject(root)
+    try:
+        yield dvc
+    finally:
+        dvc.close()

@@ -1,0 +1,205 @@
+"""Which runs used or made some data, against what each run recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlflow_dvc_plugin import runs
+from mlflow_dvc_plugin.lineage.find import find, find_runs
+from mlflow_dvc_plugin.tags import path_key
+from tests.history import History, mlflow_dvc
+from tests.project import Project
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def ids(*args: str) -> list[str]:
+    return [run["run_id"] for run in mlflow_dvc("find", *args, "--json").json]
+
+
+@pytest.fixture
+def three(project: Project, history: History) -> list[str]:
+    """Runs on two versions of the data: 1, 2, 1."""
+    found = []
+    for version, accuracy in (("1", 0.5), ("2", 0.9), ("1", 0.7)):
+        project.add("data/a.csv", version)
+        project.write("data/images/x.txt", f"image {version}")
+        project.add("data/images")
+        found.append(history.run(accuracy=accuracy, loss=1 - accuracy))
+    history.client.create_run("0", tags={"other": "run"})
+    return found
+
+
+def test_runs_on_the_workspaces_data_come_newest_first(three: list[str]) -> None:
+    first, second, third = three
+    assert ids() == [third, first]
+    assert ids("--same-as", second) == [second]
+    assert ids("--same-as", first[:12]) == [third, first]
+
+
+def test_json_has_what_the_contract_names(three: list[str], history: History) -> None:
+    tags = history.tags(three[1])
+    (found,) = mlflow_dvc("find", "--path", "data/a.csv", "--hash", md5("2"), "--metric",
+                          "accuracy", "--metric", "nope", "--json").json  # fmt: skip
+    assert found == {
+        "run_id": three[1],
+        "run_name": tags["mlflow.runName"],
+        "experiment_id": "0",
+        "start_time": history.client.get_run(three[1]).info.start_time,
+        "data_hash": tags["dvc.data_hash"],
+        "paths": ["data/a.csv"],
+        "metrics": {"accuracy": 0.9},
+        "roles": {"data/a.csv": "input"},
+        "hashes": {"data/a.csv": md5("2")},
+    }
+
+
+def test_each_way_of_asking(three: list[str], history: History) -> None:
+    first, second, third = three
+    assert ids("--data-hash", history.tags(first)["dvc.data_hash"]) == [third, first]
+    assert ids("--path", "data/a.csv") == [third, second, first]
+    assert ids("--path", "data/a.csv", "--hash", md5("1")) == [third, first]
+    assert ids("--hash", md5("2")) == [second]
+    assert ids("--path", "data/b.csv") == ids("--hash", md5("3")) == ids("--data-hash", "0") == []
+
+
+@pytest.mark.parametrize("held_by", ["cache", "remote", "nobody"])
+def test_a_files_hash_is_found_inside_folders(
+    three: list[str], project: Project, tmp_path: Path, held_by: str
+) -> None:
+    cache, remote = project.path / ".dvc/cache", tmp_path / "remote"
+    if held_by == "remote":
+        shutil.copytree(cache / "files", remote / "files", dirs_exist_ok=True)
+    if held_by != "cache":
+        project.lose()
+    done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
+    if held_by == "nobody":
+        assert done.json == []
+        assert done.stderr.count("Not looked into data/images") == 2
+    else:
+        assert [run["run_id"] for run in done.json] == [three[2], three[0]]
+        assert done.json[0]["paths"] == ["data/images/x.txt"]
+        assert done.stderr == ""
+        assert cache.exists() == (held_by == "cache")
+
+
+def test_outs_without_a_tag_of_their_own_are_found_in_the_manifest(
+    project: Project, history: History
+) -> None:
+    for number in range(24):
+        project.add(f"d/{number:02}", f"content {number}")
+    odd = "d/" + "ü" * 120
+    project.add(odd, "odd")
+    run_id = history.run()
+    tags = history.tags(run_id)
+    hidden = [f"d/{n:02}" for n in range(24) if path_key(f"d/{n:02}") not in tags]
+    assert tags["dvc.data_omitted"] == "5"
+    assert len(hidden) + (path_key(odd) not in tags) == 5
+    for path in hidden:
+        value = md5(f"content {int(path[2:])}")
+        assert ids("--path", path, "--hash", value) == [run_id]
+        assert ids("--path", path, "--hash", md5("other")) == []
+        assert ids("--hash", value) == [run_id]
+    assert ids("--path", odd) == ids("--path", odd, "--hash", md5("odd")) == [run_id]
+
+
+def test_a_cut_key_is_found_by_its_path(project: Project, history: History) -> None:
+    odd = "größe/" + "x" * 240
+    project.add(odd, "odd")
+    run_id = history.run()
+    assert "dvc.data_omitted" not in history.tags(run_id)
+    assert ids("--path", odd) == ids("--path", odd, "--hash", md5("odd")) == [run_id]
+    assert ids("--path", odd[:-1]) == []
+
+
+def test_a_run_in_a_stage_used_that_stages_inputs(project: Project, history: History) -> None:
+    project.add("raw.csv", "raw")
+    project.add("unused.csv", "unused")
+    project.write("dvc.yaml", "stages:\n  train:\n    cmd: cp raw.csv m\n    deps: [raw.csv]\n"
+                  "    outs: [m]\n")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_STAGE", "train")
+        inside = history.run()
+    assert history.tags(inside)["dvc.stage"] == "train"
+    assert ids("--path", "raw.csv") == [inside]
+    assert ids("--hash", md5("raw")) == [inside]
+    assert ids("--path", "unused.csv") == ids("--hash", md5("unused")) == []
+    project.dvc("repro", "-q")
+    # The workspace has the model now, and other data that train does not read.
+    project.add("unused.csv", "changed")
+    assert ids() == ids("--same-as", inside) == [inside]
+    project.add("raw.csv", "changed")
+    assert ids() == []
+
+
+def test_only_the_chosen_experiments_are_searched(three: list[str], history: History) -> None:
+    other = history.client.create_experiment('it\'s "other"')
+    elsewhere = history.run(other)
+    assert ids() == [elsewhere, three[2], three[0]]
+    assert ids("--experiment", 'it\'s "other"') == [elsewhere]
+    assert ids("--experiment", 'it\'s "other"', "--experiment", "Default") == ids()
+    assert "no experiment 'nope'" in mlflow_dvc("find", "--experiment", "nope").error
+
+
+def test_every_page_is_read(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_PAGE", 2)
+    project.add("a", "1")
+    made = [history.run() for _ in range(7)]
+    assert ids() == ids("--hash", md5("1")) == made[::-1]
+
+
+@pytest.mark.parametrize("text", ["x' OR '1'='1", 'a"b', "a`b", "%", "x'; --", "\\"])
+def test_no_text_changes_what_is_asked(three: list[str], text: str) -> None:
+    assert three
+    assert ids("--data-hash", text) == ids("--hash", text) == []
+    assert ids("--path", text) == ids("--path", "data/a.csv", "--hash", text) == []
+
+
+def test_the_best_model_for_the_data_is_one_command(three: list[str]) -> None:
+    shown = mlflow_dvc("find", "--path", "data/a.csv", "--metric", "accuracy").stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == three[::-1]
+    assert "accuracy" in shown.splitlines()[0]
+    assert " 0.9 " in shown.splitlines()[2]
+
+
+def test_tags_cannot_write_to_the_terminal(project: Project, history: History) -> None:
+    project.add("a", "1")
+    tags = {"mlflow.runName": "\x1b[2J\x9bevil", "dvc.data_hash": "1", "dvc.schema": "1",
+            "dvc.data.a": md5("1")}  # fmt: skip
+    history.run(tags=tags)
+    done = mlflow_dvc("find", "--path", "a")
+    assert "evil" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\x9b" not in done.stdout + done.stderr
+
+
+def test_a_state_that_cannot_be_read_is_counted_and_not_guessed(
+    project: Project, history: History
+) -> None:
+    project.add("a", "1")
+    tags = {"dvc.schema": "1", "dvc.data_hash": "f" * 32, "dvc.data_omitted": "30"}
+    history.run(tags=tags)
+    found = find(path="a", tracking_uri=history.uri)
+    assert (found.runs, found.unread) == ([], 1)
+    assert "1 run may belong here too" in mlflow_dvc("find", "--path", "a").stderr
+
+
+def test_ways_of_asking_exclude_each_other(history: History) -> None:
+    assert history
+    assert mlflow_dvc("find", "--data-hash", "0", "--path", "a").code == 2
+
+
+def test_without_a_project_a_path_is_taken_as_it_is(
+    three: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [run.run_id for run in find_runs(path="data/a.csv", hash=md5("2"))] == [three[1]]
+    assert "no DVC project" in mlflow_dvc("find").error
