@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -321,3 +324,77 @@ def test_hashes_of_digits_and_in_capitals(tmp_path: Path) -> None:
     rows = our_outs(tmp_path)
     assert [row[2] for row in rows] == ["1" * 32, f"{MD5}.dir"]
     assert [row[5] for row in rows] == [False, True]
+
+
+SEGMENTS = ("a", "b", "data", "x y", "é", ".", "..", "", "no", "1e3", "a=b", "{n}")
+
+
+def _random_path(choose: random.Random, number: int) -> str:
+    parts = [choose.choice(SEGMENTS) for _ in range(choose.randint(0, 3))]
+    path = "/".join([*parts, f"out{number}"]).lstrip("/")
+    return f"{path}/" if choose.random() < 0.1 else path
+
+
+def _random_record(choose: random.Random, path: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"path": path}
+    folder = choose.random() < 0.3
+    if choose.random() < 0.9:
+        record["md5"] = f"{choose.getrandbits(128):032x}" + (".dir" if folder else "")
+    if choose.random() < 0.7:
+        record["hash"] = "md5"
+    if choose.random() < 0.7:
+        record["size"] = choose.randint(0, 10**12)
+    if folder and choose.random() < 0.8:
+        record["nfiles"] = choose.randint(0, 1000)
+    if choose.random() < 0.2:
+        record["isexec"] = True
+    if choose.random() < 0.1:
+        record["cloud"] = {"r": {"etag": "AbC-1", "version_id": "v1"}}
+    return record
+
+
+def test_random_projects(project: Project) -> None:
+    choose = random.Random(11)
+    compared = 0
+    for _ in range(60):
+        number = 0
+        for base in ("", "sub/", "sub/deep/"):
+            stages: dict[str, Any] = {}
+            lock: dict[str, Any] = {}
+            for index in range(choose.randint(1, 6)):
+                outs, records = [], []
+                for _ in range(choose.randint(0, 4)):
+                    number += 1
+                    path = _random_path(choose, number)
+                    flags = {
+                        key: value
+                        for key, value in {
+                            "cache": choose.random() < 0.5,
+                            "push": choose.random() < 0.5,
+                            "persist": True,
+                            "remote": "r",
+                            "desc": "text",
+                        }.items()
+                        if choose.random() < 0.3
+                    }
+                    outs.append({path: flags} if flags else path)
+                    if choose.random() < 0.8:
+                        records.append(_random_record(choose, path))
+                section = choose.choice(("outs", "metrics", "plots"))
+                stages[f"s{index}"] = {"cmd": "x", section: outs, "deps": ["in"]}
+                if choose.random() < 0.4:
+                    stages[f"s{index}"]["wdir"] = choose.choice(("..", "w", "./w/../v", "../w x"))
+                if choose.random() < 0.8:
+                    lock[f"s{index}"] = {"cmd": "x", "outs": records}
+            if not base:  # every out has to be in the project
+                for stage in stages.values():
+                    stage.pop("wdir", None)
+            project.write(f"{base}dvc.yaml", json.dumps({"stages": stages}))
+            project.write(f"{base}dvc.lock", json.dumps({"schema": "2.0", "stages": lock}))
+            record = _random_record(choose, _random_path(choose, number + 1))
+            project.write(f"{base}single.dvc", json.dumps({"outs": [record]}))
+            number += 1
+        expected = dvc_outs(project.path)
+        compared += len(expected)
+        assert our_outs(project.path) == expected
+    assert compared > 1000
