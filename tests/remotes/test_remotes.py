@@ -1,0 +1,193 @@
+"""Restore from real remotes: SSH, and S3 plain, version-aware and as a worktree.
+
+They need `pip install -e .[remotes]`, and the SSH test openssh-server.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlflow_dvc_plugin.errors import MissingObjectsError
+from mlflow_dvc_plugin.restore import restore
+from tests.project import Project, run
+from tests.record import record, snapshot
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    with socket.socket() as probe:
+        while probe.connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The port of an SSH server on the loopback interface, and a key that it takes."""
+    pytest.importorskip("dvc_ssh")
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if sshd is None:
+        pytest.skip("openssh-server is not installed")
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(keygen, check=True)
+    (folder / "authorized").write_text((folder / "user.pub").read_text())
+    (folder / "authorized").chmod(0o600)
+    port = free_port()
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
+        f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
+        "PermitRootLogin yes\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([sshd, "-D", "-f", str(folder / "config")])
+    try:
+        wait_for(port)
+        yield port, folder / "user"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a moto server on the loopback interface."""
+    pytest.importorskip("dvc_s3")
+    pytest.importorskip("moto.server")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def data(project: Project) -> Project:
+    project.add("a.csv", "1,2\n")
+    project.write("folder/one", "1")
+    project.write("folder/sub/größe", "2")
+    project.add("folder")
+    return project
+
+
+def s3_remote(project: Project, s3: str, bucket: str, **options: str) -> None:
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3)
+    client.create_bucket(Bucket=bucket)
+    if options:
+        status = {"Status": "Enabled"}
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+    with project.opened() as repo, repo.config.edit() as config:
+        config["remote"]["s3"] = {
+            "url": f"s3://{bucket}/store",
+            "endpointurl": s3,
+            **options,
+        }
+        config["core"]["remote"] = "s3"
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def test_ssh(data: Project, ssh: tuple[int, Path], tmp_path: Path) -> None:
+    port, key = ssh
+    (tmp_path / "store").mkdir()
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {
+            "url": f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/store",
+            "keyfile": str(key),
+        }
+        config["core"]["remote"] = "far"
+    data.commit()
+    data.push()
+    before, recorded = snapshot(data.path), record(data.path)
+    assert recorded.tags["dvc.remote"] == "far"
+    assert not any("127.0.0.1" in value for value in recorded.tags.values())
+    data.lose("a.csv", "folder")
+    restore(recorded)
+    assert snapshot(data.path) == before
+    assert data.data_status() == {}
+    data.lose("a.csv", "folder")
+    shutil.rmtree(tmp_path / "store/files/md5")
+    with pytest.raises(MissingObjectsError):
+        restore(recorded)
+
+
+def test_s3(data: Project, s3: str) -> None:
+    s3_remote(data, s3, "plain")
+    data.commit()
+    data.push()
+    before, recorded = snapshot(data.path), record(data.path)
+    data.lose("a.csv", "folder")
+    restore(recorded)
+    assert snapshot(data.path) == before
+    assert data.data_status() == {}
+
+
+def test_a_bucket_that_is_gone_is_one_sentence(data: Project, s3: str) -> None:
+    s3_remote(data, s3, "gone")
+    recorded = record(data.path)
+    import boto3
+
+    boto3.client("s3", endpoint_url=s3).delete_bucket(Bucket="gone")
+    data.lose("a.csv", "folder")
+    before = snapshot(data.path)
+    with pytest.raises(MissingObjectsError) as err:
+        restore(recorded)
+    assert "\n" not in str(err.value)
+    assert snapshot(data.path) == before
+
+
+@pytest.mark.parametrize("kind", ["version_aware", "worktree"])
+@pytest.mark.parametrize("known", ["today", "at the commit"])
+def test_cloud_versioned_s3(data: Project, s3: str, kind: str, known: str) -> None:
+    bucket = f"{kind}-{known}".replace("_", "-").replace(" ", "-")
+    s3_remote(data, s3, bucket, **{kind: "true"})
+    data.push()
+    data.commit("first")
+    assert "version_id" in (data.path / "a.csv.dvc").read_text()
+    before, recorded = snapshot(data.path), record(data.path)
+    if known == "at the commit":
+        data.add("a.csv", "3,4\n")
+        data.write("folder/one", "one")
+        data.write("folder/more", "more")
+        data.add("folder")
+        data.push()
+        data.commit("second")
+        assert snapshot(data.path) != before
+    data.lose("a.csv", "folder")
+
+    restore(recorded)
+
+    assert snapshot(data.path) == before
+    assert data.data_status() == {}
+    assert run("git", "diff", "--name-only", "HEAD", "--", "*.dvc", cwd=data.path) == (
+        "" if known == "today" else "a.csv.dvc\nfolder.dvc\n"
+    )
