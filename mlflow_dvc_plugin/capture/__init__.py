@@ -8,6 +8,8 @@ outside ``.dvc/tmp``.
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
 
 from mlflow_dvc_plugin.capture.project import find_project
 from mlflow_dvc_plugin.settings import Settings
@@ -47,3 +49,19 @@ def capture(
     from mlflow_dvc_plugin.capture.snapshot import snapshot
 
     return snapshot(project, chosen)
+
+
+class _Package(ModuleType):
+    """This package, which can be called as the function of its name.
+
+    Once it is imported, ``mlflow_dvc_plugin.capture`` is the package, and no
+    longer the public function that the parent would load lazily.
+    """
+
+    def __call__(
+        self, path: str | os.PathLike[str] | None = None, settings: Settings | None = None
+    ) -> DataState | None:
+        return capture(path, settings)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -192,3 +192,14 @@ def test_configuration_as_dvc_reads_it(
         assert dvc_config.cache_dir(ours, str(project.path)) == repo.cache.local_cache_dir
         assert dvc_config.remote_url(ours, "ab") == repo.config["remote"]["ab"]["url"]
     assert dvc_config.remote_url(ours, "other") is None
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import mlflow_dvc_plugin.capture", "mlflow_dvc_plugin.capture"]
+)
+def test_public_name_is_a_function_whatever_was_imported_first(
+    project: Project, first: str
+) -> None:
+    code = f"import mlflow_dvc_plugin\n{first}\nprint(mlflow_dvc_plugin.capture().status)"
+    path = str(Path(__file__).parents[2])
+    assert run(sys.executable, "-c", code, cwd=project.path, PYTHONPATH=path) == "clean\n"
