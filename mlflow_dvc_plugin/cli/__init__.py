@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
 # In the order that a new user needs them.
-COMMANDS = ("status", "show", "restore", "undo", "diff", "find", "export", "demo")
+COMMANDS = ("status", "show", "restore", "undo", "diff", "find", "log", "check", "export", "demo")
 
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130

@@ -56,14 +56,15 @@ def command(  # noqa: PLR0917 - click passes them by name
             tracking_uri=tracking_uri,
             progress=progress,
         )
-    _warn(found)
+    warn(found)
     if as_json:
         output.print_json_list(run.to_dict() for run in found.runs)
     else:
         _draw(found.runs, metrics)
 
 
-def _warn(found: Findings) -> None:
+def warn(found: Findings) -> None:
+    """Say what could not be known."""
     if found.unread:
         output.note(
             f"{output.count(found.unread, 'run')} may belong here too: what "

@@ -11,6 +11,7 @@ from mlflow_dvc_plugin.state import Entry
 
 Members = Mapping[str, str]
 NOWHERE = "its listing is neither in the cache nor in the remote"
+DAMAGED = "its listing is damaged"
 
 
 def is_folder(obj: Obj) -> bool:
@@ -52,7 +53,7 @@ def read(
             for obj, data in dvc.read(objs, remote):
                 del rest[obj]
                 members = parse(data)
-                yield obj, members, "" if members is not None else "its listing is damaged"
+                yield obj, members, "" if members is not None else DAMAGED
         except DvcError as err:
             reason = f"its listing is not in the cache, and the remote cannot be asked: {err}"
         yield from ((obj, None, reason) for obj in rest)

@@ -1,0 +1,88 @@
+"""``mlflow-dvc log PATH``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.find import warn
+from mlflow_dvc_plugin.lineage.history import Version, log
+
+_WIDTH = 24
+
+
+@click.command("log")
+@click.argument("path")
+@click.option("--metric", metavar="NAME", help="Tell the best value of this metric too.")
+@click.option("--minimize", is_flag=True, help="The least value of the metric is the best.")
+@output.experiment_option
+@output.tracking_uri_option
+@output.json_option
+def command(  # noqa: PLR0917 - click passes them by name
+    path: str,
+    metric: str | None,
+    minimize: bool,
+    experiments: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """The versions of the output at PATH over the runs, the oldest first."""
+    if minimize and not metric:
+        raise click.UsageError("--minimize goes with --metric.")
+    with output.Bar() as progress:
+        found, runs = log(
+            output.in_project(path),
+            metric=metric,
+            minimize=minimize,
+            experiments=experiments,
+            tracking_uri=tracking_uri,
+            progress=progress,
+        )
+    warn(runs)
+    if as_json:
+        output.print_json([version.to_dict() for version in found])
+    else:
+        _draw(found, metric)
+
+
+def _draw(found: Sequence[Version], metric: str | None) -> None:
+    console = output.console()
+    if not found:
+        console.print("No run used or made it.")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("hash", no_wrap=True)
+    for name in ("first run", "last run"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("runs", justify="right")
+    if metric:
+        table.add_column(Text(f"best {output.printable(metric)}"), justify="right")
+        if console.is_terminal:
+            table.add_column("", no_wrap=True)
+    scores = [version.best for version in found if version.best is not None]
+    for version in found:
+        row: list[str | Text] = [
+            Text(output.printable(version.hash)),
+            output.moment(version.first),
+            output.moment(version.last),
+            f"{len(version.run_ids):,}",
+        ]
+        if metric:
+            row.append(output.number(version.best))
+            if console.is_terminal:
+                row.append(Text(_bar(version.best, scores), style="cyan"))
+        table.add_row(*row)
+    console.print(table)
+
+
+def _bar(value: float | None, scores: Sequence[float]) -> str:
+    """A bar from the least to the greatest value, so that small steps are seen."""
+    if value is None:
+        return ""
+    low, high = min(scores), max(scores)
+    share = (value - low) / (high - low) if high > low else 1.0
+    return "▇" * (1 + round(share * (_WIDTH - 1)))

@@ -1,0 +1,90 @@
+"""The versions of one out over the runs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import pytest
+from rich.console import Console
+
+from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.lineage.find import FoundRun
+from mlflow_dvc_plugin.lineage.history import versions
+from tests.history import History, mlflow_dvc
+from tests.project import Project
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+@pytest.fixture
+def four(project: Project, history: History) -> list[str]:
+    """Runs on versions 1, 2, 1, 3; the last without the metric."""
+    found = []
+    for version, accuracy in (("1", 0.5), ("2", 0.9), ("1", 0.7)):
+        project.add("a", version)
+        found.append(history.run(accuracy=accuracy))
+    project.add("a", "3")
+    return [*found, history.run()]
+
+
+def test_each_version_is_told_once_in_order_of_time(four: list[str], history: History) -> None:
+    times = [history.client.get_run(run_id).info.start_time for run_id in four]
+    assert mlflow_dvc("log", "a", "--metric", "accuracy", "--json").json == [
+        {
+            "hash": md5("1"),
+            "first": times[0],
+            "last": times[2],
+            "run_ids": [four[0], four[2]],
+            "best": 0.7,
+        },
+        {
+            "hash": md5("2"),
+            "first": times[1],
+            "last": times[1],
+            "run_ids": [four[1]],
+            "best": 0.9,
+        },
+        {
+            "hash": md5("3"),
+            "first": times[3],
+            "last": times[3],
+            "run_ids": [four[3]],
+            "best": None,
+        },
+    ]
+
+
+def test_the_least_can_be_the_best(four: list[str]) -> None:
+    assert four
+    found = mlflow_dvc("log", "a", "--metric", "accuracy", "--minimize", "--json").json
+    assert [version["best"] for version in found] == [0.5, 0.9, None]
+    assert mlflow_dvc("log", "a", "--minimize").code == 2
+
+
+def test_a_path_that_no_run_knows_has_no_versions(four: list[str]) -> None:
+    assert four
+    assert mlflow_dvc("log", "b", "--json").json == []
+    assert mlflow_dvc("log", "b").stdout == "No run used or made it.\n"
+
+
+def test_nan_is_never_the_best() -> None:
+    runs = [
+        FoundRun("r", "", "0", 1, None, ["a"], {"m": math.nan}, {"a": "input"}, {"a": "1"}),
+        FoundRun("s", "", "0", 2, None, ["a"], {"m": 0.5}, {"a": "input"}, {"a": "1"}),
+    ]
+    assert [version.best for version in versions(runs, "a", "m")] == [0.5]
+
+
+def test_bars_are_drawn_on_a_terminal_only(
+    four: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert four
+    piped = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
+    assert md5("2") in piped
+    assert "▇" not in piped
+    monkeypatch.setattr(output, "console", lambda: Console(force_terminal=True, width=200))
+    drawn = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
+    assert [line.count("▇") for line in drawn.splitlines()[1:]] == [1, 24, 0]
