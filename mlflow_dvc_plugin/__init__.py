@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.errors import MlflowDvcError
     from mlflow_dvc_plugin.lineage.diff import diff
     from mlflow_dvc_plugin.lineage.find import find_runs
+    from mlflow_dvc_plugin.record.autolog import autolog, log_state
     from mlflow_dvc_plugin.restore import RestoreResult, restore
     from mlflow_dvc_plugin.runs import load_state
     from mlflow_dvc_plugin.state import DataState, Entry
@@ -25,11 +26,13 @@ __all__ = [
     "MlflowDvcError",
     "RestoreResult",
     "__version__",
+    "autolog",
     "capture",
     "diff",
     "find_runs",
     "from_dvc",
     "load_state",
+    "log_state",
     "restore",
 ]
 
@@ -39,11 +42,13 @@ _HOMES = {
     "MlflowDvcError": "errors",
     "RestoreResult": "restore",
     "__version__": "version",
+    "autolog": "record.autolog",
     "capture": "capture",
     "diff": "lineage.diff",
     "find_runs": "lineage.find",
     "from_dvc": "datasets",
     "load_state": "runs",
+    "log_state": "record.autolog",
     "restore": "restore",
 }
 

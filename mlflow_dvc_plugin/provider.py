@@ -7,11 +7,19 @@ run starts, and nothing that then goes wrong leaves this module.
 
 from __future__ import annotations
 
+import os
+
 from mlflow.tracking.context.abstract_context import RunContextProvider
 
 
 class DvcRunContext(RunContextProvider):  # type: ignore[misc]
     """Gives each run the tags of the data state it was started on."""
+
+    def __init__(self) -> None:
+        # A resumed run asks for no tags, so where the environment says so, MLflow
+        # is hooked as soon as the module that starts runs is there.
+        if os.environ.get("MLFLOW_DVC_AUTOLOG"):
+            _hook_when_imported()
 
     def in_context(self) -> bool:
         """True: whether there is a project is found out once, in :meth:`tags`."""
@@ -25,6 +33,22 @@ class DvcRunContext(RunContextProvider):  # type: ignore[misc]
             return _error_tags(err)
 
 
+def _hook_when_imported() -> None:
+    try:
+        from mlflow.utils.import_hooks import register_post_import_hook
+
+        register_post_import_hook(lambda _: _hook(), "mlflow.tracking.fluent")
+    except Exception:  # noqa: BLE001, S110 - the first run's tags() will do
+        pass
+
+
+def _hook() -> None:
+    from mlflow_dvc_plugin.record import hooks
+    from mlflow_dvc_plugin.record.choice import chosen
+
+    hooks.install(chosen)
+
+
 def _tags() -> dict[str, str]:
     from mlflow_dvc_plugin.current import current
     from mlflow_dvc_plugin.tags import MANIFEST, to_tags
@@ -32,6 +56,8 @@ def _tags() -> dict[str, str]:
     found = current()
     if found is None:
         return {}
+    if found.settings.autolog:
+        _hook()
     tags = to_tags(found.state, found.settings.max_path_tags)
     if MANIFEST not in tags:
         _warn_no_manifest(len(found.state.entries))

@@ -15,6 +15,7 @@ from typing import Any
 from mlflow_dvc_plugin.errors import SettingsError
 
 PREFIX = "MLFLOW_DVC_"
+AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Settings:
         status_budget_ms: milliseconds that ``dvc.status`` may take; 0 for
             always ``unverified``.
         state: a file written by ``mlflow-dvc export``.
-        autolog: record datasets, params, metrics and artifacts of each run.
+        autolog: what to log of each run beside tags: `AUTOLOG_PARTS`, or some.
     """
 
     disable: bool = False
@@ -40,7 +41,7 @@ class Settings:
     max_path_tags: int = 20
     status_budget_ms: int = 100
     state: str | None = None
-    autolog: bool = False
+    autolog: tuple[str, ...] = ()
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
@@ -105,7 +106,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         max_path_tags=_int("max_path_tags", values.get("max_path_tags", 20)),
         status_budget_ms=_int("status_budget_ms", values.get("status_budget_ms", 100)),
         state=_text("state", values.get("state")),
-        autolog=_bool("autolog", values.get("autolog", False)),
+        autolog=_parts("autolog", values.get("autolog", False)),
     )
 
 
@@ -122,6 +123,17 @@ def _bool(key: str, value: object) -> bool:
     if text in ("0", "false", "no", "off"):
         return False
     raise SettingsError(_name(key), value, "1 or 0")
+
+
+def _parts(key: str, value: object) -> tuple[str, ...]:
+    try:
+        return AUTOLOG_PARTS if _bool(key, value) else ()
+    except SettingsError:
+        pass
+    parts = _patterns(key, value)
+    if not set(parts) <= set(AUTOLOG_PARTS):
+        raise SettingsError(_name(key), value, f"1, 0, or some of {', '.join(AUTOLOG_PARTS)}")
+    return parts
 
 
 def _int(key: str, value: object) -> int:
