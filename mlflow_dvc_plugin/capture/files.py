@@ -74,8 +74,11 @@ def _read_once(path: str, name: str) -> tuple[bytes, bool]:
             raise CaptureError(name, "is no regular file")
         if before.st_size > MAX_BYTES:
             raise CaptureError(name, f"is larger than {MAX_BYTES} bytes")
-        with os.fdopen(os.dup(fd), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        # One read gives all of most files, and needs no file object.
+        data = chunk = os.read(fd, before.st_size + 1)
+        while chunk and len(data) <= before.st_size:
+            chunk = os.read(fd, before.st_size + 1 - len(data))
+            data += chunk
         after = os.fstat(fd)
     except OSError as err:
         raise CaptureError(name, f"cannot be read: {err.strerror}") from err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import pytest
 
 from mlflow_dvc_plugin.capture import capture, hashing, statedb, status
 from mlflow_dvc_plugin.capture import config as dvc_config
+from mlflow_dvc_plugin.capture.cache import listing_hash
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
 from tests.project import Project
@@ -267,3 +269,31 @@ def test_dvc_itself_agrees(data: Project) -> None:
             assert said == "missing"
         else:
             assert (said, modified) == ("modified", ("data",))
+
+
+def test_folder_of_dvc_2(project: Project) -> None:
+    members = {
+        "a.txt": hashlib.md5(b"x\ny\n").hexdigest(),
+        "b/c": hashlib.md5(b"\0\r\n").hexdigest(),
+    }
+    project.write("d.dvc", f"outs:\n- md5: {listing_hash(members)}\n  nfiles: 2\n  path: d\n")
+    project.write("d/a.txt", b"x\r\ny\r\n")
+    project.write("d/b/c", b"\0\r\n")
+    assert verdict(project) == ("clean", ())
+    project.write("d/b/c", b"\0\n\n")
+    assert verdict(project) == ("modified", ("d",))
+
+
+def test_folder_in_a_cloud_versioned_remote(project: Project) -> None:
+    """Its hash is in no cache: the metafile lists the members."""
+    files = "".join(
+        f"  - {{relpath: {name}, md5: {hashlib.md5(name.encode()).hexdigest()}, size: 3}}\n"
+        for name in ("one", "two")
+    )
+    project.write("d.dvc", f"outs:\n- path: d\n  hash: md5\n  files:\n{files}")
+    project.write("d/one", "one")
+    assert verdict(project) == ("modified", ("d",))
+    project.write("d/two", "two")
+    assert verdict(project) == ("clean", ())
+    project.write("d/two", "owt")
+    assert verdict(project) == ("modified", ("d",))
