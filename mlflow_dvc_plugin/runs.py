@@ -17,7 +17,6 @@ from typing import Any
 from mlflow_dvc_plugin import manifest
 from mlflow_dvc_plugin.errors import (
     GitError,
-    ManifestError,
     MlflowDvcError,
     NoRecordedStateError,
     RunNotFoundError,
@@ -50,6 +49,7 @@ class Run:
         metrics: the last value of each of its metrics.
         status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
         end_time: milliseconds since 1970 (UTC); None while it runs.
+        store: URI of the MLflow store that it is in; empty for none.
     """
 
     run_id: str
@@ -60,6 +60,7 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     status: str = ""
     end_time: int | None = None
+    store: str = ""
 
 
 def search(
@@ -209,25 +210,34 @@ def load_state(
             f"Run {run.run_id} has DVC tags of schema {tags['dvc.schema'][:20]!r}: update "
             "mlflow-dvc-plugin."
         )
-    read = _from_manifest if MANIFEST in tags else _from_commit
-    state = read(run, project)
-    if state.data_hash != tags.get("dvc.data_hash"):
-        raise NoRecordedStateError(
-            f"Run {run.run_id}: the state recorded in its {state.source} has the fingerprint "
-            f"{state.data_hash}, its dvc.data_hash is {tags.get('dvc.data_hash')!r}: its tags "
-            "were changed, so nothing is restored from them."
-        )
-    return state
-
-
-def _from_manifest(run: Run, project: str | None) -> DataState:
-    try:
-        found = manifest.parse(manifest_parts(run.tags))
-    except ManifestError as err:
+    failed: list[MlflowDvcError] = []
+    for read in (_from_manifest, _from_artifacts, _from_commit):
         try:
-            return _from_commit(run, project)
-        except MlflowDvcError:
-            raise err from err
+            state = read(run, project)
+        except MlflowDvcError as err:
+            failed.append(err)
+            continue
+        if state is None:
+            continue
+        if state.data_hash == tags.get("dvc.data_hash"):
+            return state
+        failed.append(_changed(run, state))
+    # The first is the one that should have worked.
+    raise failed[0]
+
+
+def _changed(run: Run, state: DataState) -> NoRecordedStateError:
+    return NoRecordedStateError(
+        f"Run {run.run_id}: the state recorded in its {state.source} has the fingerprint "
+        f"{state.data_hash}, its dvc.data_hash is {run.tags.get('dvc.data_hash')!r}: its tags "
+        "were changed, so nothing is restored from them."
+    )
+
+
+def _from_manifest(run: Run, project: str | None) -> DataState | None:
+    if MANIFEST not in run.tags:
+        return None
+    found = manifest.parse(manifest_parts(run.tags))
     entries = found.entries
     if not found.complete:
         base = {e.path: e for e in _commit_state(run, project).entries}
@@ -241,6 +251,30 @@ def _from_manifest(run: Run, project: str | None) -> DataState:
         pipelines=found.pipelines,
         source="manifest",
     )
+
+
+def _from_artifacts(run: Run, _: str | None) -> DataState | None:
+    if not run.store:
+        return None
+    from mlflow_dvc_plugin.artifacts import state_of
+
+    client = _client(run.store)
+    # A nested run leaves the files to its parent, if that has the same.
+    for run_id in (run.run_id, run.tags.get("mlflow.parentRunId")):
+        try:
+            state = state_of(client, run_id) if run_id else None
+        except MlflowDvcError:
+            raise
+        except Exception as err:
+            raise _tracking_error(err) from err
+        if state is not None and state.data_hash == run.tags.get("dvc.data_hash"):
+            return replace(
+                _scalars(run, state.entries),
+                metafiles=state.metafiles,
+                pipelines=state.pipelines,
+                source="artifacts",
+            )
+    return None
 
 
 def _from_commit(run: Run, project: str | None) -> DataState:
@@ -315,7 +349,7 @@ def _get(client: Any, run_id: str) -> Run:
         raise RunNotFoundError(
             f"Run {run_id} is deleted: bring it back with `mlflow runs restore --run-id {run_id}`."
         )
-    return _to_run(found)
+    return _to_run(found, client)
 
 
 def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
@@ -345,7 +379,7 @@ def _newest_first(client: Any, ids: Sequence[str], filter_string: str) -> Iterat
     for found in _pages(lambda token: ask(page_token=token)):
         if found.info.run_id not in seen:
             seen.add(found.info.run_id)
-            yield _to_run(found)
+            yield _to_run(found, client)
 
 
 def _with_prefix(client: Any, prefix: str) -> Iterator[Run]:
@@ -357,7 +391,7 @@ def _with_prefix(client: Any, prefix: str) -> Iterator[Run]:
         search = partial(client.search_runs, ids[start : start + 100], clause, max_results=_PAGE)
         for found in _pages(lambda token, search=search: search(page_token=token)):  # type: ignore[misc]
             if found.info.run_id.startswith(prefix):
-                yield _to_run(found)
+                yield _to_run(found, client)
 
 
 def _run_of_model(client: Any, text: str) -> str:
@@ -403,7 +437,7 @@ def _tracking_error(err: Exception) -> TrackingError:
     )
 
 
-def _to_run(found: Any) -> Run:
+def _to_run(found: Any, client: Any) -> Run:
     info = found.info
     return Run(
         run_id=info.run_id,
@@ -414,4 +448,5 @@ def _to_run(found: Any) -> Run:
         metrics=dict(found.data.metrics),
         status=info.status or "",
         end_time=info.end_time,
+        store=client.tracking_uri or "",
     )
