@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 
-from mlflow.tracking.context.abstract_context import RunContextProvider
 
+class DvcRunContext:
+    """Gives each run the tags of the data state it was started on.
 
-class DvcRunContext(RunContextProvider):  # type: ignore[misc]
-    """Gives each run the tags of the data state it was started on."""
+    It is a :class:`mlflow.tracking.context.RunContextProvider`, registered as
+    one below: whoever imports this module first makes MLflow load it a second
+    time while the first is not done, and then the class must be there already.
+    """
 
     def __init__(self) -> None:
         # A resumed run asks for no tags, so where the environment says so, MLflow
@@ -84,3 +87,8 @@ def _warn_no_manifest(count: int) -> None:
         "that matter.",
         count,
     )
+
+
+from mlflow.tracking.context.abstract_context import RunContextProvider  # noqa: E402
+
+RunContextProvider.register(DvcRunContext)

@@ -184,6 +184,30 @@ def test_importing_the_package_imports_neither_dvc_nor_mlflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_provider_imported_first_is_registered_all_the_same() -> None:
+    code = (
+        "import warnings\n"
+        "warnings.simplefilter('error')\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        "    warnings.simplefilter('always')\n"
+        "    from mlflow_dvc_plugin.provider import DvcRunContext\n"
+        "assert not [w for w in seen if 'context provider' in str(w.message)], seen\n"
+        "from mlflow.tracking.context.registry import _run_context_provider_registry as all_\n"
+        "from mlflow.tracking.context import RunContextProvider\n"
+        "assert sum(isinstance(each, DvcRunContext) for each in all_) == 1\n"
+        "assert issubclass(DvcRunContext, RunContextProvider)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_functions_stay_functions_once_their_packages_are_imported() -> None:
+    code = (
+        "import mlflow_dvc_plugin, mlflow_dvc_plugin.capture, mlflow_dvc_plugin.restore\n"
+        "assert callable(mlflow_dvc_plugin.capture) and callable(mlflow_dvc_plugin.restore)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_from_pandas_and_log_input_take_the_tags(project: Project, sqlite: str) -> None:
     for number in range(30):
         project.write(f"data/{number:02d}-{'x' * 150}", str(number))

@@ -6,10 +6,12 @@ Read the state, plan, fetch and verify, and only then touch the workspace.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.dvc import DvcProject
@@ -208,3 +210,17 @@ def _opened(root: str) -> Iterator[DvcProject]:
         ) from err
     finally:
         dvc.close()
+
+
+class _Package(ModuleType):
+    """This package, which can be called as the function of its name.
+
+    Once it is imported, ``mlflow_dvc_plugin.restore`` is the package, and no
+    longer the public function that the parent would load lazily.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RestoreResult:
+        return restore(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Package
