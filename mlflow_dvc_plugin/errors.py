@@ -80,6 +80,10 @@ class ProjectBusyError(MlflowDvcError):
     """Another DVC command is at work in the project."""
 
 
+class LineageError(MlflowDvcError):
+    """A run's data cannot be kept, sent, or told from other data."""
+
+
 class RestoreError(MlflowDvcError):
     """A restore cannot be done; the workspace is as it was."""
 

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,8 +29,8 @@ _READ_BY_DVC = re.compile(
 _MAX_SIZE = 64 * 1024 * 1024  # bytes of one file
 
 
-def git(cwd: str, *args: str, stdin: bytes = b"") -> bytes:
-    """Run Git in `cwd`; what it printed.
+def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+    """Run Git in `cwd`, with the variables `env` besides; what it printed.
 
     The caller's own ``GIT_*`` variables (a hook sets some) do not apply, and no
     hooks run: ``dvc install`` sets one that would check data out.
@@ -40,6 +40,7 @@ def git(cwd: str, *args: str, stdin: bytes = b"") -> bytes:
     """
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environ.update(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
+    environ.update(env or {})
     try:
         done = subprocess.run(
             ["git", "-c", f"core.hooksPath={os.devnull}", *args],
@@ -91,14 +92,9 @@ def state_at(project: str, commit: str) -> DataState:
     if not is_commit(commit):
         raise GitError(f"{commit[:80]!r} is not a commit hash.")
     resolve(project, commit)
-    prefix = git(project, "rev-parse", "--show-prefix").decode().rstrip("\n")
+    prefix = _prefix(project)
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        os.mkdir(os.path.join(folder, ".dvc"))
-        for path, data in _files(project, commit, prefix):
-            target = os.path.join(folder, path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(data)
+        write_files_at(project, commit, folder)
         state = capture(folder, settings=Settings(status_budget_ms=0))
     assert state is not None
     return DataState(
@@ -109,6 +105,85 @@ def state_at(project: str, commit: str) -> DataState:
         metafiles=state.metafiles,
         source="commit",
     )
+
+
+def write_files_at(project: str, commit: str, folder: str) -> None:
+    """Make `folder` a project with all that DVC reads of a commit to know its outs.
+
+    Raises:
+        GitError: Git does not have the commit.
+    """
+    os.makedirs(os.path.join(folder, ".dvc"), exist_ok=True)
+    for path, data in _files(project, commit, _prefix(project)):
+        target = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(data)
+
+
+def commit_files(
+    project: str,
+    base: str | None,
+    changes: Mapping[str, bytes | None],
+    *,
+    message: str,
+    seconds: int,
+) -> str:
+    """Make a commit, and touch neither the workspace nor the index nor any branch.
+
+    Args:
+        project: absolute path of the project.
+        base: the commit whose files it has besides; None for no others.
+        changes: bytes by path relative to the project; None for a file to leave out.
+        message: the commit's message.
+        seconds: its date, since 1970 (UTC): the same content has the same hash.
+
+    Returns:
+        The hash of the commit.
+
+    Raises:
+        GitError: Git refused.
+    """
+    prefix = _prefix(project)
+    gone = "0" * (len(base) if base else 40)
+    lines = []
+    for path, data in changes.items():
+        oid = gone
+        if data is not None:
+            oid = git(project, "hash-object", "-w", "--stdin", stdin=data).decode().strip()
+        lines.append(f"{'100644' if data is not None else '0'} {oid}\t{prefix}{path}\0")
+    who = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}
+    env = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in
+           who.items()}  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
+        index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
+        if base:
+            git(project, "read-tree", base, env=index)
+        git(
+            project,
+            *("update-index", "-z", "--add", "--remove", "--index-info"),
+            stdin=os.fsencode("".join(lines)),
+            env=index,
+        )
+        tree = git(project, "write-tree", env=index).decode().strip()
+    return git(
+        project, "commit-tree", tree, "-m", message, *(["-p", base] if base else []), env=env
+    ).decode().strip()  # fmt: skip
+
+
+def refs(project: str, prefix: str) -> dict[str, str]:
+    """The refs below a prefix, each with the hash that it points to."""
+    listed = git(project, "for-each-ref", "--format=%(refname) %(objectname)", prefix).decode()
+    return dict(line.split(" ") for line in listed.splitlines())
+
+
+def set_ref(project: str, ref: str, commit: str | None) -> None:
+    """Have a ref point to a commit; None takes the ref away."""
+    git(project, "update-ref", *(["-d", ref] if commit is None else [ref, commit]))
+
+
+def _prefix(project: str) -> str:
+    return os.fsdecode(git(project, "rev-parse", "--show-prefix")).rstrip("\n")
 
 
 def with_committed(state: DataState) -> DataState:

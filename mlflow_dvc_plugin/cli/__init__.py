@@ -16,7 +16,21 @@ from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
 # In the order that a new user needs them.
-COMMANDS = ("status", "show", "restore", "undo", "diff", "find", "log", "check", "export", "demo")
+COMMANDS = (
+    "status",
+    "show",
+    "restore",
+    "undo",
+    "diff",
+    "find",
+    "log",
+    "check",
+    "push",
+    "pin",
+    "unpin",
+    "export",
+    "demo",
+)
 
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
