@@ -8,15 +8,27 @@ run starts, and nothing that then goes wrong leaves this module.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 
-class DvcRunContext:
-    """Gives each run the tags of the data state it was started on.
+def __getattr__(name: str) -> Any:
+    """``DvcRunContext``, made when it is first asked for.
 
-    It is a :class:`mlflow.tracking.context.RunContextProvider`, registered as
-    one below: whoever imports this module first makes MLflow load it a second
-    time while the first is not done, and then the class must be there already.
+    Its base is MLflow's, and whoever imports that first makes MLflow come back
+    here for the class while the base is only just there.
     """
+    if name != "DvcRunContext":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mlflow.tracking.context.abstract_context import RunContextProvider
+
+    if name not in globals():
+        bases = (_Context, RunContextProvider)
+        globals()[name] = type(name, bases, {"__module__": __name__, "__doc__": _Context.__doc__})
+    return globals()[name]
+
+
+class _Context:
+    """Gives each run the tags of the data state it was started on."""
 
     def __init__(self) -> None:
         # A resumed run asks for no tags, so where the environment says so, MLflow
@@ -87,8 +99,3 @@ def _warn_no_manifest(count: int) -> None:
         "that matter.",
         count,
     )
-
-
-from mlflow.tracking.context.abstract_context import RunContextProvider  # noqa: E402
-
-RunContextProvider.register(DvcRunContext)
