@@ -193,7 +193,7 @@ def test_the_provider_imported_first_is_registered_all_the_same() -> None:
         "    from mlflow_dvc_plugin.provider import DvcRunContext\n"
         "assert not [w for w in seen if 'context provider' in str(w.message)], seen\n"
         "from mlflow.tracking.context.registry import _run_context_provider_registry as all_\n"
-        "from mlflow.tracking.context import RunContextProvider\n"
+        "from mlflow.tracking.context.abstract_context import RunContextProvider\n"
         "assert sum(isinstance(each, DvcRunContext) for each in all_) == 1\n"
         "assert issubclass(DvcRunContext, RunContextProvider)\n"
     )

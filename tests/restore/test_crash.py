@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc_objects.fs import generic
 
-from mlflow_dvc_plugin import dvc as door
 from mlflow_dvc_plugin.errors import MissingObjectsError, MlflowDvcError
 from mlflow_dvc_plugin.restore import restore, undo
 from mlflow_dvc_plugin.runs import Run
@@ -145,7 +145,7 @@ def test_a_remote_that_dies_half_way_leaves_the_workspace(
     shutil.rmtree(project.path / ".dvc/cache")
     before = snapshot(project.path)
     calls = iter(range(1000))
-    transfer = door.generic.transfer
+    transfer = generic.transfer
 
     def dying(*args: object, **kwargs: object) -> None:
         if next(calls):
@@ -153,7 +153,7 @@ def test_a_remote_that_dies_half_way_leaves_the_workspace(
         transfer(*args, **kwargs)
 
     # The folder's listing still arrives; then the remote is gone.
-    monkeypatch.setattr(door.generic, "transfer", dying)
+    monkeypatch.setattr(generic, "transfer", dying)
     with pytest.raises(MissingObjectsError, match=r"folder/0 .*and 0 more|folder/0"):
         restore(recorded)
     assert snapshot(project.path) == before

@@ -75,9 +75,9 @@ def prey(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 )
 def test_a_path_that_leads_elsewhere_is_refused(prey: Project, path: str) -> None:
     before = everything(prey.path)
-    for where in ({}, {"out": str(prey.path.parent / "out" / "deep" / "er")}):
+    for out in (None, prey.path.parent / "out" / "deep" / "er"):
         with pytest.raises(MlflowDvcError) as err:
-            restore(hostile(Entry(path, "md5", MD5, metafile=f"{path}.dvc")), **where)
+            restore(hostile(Entry(path, "md5", MD5, metafile=f"{path}.dvc")), out=out)
         assert "\n" not in str(err.value)
         assert "\x1b" not in str(err.value)
     assert everything(prey.path) == before
