@@ -86,7 +86,7 @@ def pipeline(project: Project) -> Project:
 
 
 def artifacts(run_id: str) -> dict[str, bytes]:
-    """The run's artifacts below dvc/."""
+    """The run's artifacts below dvc/, without what hides them from DVC."""
     try:
         folder = Path(MlflowClient().download_artifacts(run_id, "dvc"))
     except (OSError, mlflow.exceptions.MlflowException):
@@ -94,7 +94,7 @@ def artifacts(run_id: str) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != ".dvcignore"
     }
 
 
@@ -229,6 +229,27 @@ def test_a_resumed_run_gets_what_it_lacks(pipeline: Project) -> None:
     after = client.get_run(bare).data
     assert after.tags["dvc.data_hash"] == before.tags["dvc.data_hash"]
     assert after.params == before.params
+
+
+def test_a_store_inside_the_project_does_not_become_part_of_its_data(
+    pipeline: Project, tracking: str
+) -> None:
+    inside = (pipeline.path / "mlruns").as_uri()
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment(f"{tracking}-2", inside))
+    before = mlflow_dvc.capture()
+    mlflow_dvc.autolog()
+    with mlflow.start_run() as run:
+        pass
+    assert list(pipeline.path.glob(f"mlruns/{run.info.run_id}/artifacts/dvc/dvc.yaml"))
+    after = mlflow_dvc.capture()
+    assert before is not None
+    assert after is not None
+    assert after.entries == before.entries
+    with pipeline.opened() as repo:
+        assert {str(out) for out in repo.index.outs} == {"data/a.csv", "model.bin"} | {
+            "metrics.json",
+            "curve.csv",
+        }
 
 
 def test_each_part_can_be_switched_off(pipeline: Project) -> None:

@@ -29,7 +29,12 @@ def tags(client: Any, run_id: str, values: Mapping[str, str]) -> None:
 
 
 def artifacts(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Upload files below ``dvc/``."""
+    """Upload files below ``dvc/``.
+
+    A store's own folder is often in the project (``./mlruns``), where DVC would
+    take the copies for metafiles. So what hides them from it goes first.
+    """
+    client.log_text(run_id, "*\n", f"{FOLDER}/.dvcignore")
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         for path, data in files.items():
             target = os.path.join(folder, *path.split("/"))
