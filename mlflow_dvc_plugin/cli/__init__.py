@@ -24,10 +24,13 @@ COMMANDS = (
     "diff",
     "find",
     "log",
+    "link",
     "check",
     "push",
     "pin",
     "unpin",
+    "tag",
+    "backfill",
     "export",
     "demo",
 )
