@@ -41,9 +41,8 @@ def to_tags(state: DataState, max_path_tags: int = 20) -> dict[str, str]:
         Keys and values within the limits of every MLflow store. The key
         ``dvc.manifest`` is absent if the state is too large for tags.
     """
+    # MLflow shows tags in this order, and a reader looks at the first few.
     scalars = {
-        "dvc.schema": SCHEMA,
-        "dvc.root": state.root,
         "dvc.data_hash": state.data_hash,
         "dvc.status": state.status,
         "dvc.lock_hash": state.lock_hash,
@@ -57,6 +56,7 @@ def to_tags(state: DataState, max_path_tags: int = 20) -> dict[str, str]:
     }
     tags = {key: line for key, value in scalars.items() if (line := _line(value))}
     tags.update(_path_tags(state, max_path_tags))
+    tags.update({"dvc.root": _line(state.root), "dvc.schema": SCHEMA})
     room = MAX_TOTAL - sum(map(len, tags.values()))
     parts = manifest.build(state.entries, state.committed, state.metafiles, room)
     for number, part in enumerate(parts or ()):

@@ -152,6 +152,17 @@ def test_outside_a_stage_all_params_are_logged_as_dvc_reads_them() -> None:
     assert inputs(run.info.run_id).keys() == {"data/a.csv"}
 
 
+def test_a_small_table_has_a_schema_like_the_users_own(pipeline: Project) -> None:
+    mlflow_dvc.autolog()
+    with mlflow.start_run() as run:
+        pass
+    found = MlflowClient().get_run(run.info.run_id).inputs.dataset_inputs[0].dataset
+    own = mlflow_dvc.from_dvc(pipeline.path / "data/a.csv").to_dict()
+    assert found.schema == own["schema"]
+    assert found.profile == own["profile"]
+    assert json.loads(artifacts(run.info.run_id)["state.json"])["status"] == "clean"
+
+
 def test_files_older_than_the_run_are_not_taken(pipeline: Project) -> None:
     pipeline.write("metrics.json", '{"acc": 0.1}')
     pipeline.write("curve.csv", "x,y\n")

@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 from mlflow_dvc_plugin.current import Current, current
 from mlflow_dvc_plugin.record import files, outcome, params, writer
 from mlflow_dvc_plugin.record.declared import Declared, declared
-from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state import DataState, Status
 from mlflow_dvc_plugin.tags import error_tags, to_tags
 
 _logger = logging.getLogger("mlflow_dvc_plugin.autolog")
+
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
 # Parts that failed in this process because a store did not answer: a search of
 # hundreds of runs does not wait for it each time.
@@ -94,6 +96,8 @@ def begin(
         return None
     if found is None:
         return None
+    if tagged:
+        found = found._replace(state=_as_tagged(found.state, tags))
     recording = Recording(run_id, parts, found.state, found.settings.max_path_tags)
     recording.since_ns = time.time_ns() if fresh else (run.info.start_time or 0) * 1_000_000
     if not tagged:
@@ -126,7 +130,7 @@ def end(client: Any, recording: Recording) -> None:
         _guarded(
             "datasets",
             parts,
-            lambda: writer.datasets(client, recording.run_id, entries, known),
+            lambda: writer.datasets(client, recording.run_id, state.project, entries, known),
         )
     if parts.params:
         _guarded("params", parts, lambda: _log_params(client, recording, run.data.params))
@@ -134,6 +138,14 @@ def end(client: Any, recording: Recording) -> None:
         _guarded("metrics", parts, lambda: _log_metrics(client, recording, run.data.metrics))
     if parts.plots:
         _guarded("plots", parts, lambda: _log_plots(client, recording))
+
+
+def _as_tagged(state: DataState, tags: Mapping[str, str]) -> DataState:
+    """The state with the verdict on the workspace that the run has already."""
+    status = tags.get("dvc.status")
+    verdict = next((known for known in _STATUSES if known == status), "unverified")
+    modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
+    return replace(state, status=verdict, modified=modified)
 
 
 def _look(recording: Recording, found: Current) -> None:

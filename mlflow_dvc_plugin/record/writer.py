@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlflow_dvc_plugin.datasets import digest_of, source_of
+from mlflow_dvc_plugin.record.describe import describe
 from mlflow_dvc_plugin.state import DataState, Entry
 
 CONTEXT = "input"
@@ -58,17 +59,18 @@ def plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> None:
         )
 
 
-def datasets(client: Any, run_id: str, entries: Sequence[Entry], known: Iterable[str]) -> None:
+def datasets(
+    client: Any, run_id: str, project: str, entries: Sequence[Entry], known: Iterable[str]
+) -> None:
     """Add outs as dataset inputs.
 
     Args:
         client: an ``MlflowClient``.
         run_id: the run.
+        project: absolute path of the project; empty without one.
         entries: the outs.
         known: digests of the datasets that the run has.
     """
-    import json
-
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
@@ -78,15 +80,14 @@ def datasets(client: Any, run_id: str, entries: Sequence[Entry], known: Iterable
         digest = digest_of(str(entry.hash))
         if digest in present:
             continue
-        source = source_of(entry)
-        counts = {"num_files": entry.nfiles, "size": entry.size}
-        profile = {key: value for key, value in counts.items() if value is not None}
+        schema, profile = describe(project, entry)
         dataset = Dataset(
             name=entry.path[:500],
             digest=digest,
             source_type="dvc",
-            source=source.to_json(),
-            profile=json.dumps(profile) if profile else None,
+            source=source_of(entry).to_json(),
+            schema=schema,
+            profile=profile,
         )
         inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, CONTEXT)]))
     if inputs:
