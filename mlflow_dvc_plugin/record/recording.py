@@ -143,7 +143,7 @@ def end(client: Any, recording: Recording) -> None:
 def _as_tagged(state: DataState, tags: Mapping[str, str]) -> DataState:
     """The state with the verdict on the workspace that the run has already."""
     status = tags.get("dvc.status")
-    verdict = next((known for known in _STATUSES if known == status), "unverified")
+    verdict: Status = next((known for known in _STATUSES if known == status), "unverified")
     modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
     return replace(state, status=verdict, modified=modified)
 
