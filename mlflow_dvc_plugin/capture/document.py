@@ -18,6 +18,8 @@ MAX_ALIASED = 500_000
 _TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FALSE")}
+# All of letters alone that are no texts.
+WORDS = (_NULL | _BOOL.keys()) - {"", "~"}
 # Every scalar that is not a text begins with one of these.
 _TYPED = frozenset("+-.0123456789~nNtTfF=")
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_dvc_plugin.capture import schema
+from mlflow_dvc_plugin.capture import plain, schema
 from mlflow_dvc_plugin.capture.document import load
 from mlflow_dvc_plugin.capture.stages import Locator, Stage, recorded_out
 from mlflow_dvc_plugin.errors import CaptureError
@@ -12,12 +12,15 @@ from mlflow_dvc_plugin.state import Kind
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """The content of a ``.dvc`` file.
+    """The content of a ``.dvc`` file, as far as capture needs it.
 
     Raises:
         DocumentError: it is no YAML document.
         SchemaError: DVC refuses it.
     """
+    found = plain.dvcfile(data)
+    if found is not None:
+        return found
     content = load(data) or {}
     schema.dvcfile(content, "")
     return dict(content)

@@ -91,8 +91,10 @@ def _read(
                 content = parsed(metafile, pipeline.parse)
                 lock: dict[str, Any] = {}
                 if folder.lock:
-                    lock = parsed(f"{base}dvc.lock", pipeline.parse_lock)
+                    lock = parsed(f"{base}dvc.lock", pipeline.parse_records)
                 definitions = templates.resolve(content, metafiles[metafile], project, metafile)
+                if definitions is not content.get("stages"):
+                    pipeline.check(definitions, metafile)
                 read = pipeline.stages(definitions, lock, metafile, locator)
             else:
                 read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)

@@ -98,6 +98,9 @@ class Locator:
         Raises:
             CaptureError: DVC refuses it.
         """
+        full = f"{wdir}/{path}"
+        if os.sep == "/" and _is_plain(path) and full.startswith(self._prefix):
+            return Place(full, path, full[len(self._prefix) :], "md5")
         if path.endswith(".dvc") or posixpath.basename(path) == "dvc.yaml":
             raise CaptureError(metafile, f"DVC files cannot be outs or deps, as {path!r} is")
         if "\0" in path:
@@ -123,6 +126,19 @@ class Locator:
             raise CaptureError(metafile, f"it uses the remote {name!r}, which is not configured")
         scheme = _scheme(metafile, url) if ":" in url else ""
         return Place(f"{url.rstrip('/')}/{rest}", path, None, _CHECKSUMS.get(scheme, "md5"))
+
+
+def _is_plain(path: str) -> bool:
+    """Does the path lead where it says, with nothing in it to look at or to leave out?"""
+    return not (
+        path[:1] in ("", "/")
+        or path[-1] in "/."
+        or "./" in path
+        or "//" in path
+        or ":" in path
+        or "\0" in path
+        or path.endswith((".dvc", "dvc.yaml"))
+    )
 
 
 def _scheme(metafile: str, path: str) -> str:
@@ -160,7 +176,8 @@ def recorded_out(
         push: DVC pushes it.
         kind: where its bytes come from, if not from a cloud-versioned remote.
     """
-    record = _with_cloud(info)
+    special = "cloud" in info or "files" in info
+    record = _with_cloud(info) if special else info
     if place.inside is None:
         name = field = place.hash_name
     elif hash_name is None:
@@ -170,7 +187,7 @@ def recorded_out(
     value = _hash(field, record.get(field))
     size, nfiles = record.get("size"), record.get("nfiles")
     isdir = False
-    members = [_with_cloud(file) for file in record.get("files") or ()]
+    members = [_with_cloud(file) for file in record.get("files") or ()] if special else []
     if members:
         value, name = _listing_hash(members, name), "md5"
         size = sum(member["size"] for member in members if member.get("size"))

@@ -44,9 +44,9 @@ def resolve(
     Raises:
         CaptureError: DVC cannot resolve it, or would have to but is not there.
     """
-    stages = content.get("stages", {})
+    stages: dict[str, dict[str, Any]] = content.get("stages", {})
     if b"${" not in data and not any(_is_group(d) or "@" in name for name, d in stages.items()):
-        return dict(stages)
+        return stages
     try:
         return _Resolver(project, metafile, content).resolve(content)
     except _BeyondError:
