@@ -12,12 +12,13 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from dvc.cachemgr import LEGACY_HASH_NAMES
 from dvc.exceptions import DvcException
@@ -31,26 +32,14 @@ from fsspec.callbacks import Callback
 
 from mlflow_dvc_plugin.capture.project import find_git
 from mlflow_dvc_plugin.errors import DvcError, ProjectBusyError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
 from mlflow_dvc_plugin.progress import Progress
 
-DIR_SUFFIX = ".dir"
 _CHUNK = 1024 * 1024
 _BATCH = 4096
 _READ_ONLY = 0o444
 _READERS = 16
 _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
-
-
-class Obj(NamedTuple):
-    """An object of a cache or remote.
-
-    Attributes:
-        hash_name: DVC's name of the hash, which also names the cache it is in.
-        value: the hash, with ``.dir`` for a folder's listing.
-    """
-
-    hash_name: str
-    value: str
 
 
 class DvcProject:
@@ -112,9 +101,16 @@ class DvcProject:
 
         The bytes are read, unless DVC's state database vouches for them.
         """
-        paths = {obj: self.cache_path(obj) for obj in objs}
-        present = {obj: path for obj, path in paths.items() if os.path.isfile(path)}
-        known = self.known_hashes(present.values(), writable=False)
+        present: dict[Obj, str] = {}
+        infos: dict[str, os.stat_result] = {}
+        for obj in objs:
+            path = self.cache_path(obj)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                info = os.stat(path)
+                if stat.S_ISREG(info.st_mode):
+                    present[obj] = path
+                    infos[path] = info
+        known = self.known_hashes(infos, writable=False)
         good = {obj for obj, path in present.items() if known.get(path) == obj}
         doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
         if doubtful:
@@ -161,7 +157,9 @@ class DvcProject:
         """
         return _hash(path, hash_name)
 
-    def known_hashes(self, paths: Iterable[str], writable: bool = True) -> dict[str, Obj]:
+    def known_hashes(
+        self, infos: Mapping[str, os.stat_result], writable: bool = True
+    ) -> dict[str, Obj]:
         """Hashes of local files that DVC's state database vouches for.
 
         It does so by inode, size and modification time. A program can set the
@@ -169,14 +167,10 @@ class DvcProject:
         later, the record is not believed.
 
         Args:
-            paths: absolute paths of the files.
+            infos: the stat of each file, by absolute path.
             writable: people may have edited them; False for cache objects,
                 whose inodes change whenever they are protected or linked.
         """
-        infos = {}
-        for path in paths:
-            with contextlib.suppress(OSError):
-                infos[path] = os.stat(path)
         sober = {
             path: {
                 "type": "file",
@@ -196,7 +190,12 @@ class DvcProject:
 
     def remember(self, hashes: Mapping[str, Obj]) -> None:
         """Tell DVC's state database the hashes of local files."""
-        items = [(path, HashInfo(obj.hash_name, obj.value), None) for path, obj in hashes.items()]
+        items = []
+        for path, obj in hashes.items():
+            with contextlib.suppress(OSError):
+                info = os.stat(path)
+                known = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
+                items.append((path, HashInfo(obj.hash_name, obj.value), known))
         with contextlib.suppress(DvcException, OSError):
             self._repo.state.save_many(items, localfs)
 
@@ -527,8 +526,12 @@ class DvcProject:
             for name in files:
                 yield f"{root}{os.sep}{name}"
 
-    def usable_link_types(self, folder: str) -> list[str]:
+    def usable_link_types(self, folder: str, linked: bool = True) -> list[str]:
         """Those of the project's link types that work from the cache into `folder`.
+
+        Args:
+            folder: absolute path.
+            linked: files may be one with the cache's; False for true copies alone.
 
         Raises:
             DvcError: none does.
@@ -536,7 +539,8 @@ class DvcProject:
         cache = self._repo.cache.local
         os.makedirs(cache.path, exist_ok=True)
         probe = os.path.join(folder, tmp_fname())
-        found = generic.test_links(self.link_types, cache.fs, cache.path, localfs, probe)
+        types = self.link_types if linked else ["reflink", "copy"]
+        found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
         if not found:
             raise DvcError(
                 f"None of the project's link types ({', '.join(self.link_types)}) works here: "
@@ -569,9 +573,7 @@ class DvcProject:
                 time has passed.
         """
         from dvc.lock import LockError
-        from dvc.rwlock import rwlock
 
-        hardlink = self._repo.config["core"].get("hardlink_lock", False)
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock_repo(self._repo))
@@ -580,13 +582,37 @@ class DvcProject:
                     f"Another DVC command{self._lock_holder()} is at work in this project: "
                     "wait for it, then try again."
                 ) from err
-            try:
-                claim = rwlock(self.tmp_dir, localfs, "mlflow-dvc", [], list(paths), hardlink)
-                stack.enter_context(claim)
-            except LockError as err:
-                said = " ".join(str(err).split("\n\n", maxsplit=1)[0].split())
-                raise ProjectBusyError(f"{said}: wait for it, then try again.") from err
+            self._refuse_claimed(paths)
             yield
+
+    def _refuse_claimed(self, paths: Sequence[str]) -> None:
+        """Refuse paths that a stage being run reads or writes: then DVC holds no lock.
+
+        DVC's record of them is only read. Writing it would leave it half
+        written if this process were killed, and DVC could not go on.
+        """
+        import psutil
+
+        try:
+            with open(os.path.join(self.tmp_dir, "rwlock"), encoding="utf-8") as file:
+                record = json.load(file)
+            claims = [(path, [info]) for path, info in record.get("write", {}).items()]
+            claims += list(record.get("read", {}).items())
+            holders = [
+                (path, info)
+                for path, infos in claims
+                for info in infos
+                if psutil.pid_exists(int(info["pid"])) and int(info["pid"]) != os.getpid()
+            ]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return
+        for claimed, info in holders:
+            for path in paths:
+                if localfs.overlaps(path, claimed):
+                    raise ProjectBusyError(
+                        f"{os.path.relpath(path, self.root)} is in use by process {info['pid']} "
+                        f"({info.get('cmd', 'dvc')}): wait for it, then try again."
+                    )
 
     def _lock_holder(self) -> str:
         import psutil
@@ -598,36 +624,6 @@ class DvcProject:
         except (OSError, ValueError, IndexError, psutil.Error):
             return ""
         return f" (process {pid}: {command[:100]})"
-
-
-# -- file formats ----------------------------------------------------------
-
-
-def load_yaml(data: bytes) -> Any:
-    """A metafile's content, in a form that keeps comments and order when dumped.
-
-    Raises:
-        DvcError: it is not valid YAML.
-    """
-    from dvc.utils.serialize import ParseError, parse_yaml_for_update
-
-    try:
-        return parse_yaml_for_update(data.decode(), "metafile")
-    except (ParseError, UnicodeDecodeError) as err:
-        raise DvcError(f"not valid YAML: {err}") from err
-
-
-def dump_yaml(document: Any) -> bytes:
-    """A metafile's bytes, laid out as DVC does."""
-    from dvc.utils.serialize import dumps_yaml
-
-    text: str = dumps_yaml(document)
-    return text.encode()
-
-
-def bytes_obj(data: bytes) -> Obj:
-    """The object that bytes are stored as."""
-    return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
 
 
 @contextlib.contextmanager

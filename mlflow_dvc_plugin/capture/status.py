@@ -33,6 +33,11 @@ _HASHES = ("md5", "md5-dos2unix")
 _standing: dict[tuple[str, str], tuple[float, Verdict]] = {}
 
 
+def forget() -> None:
+    """Have every folder looked at anew: something has just changed, or must be known now."""
+    _standing.clear()
+
+
 def judge(
     project: str, outs: Iterable[Out], config: dvc_config.Config, budget_ms: int
 ) -> tuple[Status, tuple[str, ...]]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_dvc_plugin.capture import find_project
-from mlflow_dvc_plugin.dvc import Obj
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import obj_of
 from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.runs import Run, load_state
 from mlflow_dvc_plugin.state import DataState, Entry
 

@@ -9,12 +9,13 @@ from itertools import islice
 from typing import Any, Literal
 
 from mlflow_dvc_plugin.capture import find_project
-from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import obj_of
 from mlflow_dvc_plugin.lineage.pipeline import inputs_hashes
 from mlflow_dvc_plugin.lineage.states import States, tagged
 from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.runs import Run, find_run, has_tag, search, tag_is
 from mlflow_dvc_plugin.state import Entry

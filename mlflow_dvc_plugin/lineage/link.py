@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import Members, obj_of
 from mlflow_dvc_plugin.lineage.pipeline import StageRecord, stage_records
 from mlflow_dvc_plugin.lineage.workspace import root_of
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.runs import Run, search, tag_is, write_tags
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.tags import OUT_PREFIX, path_key

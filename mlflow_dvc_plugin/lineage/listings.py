@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.state import Entry
 
 Members = Mapping[str, str]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.dvc import dump_yaml, load_yaml
+from mlflow_dvc_plugin.dvc_yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import (
     commit_files,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.dvc import DvcProject, Obj
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, LineageError
 from mlflow_dvc_plugin.lineage.stock import Stock
 from mlflow_dvc_plugin.lineage.workspace import root_of
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.runs import find_run, load_state
 from mlflow_dvc_plugin.state import Entry

@@ -6,10 +6,11 @@ import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.dvc import DvcProject, Obj
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import Members, is_folder, obj_of
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import find_project
-from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.capture import capture, find_project, status
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import journal
 from mlflow_dvc_plugin.restore.fetch import Fetcher
@@ -25,7 +24,13 @@ from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select, split
 from mlflow_dvc_plugin.restore.worktree import worktree as new_worktree
 from mlflow_dvc_plugin.runs import Run, find_run, load_state
+from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
+
+_GLANCE_MS = 500  # how long to look whether there is nothing to do
 
 __all__ = ["RestoreResult", "extract", "restore", "undo"]
 
@@ -76,7 +81,9 @@ def restore(
         _fetch(job, root)
         with new_worktree(root, state.git_commit, os.path.abspath(worktree)) as inside:
             return _in_place(job, inside)
-    return _in_place(job, root) if out is None else _into(job, root, os.path.abspath(out))
+    if out is not None:
+        return _into(job, root, os.path.abspath(out))
+    return _nothing_to_do(job, root) or _in_place(job, root)
 
 
 class _Job(NamedTuple):
@@ -86,6 +93,40 @@ class _Job(NamedTuple):
     state: DataState
     paths: Sequence[str] | None
     options: Options
+
+
+def _nothing_to_do(job: _Job, root: str) -> RestoreResult | None:
+    """The result if the project plainly holds the state: told without opening DVC."""
+    status.forget()
+    try:
+        now = capture(root, settings=Settings(status_budget_ms=_GLANCE_MS))
+    except CaptureError:
+        return None
+    entries, left = select(job.state, job.paths)
+    said = {(e.path, e.hash_name, e.hash) for e in now.entries} if now else set()
+    if now is None or now.status != "clean":
+        return None
+    if any((e.path, e.hash_name, e.hash) not in said for e in entries):
+        return None
+    data, _ = split(entries)
+    if Recorder(root, job.state, now).rewrite(data, whole=job.paths is None):
+        return None
+    mine = {e.path for e in job.state.entries}
+    return RestoreResult(
+        run_id=job.run_id,
+        source=job.state.source,
+        added=[],
+        modified=[],
+        deleted=[],
+        unchanged=[e.path for e in data],
+        files=0,
+        bytes=0,
+        verified=sum(e.nfiles or 1 for e in data),
+        undo=None,
+        kept=sorted(e.path for e in now.entries if e.path not in mine and e.hash),
+        left=left,
+        dry_run=job.options.dry_run,
+    )
 
 
 def _in_place(job: _Job, root: str) -> RestoreResult:
@@ -199,6 +240,8 @@ def _root(chosen: str | None) -> str:
 @contextmanager
 def _opened(root: str) -> Iterator[DvcProject]:
     """The project; what the disk refuses becomes one sentence."""
+    from mlflow_dvc_plugin.dvc import DvcProject
+
     dvc = DvcProject(root)
     try:
         yield dvc

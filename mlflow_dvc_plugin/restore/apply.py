@@ -5,18 +5,27 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc import DvcProject, Obj
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore.plan import Change
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
+
 _CHUNK = 1024 * 1024
+_LARGE = 4 * 1024 * 1024  # bytes
+_SHARE = 100  # files
+_THREADS = 3  # one hashes a large file while two go on with the small ones
 # What a file system answers when it does not know a kind of link.
 _UNSUPPORTED = {
     errno.EPERM,
@@ -58,28 +67,44 @@ def apply(
     """
     for change in changes:
         if change.new is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(root, change.path))
+            _remove(os.path.join(root, change.path))
     keep = {os.path.join(root, folder) for folder in wanted.folders}
     _remove_empty(root, [c.path for c in changes if c.new is None], keep)
-    for folder in keep:
+    writes = {os.path.join(root, c.path): c.new for c in changes if c.new is not None}
+    for folder in keep | {os.path.dirname(target) for target in writes}:
         os.makedirs(folder, exist_ok=True)
+    executable = {os.path.join(root, path) for path in wanted.executable}
+    place = _Placer(project, link_types)
     written: dict[str, Obj] = {}
     total = 0
-    place = _Placer(project, link_types)
+
+    def put(targets: Sequence[str]) -> list[tuple[str, int]]:
+        return [(t, place(writes[t], t, t in executable)) for t in targets]
+
+    pool = ThreadPoolExecutor(_THREADS)
     try:
-        for change in changes:
-            if change.new is None:
-                continue
-            target = os.path.join(root, change.path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            size = place(change.new, target, change.path in wanted.executable)
-            written[target] = change.new
-            total += size
-            progress.advance(files=1, size=size)
+        tasks = [pool.submit(put, targets) for targets in _shares(project, writes)]
+        for done in as_completed(tasks):
+            for target, size in done.result():
+                written[target] = writes[target]
+                total += size
+                progress.advance(files=1, size=size)
     finally:
+        pool.shutdown(cancel_futures=True)
         project.remember(written)
     return total
+
+
+def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str]]:
+    """The files to write as shares of work: large files alone and first, small ones together."""
+    small = []
+    for target, obj in writes.items():
+        if os.stat(project.cache_path(obj)).st_size > _LARGE:
+            yield [target]
+        else:
+            small.append(target)
+    for start in range(0, len(small), _SHARE):
+        yield small[start : start + _SHARE]
 
 
 class _Placer:
@@ -87,40 +112,45 @@ class _Placer:
 
     def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
         self._project = project
-        self._types = list(link_types)
+        self._types = tuple(link_types)
+        self._token = uuid.uuid4().hex[:8]
+        self._numbers = itertools.count()
 
     def __call__(self, obj: Obj, target: str, executable: bool) -> int:
-        source = self._project.cache_path(obj)
-        folder = os.path.dirname(target)
+        """Put `obj` at `target`; its size in bytes."""
         # Long names leave no room for more: the name beside is made anew.
-        beside = os.path.join(folder, f".{uuid.uuid4().hex[:16]}.mlflow-dvc-tmp")
-        if os.path.isdir(target) and not os.path.islink(target):
-            os.rmdir(target)
+        name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
+        beside = os.path.join(os.path.dirname(target), name)
         try:
-            self._make(source, beside, obj)
+            kind = self._make(self._project.cache_path(obj), beside, obj)
+            info = os.stat(beside)
             if executable:
-                os.chmod(beside, os.stat(beside).st_mode | stat.S_IEXEC)
-            size = os.stat(beside).st_size
-            os.replace(beside, target)
-        finally:
-            # Renaming one hardlink of a file over another one leaves both.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-        return size
+                os.chmod(beside, info.st_mode | stat.S_IEXEC)
+            try:
+                os.replace(beside, target)
+            except IsADirectoryError:
+                os.rmdir(target)
+                os.replace(beside, target)
+            if kind == "hardlink":
+                # Renaming one hardlink of a file over another one leaves both.
+                _remove(beside)
+        except BaseException:
+            _remove(beside)
+            raise
+        return info.st_size
 
-    def _make(self, source: str, beside: str, obj: Obj) -> None:
-        while self._types:
-            kind = self._types[0]
+    def _make(self, source: str, beside: str, obj: Obj) -> str:
+        for kind in self._types:
             if kind == "copy":
                 _copy(source, beside, self._digest_of(obj), obj)
-                return
+                return kind
             try:
                 self._project.link(kind, source, beside)
-                return
             except OSError as err:
                 if err.errno not in _UNSUPPORTED:
                     raise
-            del self._types[0]
+            else:
+                return kind
         raise RestoreError("None of the project's link types works here: see cache.type in DVC.")
 
     def _digest_of(self, obj: Obj) -> Callable[[str], str] | None:
@@ -130,15 +160,27 @@ class _Placer:
         return lambda path: self._project.hash_file(path, obj.hash_name)
 
 
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def _copy(source: str, target: str, check: Callable[[str], str] | None, obj: Obj) -> None:
     """Copy a file, and check on the way that it is the object that it is said to be."""
     digest = hashlib.md5(usedforsecurity=False)
-    with open(source, "rb", buffering=0) as old, open(target, "xb", buffering=0) as new:
-        while chunk := old.read(_CHUNK):
-            digest.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[new.write(view) :]
+    old = os.open(source, os.O_RDONLY)
+    try:
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            while chunk := os.read(old, _CHUNK):
+                digest.update(chunk)
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(new, view) :]
+        finally:
+            os.close(new)
+    finally:
+        os.close(old)
     found = check(target) if check else digest.hexdigest()
     if found != obj.value:
         raise RestoreError(f"The cache object {obj.value} is corrupt: run `dvc fetch` again.")

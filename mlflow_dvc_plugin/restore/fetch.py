@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj, bytes_obj
 from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.state import Entry
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 
 class Fetcher:

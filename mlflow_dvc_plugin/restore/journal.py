@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.dvc import Obj
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.objects import Obj
 
 KEPT = 10
 _VERSION = 1

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.dvc import dump_yaml, load_yaml
+from mlflow_dvc_plugin.dvc_yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import CaptureError, DvcError, MlflowDvcError, RestoreError
 from mlflow_dvc_plugin.git import blob, state_at
 from mlflow_dvc_plugin.restore import paths
@@ -37,14 +37,15 @@ class Recorder:
     Args:
         project: absolute path of the project.
         state: what the run recorded.
+        now: what the project's metafiles say today, if that is known.
 
     Raises:
         RestoreError: today's metafiles cannot be read.
     """
 
-    def __init__(self, project: str, state: DataState) -> None:
+    def __init__(self, project: str, state: DataState, now: DataState | None = None) -> None:
         try:
-            now = capture(project, settings=_UNJUDGED)
+            now = now or capture(project, settings=_UNJUDGED)
         except CaptureError as err:
             raise RestoreError(
                 f"The project's metafiles cannot be read: {err}. Mend them first."
@@ -65,18 +66,23 @@ class Recorder:
         Raises:
             RestoreError: no metafiles can say what the run's said.
         """
+        # Nearly as often as not there is nothing to write, and that is quick to tell.
+        now = {e.path: (e.hash_name, e.hash) for e in self.now.entries}
+        same = all(now.get(e.path) == (e.hash_name, e.hash) for e in entries)
         for proposal in self._proposals(entries, whole):
+            if same and proposal is not None and not self._changes(proposal):
+                return {}
             if proposal is not None and self._says(proposal, entries):
-                return {
-                    path: data
-                    for path, data in proposal.items()
-                    if data != self.now.metafiles.get(path)
-                }
+                return self._changes(proposal)
         names = ", ".join(e.path for e in entries[:10])
         raise RestoreError(
             f"Today's dvc.yaml and .dvc files cannot take back {names}: what tracks it has "
             "changed. Check out the run's Git commit first, or use --out DIR for the data alone."
         )
+
+    def _changes(self, proposal: Metafiles) -> dict[str, bytes | None]:
+        today = self.now.metafiles
+        return {path: data for path, data in proposal.items() if data != today.get(path)}
 
     def from_git(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes | None], list[str]]:
         """What Git has of the outs that DVC does not cache.

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.dvc import Obj
 from mlflow_dvc_plugin.errors import UnsavedContentError
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import journal, workspace
 from mlflow_dvc_plugin.restore.apply import apply
 from mlflow_dvc_plugin.restore.fetch import Fetcher
@@ -164,7 +164,7 @@ class Operation:
         self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hard or symbolic link would let an edit reach into the cache.
-        types = self._dvc.usable_link_types(self._root) if self._in_project else ["reflink", "copy"]
+        types = self._dvc.usable_link_types(self._root, linked=self._in_project)
         return apply(
             self._dvc,
             self._root,

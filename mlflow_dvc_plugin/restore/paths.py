@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from mlflow_dvc_plugin.errors import UnsafePathError
 
 _KEPT = {".git", ".dvc", "git~1"}
+_ODD = ("/.", "//", "~", "\\", " /", "./")
 
 
 def check(path: str) -> None:
@@ -23,6 +24,8 @@ def check(path: str) -> None:
         UnsafePathError: it is absolute, leads upwards, into ``.git`` or
             ``.dvc``, or has control characters.
     """
+    if _plain(path):
+        return
     if not path or path.startswith("/") or posixpath.normpath(path) != path or path == ".":
         raise UnsafePathError(path, "it is not a plain relative path")
     if "\\" in path and os.name == "nt":
@@ -34,6 +37,17 @@ def check(path: str) -> None:
             raise UnsafePathError(path, "it leads out of the project")
         if _folded(part) in _KEPT:
             raise UnsafePathError(path, "Git's and DVC's own folders are never written to")
+
+
+def _plain(path: str) -> bool:
+    """Nearly all paths are: quick to tell, and no more than that."""
+    return (
+        path.isascii()
+        and path.isprintable()
+        and path[:1] not in ("", "/", ".")
+        and path[-1] not in "/. "
+        and not any(odd in path for odd in _ODD)
+    )
 
 
 def is_external(path: str) -> bool:
@@ -59,10 +73,10 @@ def check_apart(root: str, found: Iterable[str]) -> None:
         if name in seen:
             raise UnsafePathError(path, "it is there twice")
         seen.add(name)
-        above = posixpath.dirname(name)
+        above = name.rpartition("/")[0]
         while above and above not in folders:
             folders.add(above)
-            above = posixpath.dirname(above)
+            above = above.rpartition("/")[0]
     both = seen & folders
     if both:
         raise UnsafePathError(min(both), "it is both a file and a folder")
@@ -75,15 +89,15 @@ def _folded(part: str) -> str:
 
 
 class Guard:
-    """Refuses to go through symbolic links below a folder.
+    """Knows the folders below a root, and refuses to go through symbolic links.
 
     Args:
-        root: absolute path of the folder, itself trusted.
+        root: absolute path of the root, itself trusted.
     """
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._sound = {""}
+        self._known: dict[str, str | None] = {"": ""}
 
     def check(self, path: str) -> None:
         """Refuse `path` if a folder above it is a symbolic link.
@@ -91,17 +105,34 @@ class Guard:
         Raises:
             UnsafePathError: one is.
         """
-        folder = posixpath.dirname(path)
-        todo = []
-        while folder not in self._sound:
-            todo.append(folder)
-            folder = posixpath.dirname(folder)
-        for above in reversed(todo):
-            try:
-                mode = os.lstat(os.path.join(self._root, above)).st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            if stat.S_ISLNK(mode):
-                raise UnsafePathError(path, f"{above} is a symbolic link")
-            if stat.S_ISDIR(mode):
-                self._sound.add(above)
+        self.folder(posixpath.dirname(path), path)
+
+    def folder(self, folder: str, path: str) -> str | None:
+        """What stands where a folder is to be.
+
+        Args:
+            folder: relative to the root.
+            path: what is to be in it, to name in an error.
+
+        Returns:
+            Empty if the folder is there, None if nothing is; else the path of
+            the file that stands there, or above it.
+
+        Raises:
+            UnsafePathError: it is, or is below, a symbolic link.
+        """
+        if folder in self._known:
+            return self._known[folder]
+        above = self.folder(posixpath.dirname(folder), path)
+        found = above if above != "" else self._look(folder, path)
+        self._known[folder] = found
+        return found
+
+    def _look(self, folder: str, path: str) -> str | None:
+        try:
+            mode = os.lstat(os.path.join(self._root, folder)).st_mode
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(mode):
+            raise UnsafePathError(path, f"{folder} is a symbolic link")
+        return "" if stat.S_ISDIR(mode) else folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.dvc import Obj
+from mlflow_dvc_plugin.objects import Obj
 
 
 class Change(NamedTuple):

@@ -6,13 +6,16 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mlflow_dvc_plugin.dvc import DIR_SUFFIX, DvcProject, Obj
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.restore import paths
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.state import DataState, Entry
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc import DvcProject, Obj
+from mlflow_dvc_plugin.capture.folders import list_folder
 from mlflow_dvc_plugin.errors import UnsafePathError
+from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore.paths import Guard
 from mlflow_dvc_plugin.restore.wanted import Wanted
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 # A file on its way to its place; one that is left over was ours.
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
@@ -34,23 +40,37 @@ def scan(project: DvcProject, root: str, wanted: Wanted) -> dict[str, Obj]:
         UnsafePathError: a symbolic link or a special file is in the way.
     """
     guard = Guard(root)
-    found: set[str] = set()
-    folders = {os.path.dirname(e.path) for e in wanted.entries}
-    _sweep(os.path.join(root, folder) for folder in folders)
-    for path in wanted.files:
-        guard.check(path)
-        found.update(_at(root, path))
+    found: dict[str, os.stat_result | None] = {}
+    _sweep({os.path.dirname(os.path.join(root, e.path)) for e in wanted.entries})
     for folder in wanted.folders:
-        top = os.path.join(root, folder)
-        guard.check(folder + "/")
-        if os.path.isdir(top):
-            inside = (os.path.relpath(p, root) for p in project.files_in(top))
-            found.update(path.replace(os.sep, "/") for path in inside)
-        elif os.path.lexists(top):
-            found.add(folder)
-    leftovers = {path for path in found if TEMPORARY.search(path)}
+        blocked = guard.folder(folder, folder)
+        if blocked == "":
+            found.update(
+                (f"{folder}/{name}", info) for name, info in _listed(project, root, folder)
+            )
+        elif blocked:
+            found[blocked] = None
+    for path in wanted.files:
+        if path not in found:
+            found.update(dict.fromkeys(_at(root, path, guard)))
+    leftovers = [path for path in found if TEMPORARY.search(path)]
     _sweep({os.path.dirname(os.path.join(root, path)) for path in leftovers})
-    return _identify(project, root, found - leftovers, wanted.files)
+    for path in leftovers:
+        del found[path]
+    return _identify(project, root, found, wanted.files)
+
+
+def _listed(
+    project: DvcProject, root: str, folder: str
+) -> Iterable[tuple[str, os.stat_result | None]]:
+    """The files in a folder, without what ``.dvcignore`` leaves out."""
+    top = os.path.join(root, folder)
+    listed = list_folder(root, folder, top, math.inf)
+    if listed is not None:
+        return listed.items()
+    # Something in it cannot be told, such as a link into a cache that is gone.
+    cut = len(top) + 1
+    return [(path[cut:].replace(os.sep, "/"), None) for path in project.files_in(top)]
 
 
 def _sweep(folders: Iterable[str]) -> None:
@@ -88,13 +108,18 @@ def saved_as(
     return {path: obj for path, obj in exact.items() if obj in saved}, unsaved
 
 
-def _at(root: str, path: str) -> Iterable[str]:
-    """The files at a path: itself, or everything in it if it is a folder."""
+def _at(root: str, path: str, guard: Guard) -> Iterable[str]:
+    """The files at a path: itself, everything in it, or the file where its folder has to be."""
+    blocked = guard.folder(path.rpartition("/")[0], path)
+    if blocked is None:
+        return []
+    if blocked:
+        return [blocked]
     full = os.path.join(root, path)
     try:
         mode = os.lstat(full).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return _above(root, path)
+    except FileNotFoundError:
+        return []
     if stat.S_ISDIR(mode):
         return [
             os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
@@ -104,39 +129,38 @@ def _at(root: str, path: str) -> Iterable[str]:
     return [path]
 
 
-def _above(root: str, path: str) -> list[str]:
-    """The file that stands where a folder above `path` has to be, if one does."""
-    while path := path.rpartition("/")[0]:
-        full = os.path.join(root, path)
-        if os.path.lexists(full):
-            return [] if os.path.isdir(full) else [path]
-    return []
-
-
 def _identify(
-    project: DvcProject, root: str, found: Iterable[str], wanted: Mapping[str, Obj | None]
+    project: DvcProject,
+    root: str,
+    found: Mapping[str, os.stat_result | None],
+    wanted: Mapping[str, Obj | None],
 ) -> dict[str, Obj]:
-    # A link into a cache that was deleted leads nowhere: there is no content to lose.
-    full = {
-        path: os.path.join(root, path)
-        for path in sorted(found)
-        if os.path.exists(os.path.join(root, path))
-    }
-    for path, name in full.items():
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise UnsafePathError(path, "something that is not a file stands there")
-    known = project.known_hashes(full.values())
+    infos: dict[str, os.stat_result] = {}
+    prefix = root + os.sep
+    for path, known_info in found.items():
+        info = known_info
+        if info is None:
+            # A link into a cache that was deleted leads nowhere: there is no content to lose.
+            with suppress(FileNotFoundError):
+                info = os.stat(prefix + path)
+        if info is not None:
+            if not stat.S_ISREG(info.st_mode):
+                raise UnsafePathError(path, "something that is not a file stands there")
+            infos[prefix + path] = info
+    known = project.known_hashes(infos)
     result: dict[str, Obj] = {}
     doubtful: list[tuple[str, str]] = []
-    for path, name in full.items():
+    cut = len(prefix)
+    for full in infos:
+        path = full[cut:]
         aim = wanted.get(path)
-        obj = known.get(name)
+        obj = known.get(full)
         if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
             result[path] = obj
         else:
             doubtful.append((path, aim.hash_name if aim else "md5"))
     with ThreadPoolExecutor() as pool:
-        values = pool.map(lambda item: project.hash_file(full[item[0]], item[1]), doubtful)
+        values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
         for (path, hash_name), value in zip(doubtful, values, strict=True):
             result[path] = Obj(hash_name, value)
     return result

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import GitError, RestoreError
 from mlflow_dvc_plugin.git import git, is_commit, resolve
 
@@ -53,6 +52,8 @@ def _share(project: str, inside: str) -> None:
     local = os.path.join(project, ".dvc", "config.local")
     if os.path.isfile(local):
         shutil.copy(local, os.path.join(inside, ".dvc", "config.local"))
+    from mlflow_dvc_plugin.dvc import DvcProject
+
     dvc = DvcProject(project)
     try:
         dvc.share_cache(inside)

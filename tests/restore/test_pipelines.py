@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.errors import ProjectBusyError
 from mlflow_dvc_plugin.restore import restore
 from mlflow_dvc_plugin.runs import Run
 from mlflow_dvc_plugin.state import Entry
@@ -180,6 +186,27 @@ def test_a_state_whose_metafiles_bytes_are_unknown_is_written_into_today_s(
     now = visible(pipeline)
     assert {k: now[k] for k in data} == {k: first[k] for k in data}
     assert pipeline.data_status() == {}
+
+
+def test_data_that_a_running_stage_uses_is_left_to_it(pipeline: Project) -> None:
+    recorded = record(pipeline.path)
+    pipeline.add("raw.csv", "two ")
+    pipeline.write(
+        "dvc.yaml", PIPELINE.replace("cmd: python", "cmd: touch started && sleep 60 #", 1)
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "prepare"], cwd=pipeline.path, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (pipeline.path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(ProjectBusyError, match=rf"raw\.csv is in use by process {process.pid}"):
+            restore(recorded)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _state(recorded: Run) -> tuple[Entry, ...]:

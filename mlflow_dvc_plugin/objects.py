@@ -1,0 +1,25 @@
+"""What caches and remotes hold: objects, named by the hash of their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+DIR_SUFFIX = ".dir"
+
+
+class Obj(NamedTuple):
+    """An object of a cache or remote.
+
+    Attributes:
+        hash_name: DVC's name of the hash, which also names the cache it is in.
+        value: the hash, with ``.dir`` for a folder's listing.
+    """
+
+    hash_name: str
+    value: str
+
+
+def bytes_obj(data: bytes) -> Obj:
+    """The object that bytes are stored as."""
+    return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
