@@ -59,7 +59,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         monkeypatch.setattr("mlflow_dvc_plugin.capture.files._REREAD_SECONDS", 0)
 
 
-@st.composite  # type: ignore[untyped-decorator]
+@st.composite
 def mutated(draw: Callable[[Any], Any], name: str) -> bytes:
     data: bytes = draw(st.sampled_from(_samples(name)))
     for _ in range(draw(st.integers(1, 6))):
@@ -79,16 +79,16 @@ def answers(project: Path) -> None:
     assert "\n" not in sentence
 
 
-@PATIENCE  # type: ignore[untyped-decorator]
-@given(mutated("a.dvc"))  # type: ignore[untyped-decorator]
+@PATIENCE
+@given(mutated("a.dvc"))
 def test_mutated_dvc_file(tmp_path: Path, data: bytes) -> None:
     (tmp_path / ".dvc").mkdir(exist_ok=True)
     (tmp_path / "a.dvc").write_bytes(data)
     answers(tmp_path)
 
 
-@PATIENCE  # type: ignore[untyped-decorator]
-@given(mutated("dvc.yaml"), mutated("dvc.lock"))  # type: ignore[untyped-decorator]
+@PATIENCE
+@given(mutated("dvc.yaml"), mutated("dvc.lock"))
 def test_mutated_pipeline(tmp_path: Path, pipeline: bytes, lock: bytes) -> None:
     # DVC is asked elsewhere: here it would take a second for each example.
     with pytest.MonkeyPatch.context() as patch:

@@ -210,7 +210,7 @@ PLAIN_YAML = """stages:
 
 
 def mutations(samples: list[bytes]) -> st.SearchStrategy[bytes]:
-    @st.composite  # type: ignore[untyped-decorator]
+    @st.composite
     def mutated(draw: Callable[[Any], Any]) -> bytes:
         data: bytes = draw(st.sampled_from(samples))
         for _ in range(draw(st.integers(1, 3))):
@@ -230,37 +230,37 @@ def _written(name: str, plainest: str) -> list[bytes]:
 
 
 @PATIENCE
-@given(LOCKS.map(dumped))  # type: ignore[untyped-decorator]
+@given(LOCKS.map(dumped))
 def test_generated_lock(data: bytes) -> None:
     compared(data, fast_lock, slow_lock)
 
 
 @PATIENCE
-@given(mutations(_written("dvc.lock", PLAIN_LOCK)))  # type: ignore[untyped-decorator]
+@given(mutations(_written("dvc.lock", PLAIN_LOCK)))
 def test_mutated_lock(data: bytes) -> None:
     compared(data, fast_lock, slow_lock)
 
 
 @PATIENCE
-@given(YAMLS.map(dumped))  # type: ignore[untyped-decorator]
+@given(YAMLS.map(dumped))
 def test_generated_pipeline(data: bytes) -> None:
     compared(data, plain.pipeline, slow_pipeline)
 
 
 @PATIENCE
-@given(mutations(_written("dvc.yaml", PLAIN_YAML)))  # type: ignore[untyped-decorator]
+@given(mutations(_written("dvc.yaml", PLAIN_YAML)))
 def test_mutated_pipeline(data: bytes) -> None:
     compared(data, plain.pipeline, slow_pipeline)
 
 
 @PATIENCE
-@given(st.lists(RECORDS, min_size=1, max_size=2).map(lambda outs: dumped({"outs": outs})))  # type: ignore[untyped-decorator]
+@given(st.lists(RECORDS, min_size=1, max_size=2).map(lambda outs: dumped({"outs": outs})))
 def test_generated_dvc_file(data: bytes) -> None:
     compared(data, plain.dvcfile, slow_dvcfile)
 
 
 @PATIENCE
-@given(mutations([form.encode() for form in DVC_FILES.values()]))  # type: ignore[untyped-decorator]
+@given(mutations([form.encode() for form in DVC_FILES.values()]))
 def test_mutated_dvc_file(data: bytes) -> None:
     compared(data, plain.dvcfile, slow_dvcfile)
 

@@ -160,7 +160,7 @@ states = st.dictionaries(st.sampled_from(["x", "x/y", "z", "ü"]), hashes).map(
 )
 
 
-@given(states, states)  # type: ignore[untyped-decorator]
+@given(states, states)
 def test_states_differ_if_and_only_if_their_fingerprints_do(old: DataState, new: DataState) -> None:
     found = compare(old, new)
     assert bool(found.items) == (old.data_hash != new.data_hash)
