@@ -80,6 +80,10 @@ class ProjectBusyError(MlflowDvcError):
     """Another DVC command is at work in the project."""
 
 
+class NoProjectError(MlflowDvcError):
+    """There is no DVC project where one is needed."""
+
+
 class LineageError(MlflowDvcError):
     """A run's data cannot be kept, sent, or told from other data."""
 

@@ -9,17 +9,13 @@ from importlib.metadata import entry_points
 from mlflow_dvc_plugin import settings as settings_of
 from mlflow_dvc_plugin.capture import capture, find_project
 from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
+from mlflow_dvc_plugin.errors import DvcError, NoProjectError
 from mlflow_dvc_plugin.git import with_committed
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tags import MANIFEST, to_tags
 
 _SHOWN = 3
-
-
-class NoProjectError(MlflowDvcError):
-    """The working directory is in no DVC project."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(err.exit_code)
     except MlflowDvcError as err:
         click.secho("Error: ", nl=False, err=True, fg="red")
-        click.echo(err, err=True)
+        from mlflow_dvc_plugin.cli.output import printable
+
+        click.echo(printable(str(err)), err=True)
         sys.exit(_EXPECTED_FAILURE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

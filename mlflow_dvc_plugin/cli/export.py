@@ -9,8 +9,7 @@ import click
 from mlflow_dvc_plugin import statefile
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.current import current
-from mlflow_dvc_plugin.errors import StateFileError
-from mlflow_dvc_plugin.readiness import NoProjectError
+from mlflow_dvc_plugin.errors import NoProjectError, StateFileError
 
 
 @click.command("export")

@@ -107,13 +107,18 @@ def print_json_list(items: Iterable[Any]) -> None:
     click.echo("[]" if separator == "[" else "\n]")
 
 
-def _dumped(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace").decode()
-
-
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(_dumped(document, indent=2))
+
+
+def _dumped(document: Any, indent: int | None = None) -> str:
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8
+        return json.dumps(document, indent=indent)
+    return text
 
 
 def console(stderr: bool = False) -> Console:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mlflow_dvc_plugin.capture import find_project
-from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.lineage import listings
-from mlflow_dvc_plugin.lineage.listings import obj_of
 from mlflow_dvc_plugin.lineage.pipeline import inputs_hashes
-from mlflow_dvc_plugin.lineage.states import States, tagged
+from mlflow_dvc_plugin.lineage.states import Role, States, tagged
 from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
-from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.objects import DIR_SUFFIX
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.runs import Run, find_run, has_tag, search, tag_is
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.tags import OUT_PREFIX, path_key
 
-Role = Literal["input", "output"]
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 OMITTED = "dvc.data_omitted"
 _BATCH = 1000
@@ -228,7 +225,9 @@ class _Search:
 
     def by_hash(self, store: _Store, value: str, dvc: DvcProject | None) -> Findings:
         """Runs that used or made anything with a hash, inside folders too."""
-        holders = _Holders(value, dvc)
+        from mlflow_dvc_plugin.lineage.holders import Holders
+
+        holders = Holders(value, dvc)
         runs = store.runs(has_tag("dvc.data_hash"))
         # So many at once that folders' listings are read side by side.
         while some := list(islice(runs, _BATCH)):
@@ -273,47 +272,6 @@ class _Search:
         for found in runs:
             found.paths.sort()
         return Findings(runs, len(self._unread - self._found.keys()), dict(unlisted or {}))
-
-
-class _Holders:
-    """What has a hash: outs themselves, and folders with such a file in them.
-
-    Args:
-        value: the hash.
-        dvc: the open project; None outside one.
-    """
-
-    def __init__(self, value: str, dvc: DvcProject | None) -> None:
-        self._value = value
-        self._dvc = dvc
-        self._inside: dict[str, list[str]] = {}
-        self._seen: set[Obj] = set()
-        self.unlisted: dict[str, str] = {}
-
-    def look_into(self, entries: Iterable[Entry]) -> None:
-        """Read the listings of those folders that were not seen yet."""
-        new: dict[Obj, Entry] = {}
-        for e in entries:
-            obj = obj_of(e)
-            if listings.is_folder(obj) and obj not in self._seen:
-                self._seen.add(obj)
-                new[obj] = e
-        for obj, members, reason in listings.read(self._dvc, new.values()):
-            if members is None:
-                self.unlisted[f"{new[obj].path} ({obj.value})"] = reason
-            else:
-                names = sorted(name for name, value in members.items() if value == self._value)
-                if names:
-                    self._inside[obj.value] = names
-
-    def matches(self, entries: Iterable[Entry], role: Role) -> Iterator[Match]:
-        """The paths that have the hash."""
-        for e in entries:
-            if e.hash == self._value:
-                yield e.path, self._value, role
-            elif e.hash in self._inside:
-                for name in self._inside[e.hash]:
-                    yield posixpath.join(e.path, name), self._value, role
 
 
 def _made(run: Run) -> tuple[Entry, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
+from typing import Literal
 
 from mlflow_dvc_plugin import manifest
 from mlflow_dvc_plugin.errors import ManifestError, MlflowDvcError
@@ -12,6 +13,8 @@ from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.tags import DATA_PREFIX, MANIFEST, manifest_parts
 
 Entries = tuple[Entry, ...]
+# What a run has to do with an out: it used it, or made it.
+Role = Literal["input", "output"]
 
 
 class States:

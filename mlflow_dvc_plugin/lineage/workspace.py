@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin import settings as settings_of
 from mlflow_dvc_plugin.capture import capture, find_project
-from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.readiness import NoProjectError
+from mlflow_dvc_plugin.errors import NoProjectError
 from mlflow_dvc_plugin.state import DataState
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 
 def root_of(project: str | None = None) -> str:
@@ -49,6 +52,8 @@ def opened(root: str | None) -> Iterator[DvcProject | None]:
     if root is None:
         yield None
         return
+    from mlflow_dvc_plugin.dvc import DvcProject
+
     dvc = DvcProject(root)
     try:
         yield dvc

@@ -1,0 +1,364 @@
+"""Questions about very many runs, against MLflow's own search for the same runs.
+
+    python -m benchmarks.runs [--runs 100000] [--states 200] [--checked 10000]
+                              [--store postgresql|sqlite] [--repeat 3] [--json FILE]
+
+A private PostgreSQL (Debian: `apt-get install postgresql`; `pip install
+psycopg2-binary`) in a temporary folder, on a Unix socket, behind a real `mlflow
+server`. Each run has the tags that capture writes for one of the data states of
+a real project, whose remote is served over HTTP by this process, which counts
+the requests. Nothing is in the cache, so `check` has to ask for everything.
+
+*ours* is a whole `mlflow-dvc` process, *theirs* a Python process that asks
+MLflow for the runs of the same filter, page by page, and does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dvc.repo import Repo
+
+from benchmarks.measure import interleaved, process
+
+ALL, CHECKED, TENTH = "all", "checked", "a tenth of checked"
+BARE = """\
+import sys
+from mlflow import MlflowClient
+client, token = MlflowClient(), None
+ids = [e.experiment_id for e in client.search_experiments()]
+while True:
+    page = client.search_runs(ids, sys.argv[1], max_results=1000, page_token=token,
+                              order_by=["attributes.start_time DESC"])
+    token = page.token
+    if not token:
+        break
+"""
+COLUMNS = {
+    "runs": (
+        *("run_uuid", "name", "source_type", "user_id", "status", "start_time", "end_time"),
+        *("lifecycle_stage", "artifact_uri", "experiment_id"),
+    ),
+    "tags": ("key", "value", "run_uuid"),
+    "latest_metrics": ("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
+}
+Tables = dict[str, list[tuple[Any, ...]]]
+
+
+# -- the data states -------------------------------------------------------
+
+
+def make_states(project: Path, remote: Path, count: int) -> list[dict[str, str]]:
+    """The tags of each state of a project of a file and two folders; all of it in the remote."""
+    from mlflow_dvc_plugin.capture import capture
+
+    project.mkdir()
+    Repo.init(str(project), no_scm=True).close()
+    states = []
+    with Repo(str(project)) as repo:
+        for state in range(count):
+            (project / "labels.csv").write_text(f"labels {state}")
+            for folder in ("train", "test"):
+                (project / folder).mkdir(exist_ok=True)
+                for number in range(5):
+                    # Most files of a folder stay the same from one version to the next.
+                    version = state if number == 0 else state // 10
+                    (project / folder / f"{number}.csv").write_text(f"{folder} {number} {version}")
+            repo.add([str(project / name) for name in ("labels.csv", "train", "test")])
+            captured = capture(project)
+            assert captured is not None
+            states.append(captured.to_tags())
+    shutil.move(project / ".dvc/cache", remote)
+    return states
+
+
+class Remote(SimpleHTTPRequestHandler):
+    """Serves a folder over HTTP, and counts what it is asked for."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def do_GET(self) -> None:
+        self.asked[self.path] += 1
+        super().do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path, project: Path) -> Iterator[Counter[str]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Remote, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with Repo(str(project)) as repo, repo.config.edit() as config:
+        config["remote"]["store"] = {"url": f"http://127.0.0.1:{server.server_port}"}
+        config["core"]["remote"] = "store"
+    yield Remote.asked
+    server.shutdown()
+
+
+# -- the store -------------------------------------------------------------
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A private cluster; its SQLAlchemy address. PostgreSQL refuses to run as root."""
+    programs = next(Path("/usr/lib/postgresql").glob("*/bin"))
+    folder.mkdir(mode=0o755)
+    user: dict[str, Any] = {}
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+    data = folder / "data"
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "cwd": "/", **user}
+    subprocess.run(
+        [programs / "initdb", "-A", "trust", "-U", "bench", "-D", data], check=True, **quiet
+    )
+    command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
+    command += ["-c", "listen_addresses="]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, **quiet)
+    try:
+        while subprocess.run(
+            [programs / "pg_isready", "-q", "-h", folder], check=False, **quiet
+        ).returncode:
+            time.sleep(0.1)
+        yield f"postgresql+psycopg2://bench@/postgres?host={folder}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+@contextmanager
+def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", uri, "--workers", "1"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.2)
+        yield address
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(30)
+
+
+def fill(
+    uri: str, address: str, counts: Mapping[str, int], states: Sequence[dict[str, str]]
+) -> int:
+    """Write runs straight into the database, in the experiments that `counts` names."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(address)
+    tables: Tables = {name: [] for name in COLUMNS}
+    total = 0
+    for experiment, count in counts.items():
+        experiment_id = client.create_experiment(experiment)
+        for number in range(count):
+            add_run(tables, experiment_id, 1_700_000_000_000 + total * 1000, total,
+                    states[number % len(states)])  # fmt: skip
+            total += 1
+            if len(tables["runs"]) == 10_000:
+                write(uri, tables)
+    write(uri, tables)
+    return total
+
+
+def add_run(
+    tables: Tables, experiment_id: str, start: int, number: int, tags: Mapping[str, str]
+) -> None:
+    run = uuid.uuid4().hex
+    name = f"run-{number}"
+    tables["runs"].append(
+        (run, name, "LOCAL", "bench", "FINISHED", start, start + 500, "active", f"mem/{run}",
+         experiment_id)
+    )  # fmt: skip
+    own = {
+        "mlflow.runName": name,
+        "mlflow.user": "bench",
+        "mlflow.source.name": "train.py",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": "0" * 40,
+    }
+    tables["tags"] += [(key, value, run) for key, value in {**own, **tags}.items()]
+    for metric in ("accuracy", "loss"):
+        tables["latest_metrics"].append((metric, number % 997 / 997, start, 0, False, run))
+
+
+def write(uri: str, tables: Tables) -> None:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    connection = engine.raw_connection()
+    cursor: Any = connection.cursor()
+    for table, rows in tables.items():
+        columns = ",".join(COLUMNS[table])
+        if uri.startswith("postgresql"):
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            text.seek(0)
+            cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN WITH CSV", text)
+        else:
+            marks = ",".join("?" * len(COLUMNS[table]))
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+        rows.clear()
+    connection.commit()
+    if uri.startswith("postgresql"):
+        cursor.execute("ANALYZE")
+        connection.commit()
+    connection.close()
+    engine.dispose()
+
+
+# -- the questions ---------------------------------------------------------
+
+
+def compare(project: Path, tags: Mapping[str, str], repeat: int) -> list[dict[str, Any]]:
+    """Each way to ask, with MLflow's own search for the runs that it reads."""
+    data_hash, labels = tags["dvc.data_hash"], tags["dvc.data.labels.csv"]
+    questions = {
+        "find --data-hash": (
+            ["--data-hash", data_hash],
+            f"tags.`dvc.data_hash` = '{data_hash}'",
+        ),
+        "find --path --hash": (
+            ["--path", "labels.csv", "--hash", labels],
+            f"tags.`dvc.data.labels.csv` = '{labels}'",
+        ),
+        "find --hash, in all runs and folders": (
+            ["--hash", labels],
+            "tags.`dvc.data_hash` != ''",
+        ),
+    }
+    found = []
+    for what, (options, clause) in questions.items():
+        ours = [sys.executable, "-m", "mlflow_dvc_plugin.cli", "find", *options, "--json"]
+        samples = interleaved(
+            {
+                "ours": partial(process, ours, project, {}),
+                "theirs": partial(process, [sys.executable, "-c", BARE, clause], project, {}),
+            },
+            repeat,
+        )
+        found.append(
+            {
+                "what": what,
+                "ours": samples["ours"].median,
+                "theirs": samples["theirs"].median,
+                "adds": samples["ours"].median - samples["theirs"].median,
+                "peak": samples["ours"].median_peak,
+            }
+        )
+    return found
+
+
+def check(project: Path, experiment: str, asked: Counter[str]) -> dict[str, Any]:
+    """One check of an experiment: time, peak memory, and what the remote was asked."""
+    asked.clear()
+    seconds, peak = process(
+        [sys.executable, "-m", "mlflow_dvc_plugin.cli", "check", "--experiment", experiment],
+        project,
+        {},
+    )
+    return {
+        "what": f"check, {experiment}",
+        "seconds": seconds,
+        "peak": peak,
+        "objects": len(asked),
+        "requests": sum(asked.values()),
+    }
+
+
+def measure(
+    folder: Path, *, runs: int, states: int, checked: int, store: str, repeat: int
+) -> dict[str, Any]:
+    """Build everything in `folder`, and ask all questions."""
+    project, remote = folder / "project", folder / "remote"
+    os.environ.update(
+        DVC_SITE_CACHE_DIR=str(folder / "site"),
+        DVC_NO_ANALYTICS="1",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        PYTHONPATH=os.getcwd(),
+    )
+    recorded = make_states(project, remote, states)
+    with ExitStack() as stack:
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        if store == "postgresql":
+            uri = stack.enter_context(postgresql(folder / "postgresql"))
+        address = stack.enter_context(mlflow_server(uri, folder))
+        counts = {ALL: runs - checked - checked // 10, CHECKED: checked, TENTH: checked // 10}
+        total = fill(uri, address, counts, recorded)
+        os.environ["MLFLOW_TRACKING_URI"] = address
+        asked = stack.enter_context(served(remote, project))
+        finds = compare(project, recorded[0], repeat) if repeat else []
+        checks = [check(project, experiment, asked) for experiment in (TENTH, CHECKED)]
+    return {"runs": total, "states": states, "finds": finds, "checks": checks}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--states", type=int, default=200)
+    parser.add_argument("--checked", type=int, help="runs that check looks at [a tenth]")
+    parser.add_argument("--store", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", metavar="FILE")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-bench-") as folder:
+        os.chmod(folder, 0o755)
+        checked = chosen.checked or chosen.runs // 10
+        result = measure(
+            Path(folder),
+            runs=chosen.runs,
+            states=chosen.states,
+            checked=checked,
+            store=chosen.store,
+            repeat=chosen.repeat,
+        )
+    print(f"{result['runs']:,} runs of {result['states']} data states, {chosen.store}")
+    print(f"{'':40} {'ours':>9} {'theirs':>9} {'adds':>9} {'peak':>9}")
+    for row in result["finds"]:
+        print(f"{row['what']:40} {row['ours']:7.2f} s {row['theirs']:7.2f} s "
+              f"{row['adds']:7.2f} s {row['peak'] / 1e6:6.0f} MB")  # fmt: skip
+    for row in result["checks"]:
+        print(f"{row['what']:40} {row['seconds']:7.2f} s, {row['requests']:,} requests for "
+              f"{row['objects']:,} objects, peak {row['peak'] / 1e6:.0f} MB")  # fmt: skip
+    if chosen.json:
+        Path(chosen.json).write_text(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
