@@ -252,6 +252,9 @@ def test_a_store_inside_the_project_does_not_become_part_of_its_data(
     with mlflow.start_run() as run:
         pass
     assert list(pipeline.path.glob(f"mlruns/{run.info.run_id}/artifacts/dvc/dvc.yaml"))
+    assert list((pipeline.path / "mlruns").rglob(".dvcignore")) == [
+        pipeline.path / "mlruns/.dvcignore"
+    ]
     after = mlflow_dvc.capture()
     assert before is not None
     assert after is not None
@@ -261,6 +264,23 @@ def test_a_store_inside_the_project_does_not_become_part_of_its_data(
             "metrics.json",
             "curve.csv",
         }
+
+
+def test_data_beside_the_stores_folder_is_not_hidden(project: Project, tracking: str) -> None:
+    project.add("data/a.csv", "1")
+    inside = (project.path / "data").as_uri()
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment(f"{tracking}-2", inside))
+    before = mlflow_dvc.capture()
+    mlflow_dvc.autolog()
+    with mlflow.start_run() as run:
+        pass
+    assert list(project.path.glob(f"data/{run.info.run_id}/artifacts/dvc/data/a.csv.dvc"))
+    after = mlflow_dvc.capture()
+    assert before is not None
+    assert after is not None
+    assert after.entries == before.entries
+    with project.opened() as repo:
+        assert [str(out) for out in repo.index.outs] == ["data/a.csv"]
 
 
 def test_each_part_can_be_switched_off(pipeline: Project) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from mlflow_dvc_plugin.current import Current, current
-from mlflow_dvc_plugin.record import files, outcome, params, writer
+from mlflow_dvc_plugin.record import files, hiding, outcome, params, writer
 from mlflow_dvc_plugin.record.declared import Declared, declared
 from mlflow_dvc_plugin.state import DataState, Status
 from mlflow_dvc_plugin.tags import error_tags, to_tags
@@ -109,7 +109,7 @@ def begin(
         return recording
     _guarded("dvc.yaml", parts, lambda: _look(recording, found))
     if parts.artifacts and "artifacts" not in _failed:
-        _guarded("artifacts", parts, lambda: _upload(client, recording, parent_digest, fresh))
+        _guarded("artifacts", parts, lambda: _upload(client, run, recording, parent_digest, fresh))
     return recording
 
 
@@ -160,13 +160,16 @@ def _look(recording: Recording, found: Current) -> None:
     recording.before = outcome.stamps(state.project, paths)
 
 
-def _upload(client: Any, recording: Recording, parent_digest: str, fresh: bool) -> None:
+def _upload(client: Any, run: Any, recording: Recording, parent_digest: str, fresh: bool) -> None:
     assert recording.state is not None
     collected = files.collect(recording.state, recording.declared.params)
     recording.digest = files.digest(collected)
     if recording.digest == parent_digest:
         return
     if fresh or not writer.has_artifact(client, recording.run_id, files.STATE_FILE):
+        # What hides the files goes first: others may look at any moment.
+        if not hiding.hide(recording.state, recording.run_id, run.info.artifact_uri):
+            writer.text(client, recording.run_id, hiding.TEXT, hiding.NAME)
         writer.artifacts(client, recording.run_id, collected)
 
 

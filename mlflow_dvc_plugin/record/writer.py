@@ -30,12 +30,7 @@ def tags(client: Any, run_id: str, values: Mapping[str, str]) -> None:
 
 
 def artifacts(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Upload files below ``dvc/``.
-
-    A store's own folder is often in the project (``./mlruns``), where DVC would
-    take the copies for metafiles. So what hides them from it goes first.
-    """
-    client.log_text(run_id, "*\n", f"{FOLDER}/.dvcignore")
+    """Upload files below ``dvc/``."""
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         for path, data in files.items():
             target = os.path.join(folder, *path.split("/"))
@@ -43,6 +38,11 @@ def artifacts(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
             with open(target, "wb") as file:
                 file.write(data)
         client.log_artifacts(run_id, folder, FOLDER)
+
+
+def text(client: Any, run_id: str, content: str, name: str) -> None:
+    """Upload one text file below ``dvc/``."""
+    client.log_text(run_id, content, f"{FOLDER}/{name}")
 
 
 def has_artifact(client: Any, run_id: str, name: str) -> bool:

@@ -15,6 +15,8 @@ from mlflow.tracking import MlflowClient
 from tests.project import Project
 from tests.project import run as execute
 
+pytest.importorskip("lightning", reason="needs the extra `deployments`")
+
 CSV = "a,b,y\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(40))
 
 
@@ -51,7 +53,6 @@ def tagged(found: Run) -> bool:
 
 
 def test_pytorch_lightnings_logger(data: Project, server: str) -> None:
-    pytest.importorskip("lightning", reason="needs the extra `deployments`")
     code = """
 import logging, torch, lightning as L
 from lightning.pytorch.loggers import MLFlowLogger
@@ -77,7 +78,6 @@ trainer.fit(Net(), torch.utils.data.DataLoader(rows))
 
 
 def test_a_grid_search_with_child_runs(data: Project, server: str) -> None:
-    pytest.importorskip("sklearn", reason="needs the extra `deployments`")
     code = """
 import mlflow, pandas as pd, mlflow_dvc_plugin
 from sklearn.linear_model import LogisticRegression
@@ -99,7 +99,6 @@ GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}, cv=2).fit(table[["a", "b
 
 def test_a_notebook(data: Project, server: str) -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs the extra `deployments`")
-    pytest.importorskip("ipykernel", reason="needs the extra `deployments`")
     nbformat = pytest.importorskip("nbformat")
     (data.path / "notebooks").mkdir()
     cell = (
@@ -150,7 +149,6 @@ def test_mlflow_run_of_an_mlproject(data: Project, server: str) -> None:
 
 
 def test_hydra_multirun_in_folders_of_its_own(data: Project, server: str) -> None:
-    pytest.importorskip("hydra", reason="needs the extra `deployments`")
     data.write("conf/config.yaml", "lr: 1\nhydra:\n  job:\n    chdir: true\n")
     data.write(
         "app.py",
