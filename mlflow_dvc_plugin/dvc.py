@@ -701,19 +701,25 @@ def _reachable(odb: Any) -> None:
 
 
 def _first_byte(odb: Any, value: str) -> bool:
-    try:
-        odb.fs.fs.cat_file(odb.oid_to_path(value), start=0, end=1)
-    except FileNotFoundError:
-        return False
-    return True
+    return _content(odb, value, 1) is not None
 
 
 def _read(odb: Any, obj: Obj) -> bytes | None:
+    return _content(odb, obj.value, -1)
+
+
+def _content(odb: Any, value: str, size: int) -> bytes | None:
+    """The first bytes of a remote's object, -1 for all; None if it is surely not there."""
+    path = odb.oid_to_path(value)
     try:
-        data: bytes = odb.fs.fs.cat_file(odb.oid_to_path(obj.value))
+        if odb.fs.protocol in ("http", "https"):
+            # Opening a file would take any failure for an absent one.
+            part = {"start": 0, "end": size} if size > 0 else {}
+            return bytes(odb.fs.fs.cat_file(path, **part))
+        with odb.fs.open(path, "rb") as file:
+            return bytes(file.read(size))
     except FileNotFoundError:
         return None
-    return data
 
 
 def _note_failure(

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.errors import NoRecordedStateError
 from mlflow_dvc_plugin.lineage.pipeline import inputs_hashes
 from mlflow_dvc_plugin.lineage.states import Role, States, tagged
 from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
@@ -145,7 +146,9 @@ def find(
         wanted = data_hash
     elif same_as is not None:
         run = find_run(same_as, tracking_uri) if isinstance(same_as, str) else same_as
-        wanted = run.tags.get("dvc.data_hash", "")
+        if "dvc.data_hash" not in run.tags:
+            raise NoRecordedStateError(f"Run {run.run_id} does not say what its data was.")
+        wanted = run.tags["dvc.data_hash"]
         inputs = [run.tags["dvc.inputs_hash"]] if "dvc.inputs_hash" in run.tags else []
     else:
         root = root_of(project)

@@ -192,6 +192,12 @@ def test_a_state_that_cannot_be_read_is_counted_and_not_guessed(
     assert "1 run may belong here too" in mlflow_dvc("find", "--path", "a").stderr
 
 
+def test_a_run_without_data_has_none_to_compare(three: list[str], history: History) -> None:
+    assert three
+    plain = history.run(tags={})
+    assert "does not say what its data was" in mlflow_dvc("find", "--same-as", plain).error
+
+
 def test_ways_of_asking_exclude_each_other(history: History) -> None:
     assert history
     assert mlflow_dvc("find", "--data-hash", "0", "--path", "a").code == 2

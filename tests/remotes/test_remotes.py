@@ -17,8 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import MissingObjectsError
+from mlflow_dvc_plugin.lineage.stock import Stock, Whereabouts
 from mlflow_dvc_plugin.restore import restore
+from tests.history import History, mlflow_dvc
 from tests.project import Project, run
 from tests.record import record, snapshot
 
@@ -191,3 +195,60 @@ def test_cloud_versioned_s3(data: Project, s3: str, kind: str, known: str) -> No
     assert run("git", "diff", "--name-only", "HEAD", "--", "*.dvc", cwd=data.path) == (
         "" if known == "today" else "a.csv.dvc\nfolder.dvc\n"
     )
+
+
+def stock_of(project: Project) -> list[Whereabouts]:
+    """Where the objects of the project's outs are."""
+    state = capture(project.path)
+    assert state is not None
+    dvc = DvcProject(str(project.path))
+    try:
+        stock = Stock(dvc, state.entries)
+        return [stock.of(e) for e in state.entries]
+    finally:
+        dvc.close()
+
+
+def push_check_and_lose(project: Project, history: History) -> None:
+    """Push by our own command; each object is then found in the remote, and missed when gone."""
+    run_id = history.run()
+    assert [where.remote for where in stock_of(project)] == [False, False]
+    assert mlflow_dvc("push", run_id, "--json").json["pushed"] == 4
+    project.lose()
+    assert stock_of(project) == [Whereabouts(False, True)] * 2
+
+
+def test_check_and_push_over_ssh(
+    data: Project, ssh: tuple[int, Path], tmp_path: Path, history: History
+) -> None:
+    port, key = ssh
+    (tmp_path / "store").mkdir()
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {
+            "url": f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/store",
+            "keyfile": str(key),
+        }
+        config["core"]["remote"] = "far"
+    push_check_and_lose(data, history)
+    for path in (tmp_path / "store").rglob("*"):
+        if path.is_file() and path.read_bytes() == b"2":
+            path.unlink()
+    assert stock_of(data)[1] == Whereabouts(False, False, ("folder/sub/größe",))
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["far"]["port"] = 9
+    assert [(where.remote, where.lost) for where in stock_of(data)] == [(None, ())] * 2
+
+
+def test_check_and_push_over_s3(data: Project, s3: str, history: History) -> None:
+    s3_remote(data, s3, "checked")
+    push_check_and_lose(data, history)
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3)
+    for item in client.list_objects_v2(Bucket="checked")["Contents"]:
+        if item["Key"].replace("/", "").endswith("c81e728d9d4c2f636f067f89cc14862c"):
+            client.delete_object(Bucket="checked", Key=item["Key"])
+    assert stock_of(data)[1] == Whereabouts(False, False, ("folder/sub/größe",))
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["s3"]["endpointurl"] = "http://127.0.0.1:9"
+    assert [(where.remote, where.lost) for where in stock_of(data)] == [(None, ())] * 2
