@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 from mlflow_dvc_plugin.capture import files
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore
@@ -26,10 +27,62 @@ def list_folder(
         full: of the folder, absolute.
         deadline: when to give up.
     """
+    found: dict[str, os.stat_result] = {}
+    countdown = _CHECK_EVERY
     try:
-        return _listed(path, full, _rules_above(project, path), deadline)
+        for name, info in walk_folder(project, path, full):
+            if info is None:
+                return None
+            found[name] = info
+            countdown -= 1
+            if not countdown:
+                if time.monotonic() >= deadline:
+                    return None
+                countdown = _CHECK_EVERY
     except (OSError, CaptureError):
         return None
+    return found
+
+
+def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Each file in a folder, as POSIX path relative to it, with its stat.
+
+    ``.dvcignore`` holds; links to folders are not followed. A link's stat is that
+    of its target, since that is what DVC hashes; None if it leads nowhere.
+
+    Args:
+        project: absolute path of the project.
+        path: of the folder, relative to the project.
+        full: of the folder, absolute.
+
+    Raises:
+        OSError: a folder or file cannot be read.
+        CaptureError: a ``.dvcignore`` cannot be read.
+    """
+    pending = [("", full, _rules_above(project, path))]
+    while pending:
+        base, folder, rules = pending.pop()
+        with os.scandir(folder) as entries:
+            listed = list(entries)
+        if any(item.name == ".dvcignore" for item in listed):
+            rules = _with_file(rules, folder, f"{path}/{base}".rstrip("/"))
+        for item in listed:
+            name = item.name
+            is_dir = item.is_dir()
+            if rules.ignores(f"{path}/{base}{name}", name, is_dir):
+                continue
+            if is_dir:
+                if not item.is_symlink():
+                    pending.append((f"{base}{name}/", item.path, rules))
+                continue
+            try:
+                info = item.stat()
+            except FileNotFoundError:
+                if not item.is_symlink():
+                    raise
+                yield base + name, None
+            else:
+                yield base + name, info
 
 
 def _rules_above(project: str, path: str) -> DvcIgnore:
@@ -48,33 +101,3 @@ def _with_file(rules: DvcIgnore, full: str, folder: str) -> DvcIgnore:
         return rules
     name = f"{folder}/.dvcignore" if folder else ".dvcignore"
     return rules.within(folder, files.read(path, name))
-
-
-def _listed(
-    path: str, full: str, rules: DvcIgnore, deadline: float
-) -> dict[str, os.stat_result] | None:
-    found: dict[str, os.stat_result] = {}
-    pending = [("", full, rules)]
-    countdown = _CHECK_EVERY
-    while pending:
-        base, folder, rules = pending.pop()
-        with os.scandir(folder) as entries:
-            listed = list(entries)
-        if any(item.name == ".dvcignore" for item in listed):
-            rules = _with_file(rules, folder, f"{path}/{base}".rstrip("/"))
-        for item in listed:
-            countdown -= 1
-            if not countdown:
-                if time.monotonic() >= deadline:
-                    return None
-                countdown = _CHECK_EVERY
-            name = item.name
-            is_dir = item.is_dir()
-            if rules.ignores(f"{path}/{base}{name}", name, is_dir):
-                continue
-            if not is_dir:
-                # The target's stat for a link: that is what DVC hashes.
-                found[base + name] = item.stat()
-            elif not item.is_symlink():
-                pending.append((f"{base}{name}/", item.path, rules))
-    return found

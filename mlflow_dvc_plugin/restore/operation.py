@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.restore.apply import apply
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
-from mlflow_dvc_plugin.restore.plan import Plan, compare
+from mlflow_dvc_plugin.restore.plan import Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
 
@@ -138,7 +138,7 @@ class Operation:
     def _plan(self, files: Wanted) -> Plan:
         """Compare, and have every object that is needed in the cache."""
         self._options.progress.begin("Comparing", len(files.files))
-        plan = compare(files.files, workspace.scan(self._dvc, self._root, files))
+        plan = workspace.scan(self._dvc, self._root, files)
         needed = {change.new: change.path for change in plan.changes if change.new is not None}
         self._fetcher.fetch(needed)
         return plan

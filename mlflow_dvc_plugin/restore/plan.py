@@ -50,21 +50,34 @@ class Plan(NamedTuple):
         return result
 
 
-def compare(wanted: Mapping[str, Obj | None], present: Mapping[str, Obj]) -> Plan:
-    """What turns `present` into `wanted`.
+class Comparison:
+    """Finds out what turns what is there into what is wanted, one file after the other.
 
     Args:
         wanted: the file that each path must hold, None for none.
-        present: the files that are there; one that is not wanted has to go.
     """
-    changes = [
-        Change(path, present.get(path), new)
-        for path, new in wanted.items()
-        if present.get(path) != new
-    ]
-    changes += [Change(path, old, None) for path, old in present.items() if path not in wanted]
-    unchanged = sum(1 for path, new in wanted.items() if new and present.get(path) == new)
-    return Plan(sorted(changes, key=lambda change: change.path), unchanged)
+
+    def __init__(self, wanted: Mapping[str, Obj | None]) -> None:
+        self._wanted = wanted
+        self._unseen = set(wanted)
+        self._changes: list[Change] = []
+        self._unchanged = 0
+
+    def saw(self, path: str, found: Obj) -> None:
+        """A file is there; one that is not wanted has to go."""
+        self._unseen.discard(path)
+        new = self._wanted.get(path)
+        if new == found:
+            self._unchanged += 1
+        else:
+            self._changes.append(Change(path, found, new))
+
+    def plan(self) -> Plan:
+        """What has to change, now that everything that is there was seen."""
+        unseen = ((path, self._wanted[path]) for path in self._unseen)
+        absent = [Change(path, None, new) for path, new in unseen if new is not None]
+        changes = sorted(self._changes + absent, key=lambda change: change.path)
+        return Plan(changes, self._unchanged)
 
 
 def _owner(path: str, outs: Mapping[str, object]) -> str | None:

@@ -17,6 +17,9 @@ from mlflow_dvc_plugin.state import DataState, Entry
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
+_ROW = re.compile(
+    rb'\{"md5": "([0-9a-f]{32})", "relpath": ("(?:[^"\\\x00-\x1f]|\\.)*")\}(?:, (?=\{)|(?=\]))'
+)
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 
 
@@ -103,16 +106,32 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:
     try:
-        with open(project.cache_path(obj), encoding="utf-8") as file:
-            listing = json.load(file)
-        for item in listing:
-            name = posixpath.join(folder, item["relpath"])
+        with open(project.cache_path(obj), "rb") as file:
+            data = file.read()
+        for value, relpath in _rows(data):
+            name = posixpath.join(folder, relpath)
             paths.check(name)
-            if not _within(name, folder):
+            if not name.startswith(folder + "/"):
                 raise RestoreError(f"The listing of {folder} names {name!r}, outside of it.")
-            yield name, _obj(name, obj.hash_name, item["md5"])
+            yield name, _obj(name, obj.hash_name, value)
     except (OSError, ValueError, TypeError, KeyError) as err:
         raise RestoreError(f"The listing of {folder} cannot be read: {err!r}.") from err
+
+
+def _rows(data: bytes) -> Iterable[tuple[object, str]]:
+    """Hash and path of each file in a folder's listing.
+
+    DVC's own layout is read row by row, since parsed JSON takes six times as
+    much memory; from the first row on that has another one, it is parsed.
+    """
+    at, count = 1, 0
+    while match := _ROW.match(data, at):
+        text = match[2]
+        yield match[1].decode(), json.loads(text) if b"\\" in text else text[1:-1].decode()
+        at, count = match.end(), count + 1
+    if data[:1] != b"[" or data[at:] != b"]":
+        for item in json.loads(data)[count:]:
+            yield item["md5"], item["relpath"]
 
 
 def _obj(path: str, hash_name: str, value: object) -> Obj:

@@ -2,75 +2,82 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.capture.folders import list_folder
-from mlflow_dvc_plugin.errors import UnsafePathError
+from mlflow_dvc_plugin.capture.folders import walk_folder
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore.paths import Guard
+from mlflow_dvc_plugin.restore.plan import Comparison, Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
 # A file on its way to its place; one that is left over was ours.
+_BATCH = 5000  # files
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
-def scan(project: DvcProject, root: str, wanted: Wanted) -> dict[str, Obj]:
-    """The files that are where the wanted ones go, or beside them in a wanted folder.
+def scan(project: DvcProject, root: str, wanted: Wanted) -> Plan:
+    """What has to change where the wanted files go, and beside them in a wanted folder.
 
     Args:
         project: the open project.
         root: absolute path that the wanted paths are relative to.
         wanted: what a restore will write.
 
-    Returns:
-        For each path what it holds: the wanted object if it is just that, else
-        the object of its bytes.
-
     Raises:
         UnsafePathError: a symbolic link or a special file is in the way.
     """
-    guard = Guard(root)
-    found: dict[str, os.stat_result | None] = {}
+    comparison = Comparison(wanted.files)
     _sweep({os.path.dirname(os.path.join(root, e.path)) for e in wanted.entries})
+    found = _found(root, wanted)
+    # In batches: a million files at once would take much memory.
+    while batch := dict(islice(found, _BATCH)):
+        for path, obj in _identify(project, root, batch, wanted.files):
+            comparison.saw(path, obj)
+    return comparison.plan()
+
+
+def _found(root: str, wanted: Wanted) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Each file that is there, once; with its stat, if that is known already."""
+    guard = Guard(root)
+    seen: set[str] = set()
     for folder in wanted.folders:
         blocked = guard.folder(folder, folder)
-        if blocked == "":
-            found.update(
-                (f"{folder}/{name}", info) for name, info in _listed(project, root, folder)
-            )
-        elif blocked:
-            found[blocked] = None
-    for path in wanted.files:
-        if path not in found:
-            found.update(dict.fromkeys(_at(root, path, guard)))
-    leftovers = [path for path in found if TEMPORARY.search(path)]
-    _sweep({os.path.dirname(os.path.join(root, path)) for path in leftovers})
-    for path in leftovers:
-        del found[path]
-    return _identify(project, root, found, wanted.files)
+        if blocked:
+            seen.add(blocked)
+            yield blocked, None
+        elif blocked is not None:
+            for path, info in _listed(root, folder):
+                seen.add(path)
+                yield path, info
+    for path in wanted.files.keys() - seen:
+        for name in _at(root, path, guard):
+            if name not in seen:
+                seen.add(name)
+                yield name, None
 
 
-def _listed(
-    project: DvcProject, root: str, folder: str
-) -> Iterable[tuple[str, os.stat_result | None]]:
-    """The files in a folder, without what ``.dvcignore`` leaves out."""
-    top = os.path.join(root, folder)
-    listed = list_folder(root, folder, top, math.inf)
-    if listed is not None:
-        return listed.items()
-    # Something in it cannot be told, such as a link into a cache that is gone.
-    cut = len(top) + 1
-    return [(path[cut:].replace(os.sep, "/"), None) for path in project.files_in(top)]
+def _listed(root: str, folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """The files in a folder that ``.dvcignore`` does not leave out."""
+    try:
+        for name, info in walk_folder(root, folder, os.path.join(root, folder)):
+            path = f"{folder}/{name}"
+            if TEMPORARY.search(name):
+                os.unlink(os.path.join(root, path))
+            else:
+                yield path, info
+    except CaptureError as err:
+        raise RestoreError(str(err)) from err
 
 
 def _sweep(folders: Iterable[str]) -> None:
@@ -134,7 +141,8 @@ def _identify(
     root: str,
     found: Mapping[str, os.stat_result | None],
     wanted: Mapping[str, Obj | None],
-) -> dict[str, Obj]:
+) -> Iterator[tuple[str, Obj]]:
+    """What files hold: the wanted object if it is just that, else the object of the bytes."""
     infos: dict[str, os.stat_result] = {}
     prefix = root + os.sep
     for path, known_info in found.items():
@@ -148,7 +156,6 @@ def _identify(
                 raise UnsafePathError(path, "something that is not a file stands there")
             infos[prefix + path] = info
     known = project.known_hashes(infos)
-    result: dict[str, Obj] = {}
     doubtful: list[tuple[str, str]] = []
     cut = len(prefix)
     for full in infos:
@@ -156,14 +163,14 @@ def _identify(
         aim = wanted.get(path)
         obj = known.get(full)
         if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
-            result[path] = obj
+            yield path, obj
         else:
             doubtful.append((path, aim.hash_name if aim else "md5"))
-    with ThreadPoolExecutor() as pool:
-        values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
-        for (path, hash_name), value in zip(doubtful, values, strict=True):
-            result[path] = Obj(hash_name, value)
-    return result
+    if doubtful:
+        with ThreadPoolExecutor() as pool:
+            values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
+            for (path, hash_name), value in zip(doubtful, values, strict=True):
+                yield path, Obj(hash_name, value)
 
 
 def _same_bytes(project: DvcProject, path: str, obj: Obj) -> bool:
