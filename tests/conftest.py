@@ -45,6 +45,18 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(autouse=True)
+def forget_store() -> Iterator[None]:
+    """What a test tells MLflow about store and experiment ends with it."""
+    yield
+    fluent = sys.modules.get("mlflow.tracking.fluent")
+    if fluent is not None:
+        import mlflow
+
+        mlflow.set_tracking_uri("")
+        fluent._active_experiment_id = None  # type: ignore[attr-defined]
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty Git and DVC project, which is also the working directory."""
