@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.capture.snapshot import forget
 from mlflow_dvc_plugin.errors import GitError, MlflowDvcError
 from mlflow_dvc_plugin.manifest import MAX_ENTRIES
 from mlflow_dvc_plugin.settings import Settings
@@ -95,7 +96,10 @@ def state_at(project: str, commit: str) -> DataState:
     prefix = _prefix(project)
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         write_files_at(project, commit, folder)
-        state = capture(folder, settings=Settings(status_budget_ms=0))
+        try:
+            state = capture(folder, settings=Settings(status_budget_ms=0))
+        finally:
+            forget(folder)
     assert state is not None
     return DataState(
         root=prefix.rstrip("/") or ".",
@@ -188,12 +192,20 @@ def _prefix(project: str) -> str:
 
 def with_committed(state: DataState) -> DataState:
     """The state with what its commit says, where it is too large for a manifest of its own."""
+    global _last  # noqa: PLW0603 - the runs of a search mostly have the same state
     if len(state.entries) <= MAX_ENTRIES or state.git_commit is None:
         return state
-    try:
-        return replace(state, committed=_entries_at(state.project, state.git_commit))
-    except MlflowDvcError:
-        return state
+    if _last is None or _last[0] is not state:
+        try:
+            committed = _entries_at(state.project, state.git_commit)
+        except MlflowDvcError:
+            return state
+        _last = state, replace(state, committed=committed)
+    return _last[1]
+
+
+# The last state that was asked about, and the same with its commit's entries.
+_last: tuple[DataState, DataState] | None = None
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlflow_dvc_plugin.errors import SettingsError
@@ -60,7 +59,7 @@ def for_project(project: str, environ: Mapping[str, str] | None = None) -> Setti
         SettingsError: a setting has a value that cannot be used, or
             pyproject.toml cannot be read.
     """
-    values = _pyproject(Path(project) / "pyproject.toml")
+    values = _pyproject(os.path.join(project, "pyproject.toml"))
     values.update(_environment(os.environ if environ is None else environ))
     return _build(values)
 
@@ -71,9 +70,10 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _pyproject(path: Path) -> dict[str, Any]:
+def _pyproject(path: str) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError:
         return {}
     # Most projects have no such table: do not pay for a TOML parser.

@@ -30,6 +30,10 @@ _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
 _ODD_PART = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
 
 
+# The state that was written last, how many paths were shown, and its tags.
+_last: tuple[DataState, int, dict[str, str]] | None = None
+
+
 def to_tags(state: DataState, max_path_tags: int = 20) -> dict[str, str]:
     """The tags that record a state.
 
@@ -41,6 +45,13 @@ def to_tags(state: DataState, max_path_tags: int = 20) -> dict[str, str]:
         Keys and values within the limits of every MLflow store. The key
         ``dvc.manifest`` is absent if the state is too large for tags.
     """
+    global _last  # noqa: PLW0603 - the runs of a search mostly have the same state
+    if _last is None or _last[0] is not state or _last[1] != max_path_tags:
+        _last = state, max_path_tags, _tags(state, max_path_tags)
+    return dict(_last[2])
+
+
+def _tags(state: DataState, max_path_tags: int) -> dict[str, str]:
     # MLflow shows tags in this order, and a reader looks at the first few.
     scalars = {
         "dvc.data_hash": state.data_hash,

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from hashlib import md5
 from typing import Any
 
@@ -20,14 +21,19 @@ from mlflow_dvc_plugin.errors import CaptureError
 TIMEOUT_SECONDS = 60
 _FORMAT = "1"
 _KEPT = 64
+_ATTEMPTS = 3
 _MAX_BYTES = 1 << 26
 
 # Answers of this process: a project that cannot be written to is asked once, too.
 _known: dict[str, dict[str, Any]] = {}
 
 
-def ask(data: bytes, project: str, metafile: str) -> dict[str, dict[str, Any]]:
+def ask(
+    data: bytes, project: str, metafile: str, look: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
     """DVC's resolution of the stages of `metafile`, whose bytes are `data`.
+
+    `look` is told the path of every other file that it depends on.
 
     Raises:
         CaptureError: DVC refuses the file, gives no answer in time, or is not
@@ -35,20 +41,25 @@ def ask(data: bytes, project: str, metafile: str) -> dict[str, dict[str, Any]]:
     """
     key = _digest(f"{_FORMAT}\0{project}\0{metafile}\0".encode("utf-8", "replace") + data)
     path = os.path.join(project, ".dvc", "tmp", "mlflow-dvc", f"{key}.json")
-    for answer in (_known.get(key), _kept(path)):
-        if answer and _current(answer["files"], project):
-            _known[key] = answer
-            return _stages(answer)
-    before = _asked(data, project, metafile)
-    if "error" in before:
-        raise CaptureError(metafile, before["error"])
-    # DVC read the files by itself: what they hold now is what it saw only if
-    # nobody wrote to them meanwhile, so an answer is kept from the hashes it took.
-    if len(_known) >= _KEPT:
-        _known.clear()
-    _known[key] = before
-    _keep(path, before)
-    return _stages(before)
+    for _ in range(_ATTEMPTS):
+        for known in (_known.get(key), _kept(path)):
+            if known is None:
+                continue
+            for name in known["files"]:
+                look(os.path.join(project, name))
+            if _current(known["files"], project):
+                _known[key] = known
+                return _stages(known)
+        answer = _asked(data, project, metafile)
+        if "error" in answer:
+            raise CaptureError(metafile, answer["error"])
+        # DVC read the files by itself: what they hold now is what it saw only if
+        # nobody wrote to them meanwhile, so an answer is kept from the hashes it took.
+        if len(_known) >= _KEPT:
+            _known.clear()
+        _known[key] = answer
+        _keep(path, answer)
+    raise CaptureError(metafile, "what its templates use changes while it is read; try again")
 
 
 def _stages(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:

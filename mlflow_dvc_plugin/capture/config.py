@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Section -> key -> value; a remote's section is `remote "name"`.
 Config = dict[str, dict[str, str]]
@@ -12,20 +12,23 @@ Config = dict[str, dict[str, str]]
 _MAX_BYTES = 1 << 20
 
 
-def load(project: str) -> Config:
+def load(project: str, look: Callable[[str], None] = lambda _: None) -> Config:
     """DVC's system, global, project and local configuration, merged.
 
-    What cannot be read counts as absent: nothing here changes which outs there
-    are, and DVC itself reports a broken configuration.
+    `look` is told the path of every file before it is read. What cannot be read
+    counts as absent: nothing here changes which outs there are, and DVC itself
+    reports a broken configuration.
     """
     merged: Config = {}
     own = os.path.join(project, ".dvc")
     for folder, name in (*_shared(), (own, "config"), (own, "config.local")):
-        for section, values in _parse(os.path.join(folder, name)):
+        path = os.path.join(folder, name)
+        look(path)
+        for section, values in _parse(path):
             if section == "cache" and "dir" in values:
                 # Relative to the file that says so.
-                path = os.path.expanduser(values["dir"])
-                values["dir"] = os.path.normpath(os.path.join(folder, path))
+                cache = os.path.expanduser(values["dir"])
+                values["dir"] = os.path.normpath(os.path.join(folder, cache))
             merged.setdefault(section, {}).update(values)
     return merged
 

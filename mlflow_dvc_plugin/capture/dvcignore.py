@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_dvc_plugin.errors import CaptureError
@@ -49,13 +49,16 @@ class DvcIgnore:
         return False
 
 
-def refused_by(dvcignores: Mapping[str, DvcIgnore], path: str, full: str) -> bool:
+def refused_by(
+    dvcignores: Mapping[str, DvcIgnore], path: str, full: str, look: Callable[[str], None]
+) -> bool:
     """Is an out in what ``.dvcignore`` leaves out?
 
     Args:
         dvcignores: the patterns of each folder that has a ``.dvcignore``.
         path: of the out, relative to the project.
         full: of the out, absolute.
+        look: told of it, where it matters what is there.
     """
     parts = path.split("/")
     if not dvcignores and _DVC_FOLDERS.isdisjoint(parts):
@@ -67,11 +70,12 @@ def refused_by(dvcignores: Mapping[str, DvcIgnore], path: str, full: str) -> boo
         if depth < len(parts) - 1:
             if rules.ignores(upper, name, True):
                 return True
-        elif rules.ignores(upper, name, False):
+            continue
+        look(full)
+        if rules.ignores(upper, name, False):
             return not os.path.isdir(full) or rules.ignores(upper, name, True)
-        else:
-            # What is not there could become a folder.
-            return rules.ignores(upper, name, True) and not os.path.isfile(full)
+        # What is not there could become a folder.
+        return rules.ignores(upper, name, True) and not os.path.isfile(full)
     return False
 
 

@@ -13,8 +13,8 @@ _REREAD_SECONDS = 0.05
 _FRESH_NS = 200_000_000
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
-# mtime in nanoseconds, size and inode.
-Signature = tuple[int, int, int]
+# mtime in nanoseconds, size, inode, and ctime, which cannot be set back.
+Signature = tuple[int, int, int, int]
 
 
 def read(path: str, name: str) -> bytes:
@@ -41,9 +41,9 @@ def signature(path: str) -> Signature | None:
     """What changes when a file is written to; None if it is not there."""
     try:
         info = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return info.st_mtime_ns, info.st_size, info.st_ino
+    return info.st_mtime_ns, info.st_size, info.st_ino, info.st_ctime_ns
 
 
 def is_fresh(found: Signature | None) -> bool:

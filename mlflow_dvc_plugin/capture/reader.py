@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
 from mlflow_dvc_plugin.capture.config import Config
@@ -13,11 +13,13 @@ from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.schema import SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
+from mlflow_dvc_plugin.capture.watch import Watch
 from mlflow_dvc_plugin.errors import CaptureError
 
-_T = TypeVar("_T")
-
 _ATTEMPTS = 4
+
+# The stages of a metafile, with all the bytes that they were read from.
+Known = dict[str, tuple[list[bytes], list[Stage]]]
 
 
 class Contents(NamedTuple):
@@ -26,25 +28,41 @@ class Contents(NamedTuple):
     Attributes:
         stages: of all ``dvc.yaml`` and ``.dvc`` files.
         metafiles: bytes by path relative to the project.
+        known: the stages of each metafile that depend on nothing else.
     """
 
     stages: list[Stage]
     metafiles: dict[str, bytes]
+    known: Known
 
 
-def read_project(project: str, git: tuple[str, str] | None, config: Config) -> Contents:
+def read_project(
+    project: str,
+    git: tuple[str, str] | None,
+    config: Config,
+    watch: Watch | None = None,
+    known: Known | None = None,
+) -> Contents:
     """Read all metafiles of a project that DVC would read.
 
     DVC writes metafiles in place, and half of one may be valid YAML: what was
     read counts only if those just written to are still the same afterwards, and
     so are the lock files, which take DVC the longest.
 
+    Args:
+        project: absolute path of the project.
+        git: its Git work tree and ``.git`` directory; None if DVC uses none.
+        config: its DVC configuration.
+        watch: gets all that the contents rest on.
+        known: what an earlier reading with the same configuration gave.
+
     Raises:
         CaptureError: one of them cannot be read, or DVC would refuse it.
     """
     for _ in range(_ATTEMPTS):
-        signatures: dict[str, files.Signature | None] = {}
-        contents = _read(project, git, config, signatures)
+        reader = _Reader(project, config, watch or Watch(), known or {})
+        contents = reader.read(git)
+        signatures = reader.signatures
         if any(map(files.is_fresh, signatures.values())):
             files.pause()
         if all(files.signature(path) == before for path, before in signatures.items()):
@@ -54,66 +72,89 @@ def read_project(project: str, git: tuple[str, str] | None, config: Config) -> C
     raise CaptureError(name, "it changes while it is read; try again when DVC is done")
 
 
-def _read(
-    project: str,
-    git: tuple[str, str] | None,
-    config: Config,
-    signatures: dict[str, files.Signature | None],
-) -> Contents:
-    """Read all metafiles once; `signatures` gets those, taken before, that must still hold."""
-    locator = Locator(project, config)
-    stages: list[Stage] = []
-    metafiles: dict[str, bytes] = {}
-    outs: set[str] = set()
-    dvcignores: dict[str, DvcIgnore] = {}
+class _Reader:
+    """One reading of a project's metafiles."""
 
-    def parsed(name: str, parse: Callable[[bytes], _T]) -> _T:
-        path = os.path.join(project, name)
+    def __init__(self, project: str, config: Config, watch: Watch, known: Known) -> None:
+        self._project = project
+        self._locator = Locator(project, config)
+        self._watch = watch
+        self._before = known
+        self._known: Known = {}
+        self._metafiles: dict[str, bytes] = {}
+        # Those, taken before, that must still hold afterwards.
+        self.signatures: dict[str, files.Signature | None] = {}
+
+    def read(self, git: tuple[str, str] | None) -> Contents:
+        stages: list[Stage] = []
+        outs: set[str] = set()
+        dvcignores: dict[str, DvcIgnore] = {}
+        for folder in walk(self._project, git, outs, dvcignores, self._watch):
+            base = f"{folder.path}/" if folder.path else ""
+            for name in folder.metafiles:
+                read = self._stages(base, name, folder.lock)
+                stages += read
+                outs.update([out.path for stage in read for out in stage.outs])
+            if folder.lock and f"{base}dvc.lock" not in self._metafiles:
+                # DVC reads a lock file only by way of its dvc.yaml, but it is the
+                # project's, and belongs to what was recorded.
+                self._bytes(f"{base}dvc.lock")
+        self._refuse_ignored(stages, dvcignores)
+        return Contents(stages, self._metafiles, self._known)
+
+    def _stages(self, base: str, name: str, lock: bool) -> list[Stage]:
+        metafile = base + name
+        names = [metafile]
+        if name == "dvc.yaml" and lock:
+            names.append(f"{base}dvc.lock")
+        data = [self._bytes(each) for each in names]
+        before = self._before.get(metafile)
+        if before is not None and before[0] == data:
+            self._known[metafile] = before
+            return before[1]
+        if name == "dvc.yaml":
+            content = self._parsed(metafile, pipeline.parse)
+            locked = self._parsed(names[1], pipeline.parse_records) if lock else {}
+            definitions = templates.resolve(
+                content, self._metafiles[metafile], self._project, metafile, self._watch.file
+            )
+            alone = definitions is content.get("stages")
+            if not alone:
+                pipeline.check(definitions, metafile)
+            stages = pipeline.stages(definitions, locked, metafile, self._locator)
+        else:
+            alone = True
+            stages = dvcfile.stages(self._parsed(metafile, dvcfile.parse), metafile, self._locator)
+        if alone:
+            self._known[metafile] = [self._metafiles[each] for each in names], stages
+        return stages
+
+    def _bytes(self, name: str) -> bytes:
+        path = os.path.join(self._project, name)
+        self._watch.file(path)
         before = files.signature(path)
         if name.endswith(".lock") or files.is_fresh(before):
-            signatures[path] = before
-        metafiles[name] = files.read(path, name)
+            self.signatures[path] = before
+        self._metafiles[name] = files.read(path, name)
+        return self._metafiles[name]
+
+    def _parsed(self, name: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
         try:
-            return parse(metafiles[name])
+            return parse(self._metafiles[name])
         except (DocumentError, SchemaError):
             # DVC writes in place: what makes no sense may be half of it.
-            metafiles[name] = files.reread(path, name)
+            self._metafiles[name] = files.reread(os.path.join(self._project, name), name)
         try:
-            return parse(metafiles[name])
+            return parse(self._metafiles[name])
         except (DocumentError, SchemaError) as err:
             raise CaptureError(name, str(err)) from err
 
-    for folder in walk(project, git, outs, dvcignores):
-        base = f"{folder.path}/" if folder.path else ""
-        for name in folder.metafiles:
-            metafile = base + name
-            if name == "dvc.yaml":
-                content = parsed(metafile, pipeline.parse)
-                lock: dict[str, Any] = {}
-                if folder.lock:
-                    lock = parsed(f"{base}dvc.lock", pipeline.parse_records)
-                definitions = templates.resolve(content, metafiles[metafile], project, metafile)
-                if definitions is not content.get("stages"):
-                    pipeline.check(definitions, metafile)
-                read = pipeline.stages(definitions, lock, metafile, locator)
-            else:
-                read = dvcfile.stages(parsed(metafile, dvcfile.parse), metafile, locator)
-            stages += read
-            outs.update(out.path for stage in read for out in stage.outs)
-        if folder.lock and f"{base}dvc.lock" not in metafiles:
-            # DVC reads a lock file only by way of its dvc.yaml, but it is the
-            # project's, and belongs to what was recorded.
-            name = f"{base}dvc.lock"
-            metafiles[name] = files.read(os.path.join(project, name), name)
-    _refuse_ignored(stages, dvcignores)
-    return Contents(stages, metafiles)
-
-
-def _refuse_ignored(stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
-    for stage in stages:
-        for out in stage.outs:
-            if out.local and refused_by(dvcignores, out.entry.path, out.path):
-                raise CaptureError(
-                    stage.metafile,
-                    f"DVC refuses its out {out.entry.path!r}, which .dvcignore names",
-                )
+    def _refuse_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
+        look = self._watch.file
+        for stage in stages:
+            for out in stage.outs:
+                path = out.entry.path
+                if out.local and refused_by(dvcignores, path, out.path, look):
+                    raise CaptureError(
+                        stage.metafile, f"DVC refuses its out {path!r}, which .dvcignore names"
+                    )

@@ -4,50 +4,110 @@ from __future__ import annotations
 
 import os
 from hashlib import md5
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capture import config as dvc_config
-from mlflow_dvc_plugin.capture import status
-from mlflow_dvc_plugin.capture.project import find_git, head_commit
-from mlflow_dvc_plugin.capture.reader import read_project
+from mlflow_dvc_plugin.capture import memory, status
+from mlflow_dvc_plugin.capture.project import head_commit
 from mlflow_dvc_plugin.capture.running import outs_within, running_stage
-from mlflow_dvc_plugin.capture.stages import Out
+from mlflow_dvc_plugin.capture.stages import Out, Stage
 from mlflow_dvc_plugin.errors import SettingsError
 from mlflow_dvc_plugin.settings import PREFIX, Settings
 from mlflow_dvc_plugin.state import DataState
 
 
+class _Chosen(NamedTuple):
+    """The outs of a reading that are in the state.
+
+    Attributes:
+        reading: what they were chosen from,
+        stage: inside which stage,
+        patterns: and by which patterns.
+        outs: sorted by path.
+        lock_hash: MD5 over the lock files; None without one.
+        states: the states that were made of them, by all else that is in one.
+    """
+
+    reading: memory.Reading
+    stage: Stage | None
+    patterns: tuple[tuple[str, ...], tuple[str, ...]]
+    outs: list[Out]
+    lock_hash: str | None
+    states: dict[tuple[object, ...], DataState]
+
+
+# The last choice for each project, which is the next one unless something changed.
+_last: dict[str, _Chosen] = {}
+_PROJECTS = 4
+_STATES = 8
+
+
 def snapshot(project: str, settings: Settings) -> DataState:
-    """The data state of `project`, as of now.
+    """The data state of `project`, as of now: the very same object if it is the same.
 
     Raises:
         CaptureError: the state cannot be read truthfully.
         SettingsError: an include or exclude pattern makes no sense.
     """
-    config = dvc_config.load(project)
-    git = find_git(project)
-    contents = read_project(project, git if dvc_config.uses_git(config) else None, config)
-    stage = running_stage(contents.stages, project, os.environ)
-    if stage is None:
-        outs = [out for each in contents.stages for out in each.outs]
-    else:
-        outs = outs_within(contents.stages, stage)
-    outs = sorted(_selected(outs, settings), key=_order)
-    verdict, modified = status.judge(project, outs, config, settings.status_budget_ms)
-    return DataState(
-        root=_relative(project, git[0]) if git else ".",
-        entries=tuple(out.entry for out in outs),
-        lock_hash=_lock_hash(contents.metafiles),
-        git_commit=head_commit(git[1]) if git else None,
-        status=verdict,
-        modified=modified,
-        stage=stage.address if stage else None,
-        exp_name=os.environ.get("DVC_EXP_NAME") or None,
-        exp_baseline=os.environ.get("DVC_EXP_BASELINE_REV") or None,
-        remote=dvc_config.default_remote(config),
-        metafiles=contents.metafiles,
-        project=project,
+    reading = memory.reading(project)
+    config, git, contents = reading
+    chosen = _chosen(project, reading, settings)
+    verdict, modified = status.judge(project, chosen.outs, config, settings.status_budget_ms)
+    commit = head_commit(git[1]) if git else None
+    exp_name = os.environ.get("DVC_EXP_NAME") or None
+    exp_baseline = os.environ.get("DVC_EXP_BASELINE_REV") or None
+    key = (verdict, modified, commit, exp_name, exp_baseline)
+    state = chosen.states.get(key)
+    if state is None:
+        state = DataState(
+            root=_relative(project, git[0]) if git else ".",
+            entries=tuple([out.entry for out in chosen.outs]),
+            lock_hash=chosen.lock_hash,
+            git_commit=commit,
+            status=verdict,
+            modified=modified,
+            stage=chosen.stage.address if chosen.stage else None,
+            exp_name=exp_name,
+            exp_baseline=exp_baseline,
+            remote=dvc_config.default_remote(config),
+            metafiles=contents.metafiles,
+            project=project,
+        )
+        if len(chosen.states) >= _STATES:
+            chosen.states.clear()
+        chosen.states[key] = state
+    return state
+
+
+def forget(project: str) -> None:
+    """Let go of a project that will not be read again."""
+    _last.pop(project, None)
+    memory.forget(project)
+
+
+def _chosen(project: str, reading: memory.Reading, settings: Settings) -> _Chosen:
+    stages = reading.contents.stages
+    stage = running_stage(stages, project, os.environ)
+    patterns = (settings.include, settings.exclude)
+    last = _last.get(project)
+    if (
+        last is not None
+        and last.reading is reading
+        and last.stage is stage
+        and last.patterns == patterns
+    ):
+        return last
+    outs = (
+        [out for each in stages for out in each.outs]
+        if stage is None
+        else (outs_within(stages, stage))
     )
+    outs = sorted(_selected(outs, settings), key=_order)
+    lock_hash = _lock_hash(reading.contents.metafiles)
+    if len(_last) >= _PROJECTS:
+        _last.clear()
+    found = _last[project] = _Chosen(reading, stage, patterns, outs, lock_hash, {})
+    return found
 
 
 def _relative(project: str, git_root: str) -> str:

@@ -23,14 +23,25 @@ from mlflow_dvc_plugin.state import Entry, Status
 Verdict = Literal["equal", "different", "absent", "open"]
 
 _FOLDER_SECONDS = 5.0
+# What no disk is faster than: a folder that cannot be listed in time is not begun.
+_FILES_PER_SECOND = 2_000_000
+# A file that changed this lately could change again without a new timestamp.
+_SETTLED_NS = 2_000_000_000
+_PROVEN = 200_000
 _FOLDERS = 1000
 _CHECK_EVERY = 500
 # Between the two timestamps of one write.
 _SAME_WRITE_NS = 20_000_000
 _HASHES = ("md5", "md5-dos2unix")
 
-# Verdicts on folders that still stand: by path and hash, with the time they were proven.
-_standing: dict[tuple[str, str], tuple[float, Verdict]] = {}
+# The hash of a file, and its stat.
+_Proof = tuple[str, str | None, int, int, int, int]
+
+# Verdicts on folders that still stand: by path and hash, with the time they were
+# found, and the budget that an open one had.
+_standing: dict[tuple[str, str], tuple[float, Verdict, float]] = {}
+# The stat of each single file when its content was proven, with the hash that it has.
+_proven: dict[str, _Proof] = {}
 
 
 def forget() -> None:
@@ -51,8 +62,8 @@ def judge(
     """
     if budget_ms == 0:
         return "unverified", ()
-    look = _Look(project, config, time.monotonic() + budget_ms / 1000)
     made = [out for out in outs if out.entry.hash]
+    look = _Look(project, config, budget_ms / 1000)
     try:
         verdicts = look.at(made)
     finally:
@@ -155,10 +166,12 @@ class _Folder:
 class _Look:
     """One look at the workspace, until a deadline."""
 
-    def __init__(self, project: str, config: dvc_config.Config, deadline: float) -> None:
+    def __init__(self, project: str, config: dvc_config.Config, budget: float) -> None:
         self._project = project
         self._config = config
-        self._deadline = deadline
+        self._budget = budget
+        self._deadline = time.monotonic() + budget
+        self._started = time.time_ns()
         self._cache = Cache(dvc_config.cache_dir(config, project))
         self._db: statedb.StateDb | None = None
 
@@ -184,6 +197,9 @@ class _Look:
             self._enter(folder)
         members = [file for folder in folders for file in (folder.files or {}).values()]
         self._hash(files + members)
+        for each, out in zip(looked, outs, strict=True):
+            if isinstance(each, _File) and each.verdict == "equal":
+                self._remember(each, out.entry)
         return [self._closed(each) for each in looked]
 
     def _first(self, out: Out) -> Verdict | _File | _Folder:
@@ -192,10 +208,11 @@ class _Look:
             return "open"
         try:
             info = os.stat(out.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return "absent"
-        except (OSError, ValueError):
-            return "open"
+        except (OSError, ValueError) as err:
+            gone = isinstance(err, (FileNotFoundError, NotADirectoryError))
+            return "absent" if gone else "open"
+        if out.path in _proven and _proven[out.path] == _proof(out.entry, info):
+            return "equal"
         if stat.S_ISDIR(info.st_mode):
             return _Folder(out) if out.entry.isdir else "different"
         if out.entry.isdir or not stat.S_ISREG(info.st_mode):
@@ -218,9 +235,12 @@ class _Look:
         """Compare a folder's names and sizes with what is recorded, and go on with its files."""
         path, entry = folder.out.path, folder.out.entry
         assert entry.hash is not None
-        proven, standing = _standing.get((path, entry.hash), (0.0, None))
-        if standing and time.monotonic() - proven < _FOLDER_SECONDS:
+        moment, standing, budget = _standing.get((path, entry.hash), (0.0, None, 0.0))
+        found = standing != "open" or budget >= self._budget  # a larger one may find out more
+        if standing and found and time.monotonic() - moment < _FOLDER_SECONDS:
             folder.verdict = standing
+            return
+        if time.monotonic() + (entry.nfiles or 0) / _FILES_PER_SECOND >= self._deadline:
             return
         if entry.hash_name not in _HASHES or not entry.hash.endswith(".dir"):
             return
@@ -272,18 +292,30 @@ class _Look:
             if file.found is None:
                 file.found = hashing.file_hash(file.path, file.info, file.hash_name, self._deadline)
 
+    def _remember(self, file: _File, entry: Entry) -> None:
+        info = file.info
+        if self._started - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
+            if len(_proven) >= _PROVEN:
+                _proven.clear()
+            _proven[file.path] = _proof(entry, info)
+
     def _closed(self, looked: Verdict | _File | _Folder) -> Verdict:
         if isinstance(looked, _File):
             return looked.verdict
         if not isinstance(looked, _Folder):
             return looked
         verdict = looked.closed()
-        if verdict != "open" and looked.files is not None:
+        if looked.verdict is None and (verdict == "open" or looked.files is not None):
             if len(_standing) >= _FOLDERS:
                 _standing.clear()
             key = (looked.out.path, looked.out.entry.hash or "")
-            _standing[key] = (time.monotonic(), verdict)
+            _standing[key] = (time.monotonic(), verdict, self._budget)
         return verdict
+
+
+def _proof(entry: Entry, info: os.stat_result) -> _Proof:
+    when = info.st_mtime_ns, info.st_ctime_ns
+    return entry.hash_name, entry.hash, *when, info.st_size, info.st_ino
 
 
 def _same_outline(

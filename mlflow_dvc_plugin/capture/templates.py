@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -31,7 +31,11 @@ class _BeyondError(Exception):
 
 
 def resolve(
-    content: Mapping[str, Any], data: bytes, project: str, metafile: str
+    content: Mapping[str, Any],
+    data: bytes,
+    project: str,
+    metafile: str,
+    look: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, Any]]:
     """The definition of every stage, by name.
 
@@ -40,6 +44,7 @@ def resolve(
         data: its bytes.
         project: absolute path of the project.
         metafile: path of the ``dvc.yaml``, relative to the project.
+        look: told the path of every other file that it depends on.
 
     Raises:
         CaptureError: DVC cannot resolve it, or would have to but is not there.
@@ -48,11 +53,11 @@ def resolve(
     if b"${" not in data and not any(_is_group(d) or "@" in name for name, d in stages.items()):
         return stages
     try:
-        return _Resolver(project, metafile, content).resolve(content)
+        return _Resolver(project, metafile, content, look).resolve(content)
     except _BeyondError:
         from mlflow_dvc_plugin.capture.ask import ask
 
-        return ask(data, project, metafile)
+        return ask(data, project, metafile, look)
 
 
 def _is_group(definition: Mapping[str, Any]) -> bool:
@@ -62,12 +67,20 @@ def _is_group(definition: Mapping[str, Any]) -> bool:
 class _Resolver:
     """Resolves the templates of one ``dvc.yaml``."""
 
-    def __init__(self, project: str, metafile: str, content: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        project: str,
+        metafile: str,
+        content: Mapping[str, Any],
+        look: Callable[[str], None],
+    ) -> None:
+        self._look = look
         self._folder = os.path.dirname(os.path.join(project, metafile))
         self._context: dict[str, Any] = {}
         self._loaded: set[str] = set()
         self._metafile = metafile
         self._count = 0
+        look(os.path.join(self._folder, _PARAMS_FILE))
         if os.path.lexists(os.path.join(self._folder, _PARAMS_FILE)):
             self._load(self._context, self._loaded, _PARAMS_FILE, self._folder)
         self._load_vars(self._context, self._loaded, content.get("vars", ()), self._folder)
@@ -182,6 +195,7 @@ class _Resolver:
                 raise _BeyondError  # loaded in parts, perhaps
             return
         loaded.add(path)
+        self._look(path)
         values = _values(path)
         if keys:
             chosen = [key for key in keys.split(",") if key]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mlflow_dvc_plugin.capture import files
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.capture.gitignore import GitIgnore
+from mlflow_dvc_plugin.capture.watch import Watch
 from mlflow_dvc_plugin.errors import CaptureError
 
 _CORE_SETTING = re.compile(r"\s*(excludesfile|ignorecase)\s*=\s*(.*?)\s*$", re.IGNORECASE)
@@ -63,7 +64,11 @@ class _Rules(NamedTuple):
 
 
 def walk(
-    project: str, git: tuple[str, str] | None, outs: set[str], dvcignores: dict[str, DvcIgnore]
+    project: str,
+    git: tuple[str, str] | None,
+    outs: set[str],
+    dvcignores: dict[str, DvcIgnore],
+    watch: Watch,
 ) -> Iterator[Folder]:
     """The folders of a project that hold metafiles, in the order in which DVC reads them.
 
@@ -74,31 +79,32 @@ def walk(
             one, so the caller adds those of a folder before it goes on.
         dvcignores: filled with the patterns of each folder that has a
             ``.dvcignore`` of its own, by path relative to the project.
+        watch: gets all that is looked at.
 
     Raises:
         CaptureError: DVC refuses what is here.
     """
-    prefix, start = _git_start(project, git)
+    prefix, start = _git_start(project, git, watch)
     if start is None:
         return  # Git ignores the whole project, hence so does DVC
     stack = [_Rules("", prefix, DvcIgnore(), start)]
     while stack:
         rules = stack.pop()
         full = os.path.join(project, rules.path) if rules.path else project
-        try:
-            with os.scandir(full) as entries:
-                folders, others = _sorted_out(entries)
-        except OSError:
+        listing = watch.listing(full)
+        if listing is None:
             continue  # DVC, too, passes over a folder that it cannot list
+        folders, others = listing
         if rules.path and (".dvc" in folders or ".dvc" in others):
             continue  # a project of its own
         if ".dvcignore" in others and not rules.dvc_ignores(".dvcignore", False):
-            data = files.read(os.path.join(full, ".dvcignore"), rules.inside(".dvcignore"))
+            watch.file(f"{full}/.dvcignore")
+            data = files.read(f"{full}/.dvcignore", rules.inside(".dvcignore"))
             dvcignores[rules.path] = rules.dvc.within(rules.path, data)
             rules = rules._replace(dvc=dvcignores[rules.path])
         if ".gitignore" in others and git:
             base = prefix + rules.inside("")
-            rules = rules._replace(git=rules.git + _git_rules(base, f"{full}/.gitignore"))
+            rules = rules._replace(git=rules.git + _git_rules(base, f"{full}/.gitignore", watch))
         yield from _metafiles(rules, folders, others)
         # The last one first, as they are taken from the end.
         for name, is_link in reversed(folders.items()):
@@ -106,25 +112,6 @@ def walk(
                 continue
             if not rules.git_ignores(name, True):
                 stack.append(rules._replace(path=rules.inside(name)))
-
-
-def _sorted_out(entries: Iterable[os.DirEntry[str]]) -> tuple[dict[str, bool], list[str]]:
-    """The folders (with whether they are links) and the other names."""
-    folders: dict[str, bool] = {}
-    others = []
-    for item in entries:
-        if _is_dir(item):
-            folders[item.name] = item.is_symlink()
-        else:
-            others.append(item.name)
-    return folders, others
-
-
-def _is_dir(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:
-        return False
 
 
 def _metafiles(rules: _Rules, folders: Iterable[str], others: list[str]) -> Iterator[Folder]:
@@ -168,7 +155,9 @@ def _git_ignores(rules: _GitRules, path: str, name: str, is_dir: bool) -> bool:
     return False
 
 
-def _git_start(project: str, git: tuple[str, str] | None) -> tuple[str, _GitRules | None]:
+def _git_start(
+    project: str, git: tuple[str, str] | None, watch: Watch
+) -> tuple[str, _GitRules | None]:
     """The project's path in the work tree, and the Git rules that hold for it.
 
     The rules are None if Git ignores the project itself.
@@ -178,21 +167,24 @@ def _git_start(project: str, git: tuple[str, str] | None) -> tuple[str, _GitRule
     root, git_dir = git
     prefix = os.path.relpath(project, root).replace(os.sep, "/")
     prefix = "" if prefix == "." else f"{prefix}/"
-    excludes, fold = _git_settings(git_dir)
+    excludes, fold = _git_settings(git_dir, watch)
     # Later ones win: the user's file is weaker than any, info/exclude weaker still.
     rules: _GitRules = ()
     for path in (os.path.join(git_dir, "info", "exclude"), excludes):
-        rules += _git_rules("", path, fold, follow=True)
+        rules += _git_rules("", path, watch, fold, follow=True)
     base = ""
     for part in prefix.split("/")[:-1]:
-        rules += _git_rules(base, os.path.join(root, base, ".gitignore"), fold)
+        rules += _git_rules(base, os.path.join(root, base, ".gitignore"), watch, fold)
         if _git_ignores(rules, base + part, part, True):
             return prefix, None
         base += f"{part}/"
     return prefix, rules
 
 
-def _git_rules(base: str, path: str, fold: bool = False, follow: bool = False) -> _GitRules:
+def _git_rules(
+    base: str, path: str, watch: Watch, fold: bool = False, follow: bool = False
+) -> _GitRules:
+    watch.file(path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
     if not follow:
         flags |= getattr(os, "O_NOFOLLOW", 0)
@@ -204,7 +196,7 @@ def _git_rules(base: str, path: str, fold: bool = False, follow: bool = False) -
     return () if rule.empty else ((base, rule),)
 
 
-def _git_settings(git_dir: str) -> tuple[str, bool]:
+def _git_settings(git_dir: str, watch: Watch) -> tuple[str, bool]:
     """The user's exclude file, and whether Git ignores case."""
     home = os.path.expanduser("~")
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
@@ -215,6 +207,7 @@ def _git_settings(git_dir: str) -> tuple[str, bool]:
         os.path.join(base, "git", "config"),
         "/etc/gitconfig",
     ):
+        watch.file(path)
         for key, value in _core_section(path):
             found.setdefault(key, value)
     excludes = found.get("excludesfile") or os.path.join(base, "git", "ignore")

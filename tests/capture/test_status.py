@@ -31,6 +31,7 @@ def forget() -> Iterator[None]:
 
 def forget_verdicts() -> None:
     status._standing.clear()
+    status._proven.clear()
     hashing._remembered.clear()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.capture import ask, capture
+from mlflow_dvc_plugin.capture import ask, capture, memory
 from mlflow_dvc_plugin.errors import CaptureError
 from tests.capture.oracle import UNJUDGED, assert_same_outs, dvc_outs, our_outs
 from tests.project import Project
@@ -149,6 +149,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(ask, "_asked", count)
     monkeypatch.setattr(ask, "_known", {})
+    monkeypatch.setattr(memory, "_remembered", {})
     return asked
 
 
@@ -156,7 +157,8 @@ def test_dvc_is_asked_once_for_each_content(
     templated: Project, counted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def outs() -> list[str]:
-        monkeypatch.setattr(ask, "_known", {})  # as in another process
+        monkeypatch.setattr(ask, "_known", {})
+        monkeypatch.setattr(memory, "_remembered", {})  # as in another process
         return [row[0] for row in our_outs(templated.path)]
 
     templated.write("dvc.yaml", ASKED["params in Python"])
@@ -182,6 +184,7 @@ def test_kept_answer_that_is_of_no_use(
     body["stages"]["s"]["outs"] = ["lie"]
     kept.write_bytes(damage or kept.read_bytes().partition(b"\n")[0] + json.dumps(body).encode())
     monkeypatch.setattr(ask, "_known", {})
+    monkeypatch.setattr(memory, "_remembered", {})
     assert our_outs(templated.path) == expected
     assert len(counted) == 2
 

@@ -1,0 +1,95 @@
+"""What this process read of its projects, for as long as nothing there changes.
+
+A search starts hundreds of runs: each must see a change, and cost nothing if
+there is none.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from mlflow_dvc_plugin.capture import config as dvc_config
+from mlflow_dvc_plugin.capture.project import find_git
+from mlflow_dvc_plugin.capture.reader import Contents, read_project
+from mlflow_dvc_plugin.capture.watch import Watch
+
+_PROJECTS = 4
+# What decides where the configuration of DVC and Git is, beside the project.
+_ENVIRONMENT = (
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "DVC_SYSTEM_CONFIG_DIR",
+    "DVC_GLOBAL_CONFIG_DIR",
+)
+
+
+class Reading(NamedTuple):
+    """What a project says, its workspace aside.
+
+    Attributes:
+        config: its DVC configuration.
+        git: its Git work tree and ``.git`` directory; None without.
+        contents: its metafiles.
+    """
+
+    config: dvc_config.Config
+    git: tuple[str, str] | None
+    contents: Contents
+
+
+class _Remembered(NamedTuple):
+    environment: tuple[str | None, ...]
+    watch: Watch
+    reading: Reading
+
+
+_remembered: dict[str, _Remembered] = {}
+
+
+def reading(project: str) -> Reading:
+    """What `project` says now: the very same object if nothing changed.
+
+    Raises:
+        CaptureError: it cannot be read truthfully.
+    """
+    environment = tuple(map(os.environ.get, _ENVIRONMENT))
+    git = find_git(project)
+    before = _remembered.get(project)
+    same = before is not None and before.environment == environment and before.reading.git == git
+    if before is not None and same and before.watch.holds():
+        return before.reading
+    watch = Watch()
+    config = dvc_config.load(project, watch.file)
+    known = None
+    if before is not None and before.reading.config == config:
+        known = before.reading.contents.known
+    with _no_collection():
+        used = git if dvc_config.uses_git(config) else None
+        contents = read_project(project, used, config, watch, known)
+    found = Reading(config, git, contents)
+    if len(_remembered) >= _PROJECTS:
+        _remembered.clear()
+    _remembered[project] = _Remembered(environment, watch, found)
+    return found
+
+
+def forget(project: str) -> None:
+    """Let go of a project that will not be read again."""
+    _remembered.pop(project, None)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector, to which ten thousand new values look like garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
