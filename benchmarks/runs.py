@@ -55,6 +55,17 @@ while True:
     if not token:
         break
 """
+# A process that is forked off a large one counts as large: each tells its own peak instead.
+WITH_PEAK = """\
+import sys
+from mlflow_dvc_plugin.cli import main
+file = sys.argv.pop(1)
+try:
+    main(sys.argv[1:])
+finally:
+    (peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    open(file, "w").write(peak.split()[1])
+"""
 COLUMNS = {
     "runs": (
         *("run_uuid", "name", "source_type", "user_id", "status", "start_time", "end_time"),
@@ -279,7 +290,6 @@ def compare(project: Path, tags: Mapping[str, str], repeat: int) -> list[dict[st
                 "ours": samples["ours"].median,
                 "theirs": samples["theirs"].median,
                 "adds": samples["ours"].median - samples["theirs"].median,
-                "peak": samples["ours"].median_peak,
             }
         )
     return found
@@ -288,15 +298,13 @@ def compare(project: Path, tags: Mapping[str, str], repeat: int) -> list[dict[st
 def check(project: Path, experiment: str, asked: Counter[str]) -> dict[str, Any]:
     """One check of an experiment: time, peak memory, and what the remote was asked."""
     asked.clear()
-    seconds, peak = process(
-        [sys.executable, "-m", "mlflow_dvc_plugin.cli", "check", "--experiment", experiment],
-        project,
-        {},
-    )
+    file = project.parent / "peak"
+    command = [sys.executable, "-c", WITH_PEAK, str(file), "check", "--experiment", experiment]
+    seconds, _ = process(command, project, {})
     return {
         "what": f"check, {experiment}",
         "seconds": seconds,
-        "peak": peak,
+        "peak": int(file.read_text()) * 1024,
         "objects": len(asked),
         "requests": sum(asked.values()),
     }
@@ -349,10 +357,10 @@ def main() -> None:
             repeat=chosen.repeat,
         )
     print(f"{result['runs']:,} runs of {result['states']} data states, {chosen.store}")
-    print(f"{'':40} {'ours':>9} {'theirs':>9} {'adds':>9} {'peak':>9}")
+    print(f"{'':40} {'ours':>9} {'theirs':>9} {'adds':>9}")
     for row in result["finds"]:
         print(f"{row['what']:40} {row['ours']:7.2f} s {row['theirs']:7.2f} s "
-              f"{row['adds']:7.2f} s {row['peak'] / 1e6:6.0f} MB")  # fmt: skip
+              f"{row['adds']:7.2f} s")  # fmt: skip
     for row in result["checks"]:
         print(f"{row['what']:40} {row['seconds']:7.2f} s, {row['requests']:,} requests for "
               f"{row['objects']:,} objects, peak {row['peak'] / 1e6:.0f} MB")  # fmt: skip
