@@ -11,15 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from hashlib import md5
 from typing import Any
 
+from mlflow_dvc_plugin.capture import kept
 from mlflow_dvc_plugin.errors import CaptureError
 
 TIMEOUT_SECONDS = 60
-_FORMAT = "1"
 _KEPT = 64
 _ATTEMPTS = 3
 _MAX_BYTES = 1 << 26
@@ -39,16 +37,16 @@ def ask(
         CaptureError: DVC refuses the file, gives no answer in time, or is not
             installed.
     """
-    key = _digest(f"{_FORMAT}\0{project}\0{metafile}\0".encode("utf-8", "replace") + data)
-    path = os.path.join(project, ".dvc", "tmp", "mlflow-dvc", f"{key}.json")
+    path = kept.place(project, f"ask\0{project}\0{metafile}", data)
     for _ in range(_ATTEMPTS):
-        for known in (_known.get(key), _kept(path)):
-            if known is None:
+        answers: tuple[Any, ...] = (_known.get(path), kept.read(path))
+        for known in answers:
+            if not _sound(known):
                 continue
             for name in known["files"]:
                 look(os.path.join(project, name))
             if _current(known["files"], project):
-                _known[key] = known
+                _known[path] = known
                 return _stages(known)
         answer = _asked(data, project, metafile)
         if "error" in answer:
@@ -57,18 +55,14 @@ def ask(
         # nobody wrote to them meanwhile, so an answer is kept from the hashes it took.
         if len(_known) >= _KEPT:
             _known.clear()
-        _known[key] = answer
-        _keep(path, answer)
+        _known[path] = answer
+        kept.write(path, answer)
     raise CaptureError(metafile, "what its templates use changes while it is read; try again")
 
 
 def _stages(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     stages: dict[str, dict[str, Any]] = answer["stages"]
     return stages
-
-
-def _digest(data: bytes) -> str:
-    return md5(data, usedforsecurity=False).hexdigest()
 
 
 def _current(hashes: dict[str, str | None], project: str) -> bool:
@@ -81,7 +75,7 @@ def _file_hash(path: str) -> str | None:
         if not os.path.isfile(path):
             return None
         with open(path, "rb") as file:
-            return _digest(file.read(_MAX_BYTES))
+            return kept.digest(file.read(_MAX_BYTES))
     except OSError:
         return None
 
@@ -136,42 +130,3 @@ def _sound(answer: Any) -> bool:
         and isinstance(answer.get("stages"), dict)
         and all(isinstance(stage, dict) for stage in answer["stages"].values())
     )
-
-
-def _kept(path: str) -> dict[str, Any] | None:
-    """The answer in a file; None if it holds none, or not all of it."""
-    try:
-        with open(path, "rb") as file:
-            checksum, _, body = file.read(_MAX_BYTES).partition(b"\n")
-        if checksum.decode("ascii", "replace") != _digest(body):
-            return None
-        answer = json.loads(body)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return answer if _sound(answer) else None
-
-
-def _keep(path: str, answer: dict[str, Any]) -> None:
-    folder = os.path.dirname(path)
-    body = json.dumps(answer).encode()
-    try:
-        os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".new")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_digest(body).encode() + b"\n" + body)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _prune(folder)
-    except OSError:
-        return  # a project that cannot be written to has no memory
-
-
-def _prune(folder: str) -> None:
-    kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")]
-    if len(kept) > _KEPT:
-        kept.sort(key=os.path.getmtime)
-        for path in kept[:-_KEPT]:
-            os.unlink(path)

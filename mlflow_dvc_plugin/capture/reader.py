@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import dvcfile, files, pipeline, templates
+from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, templates
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.document import DocumentError
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
@@ -140,7 +140,7 @@ class _Reader:
 
     def _parsed(self, name: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
         try:
-            return parse(self._metafiles[name])
+            return kept.parsed(self._project, parse, self._metafiles[name])
         except (DocumentError, SchemaError):
             # DVC writes in place: what makes no sense may be half of it.
             self._metafiles[name] = files.reread(os.path.join(self._project, name), name)
