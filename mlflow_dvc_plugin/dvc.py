@@ -336,6 +336,18 @@ class DvcProject:
             return full
         return "/" + os.path.relpath(full, self._repo.scm.root_dir).replace(os.sep, "/")
 
+    def check_remote(self, name: str | None) -> None:
+        """Refuse a remote that is not configured.
+
+        Raises:
+            DvcError: there is none of that name.
+        """
+        known = list(self._repo.config["remote"])
+        if name is not None and name not in known:
+            raise DvcError(
+                f"There is no DVC remote {name!r} here; there is: {', '.join(known) or 'none'}."
+            )
+
     def has_remote(self) -> bool:
         """There is a default remote."""
         return bool(self._repo.config["core"].get("remote"))
@@ -555,12 +567,6 @@ class DvcProject:
             OSError: the file system cannot.
         """
         getattr(localfs, link_type)(source, target)
-
-    def ignore(self, path: str) -> None:
-        """Have Git ignore an output, as ``dvc add`` does."""
-        with contextlib.suppress(DvcException, OSError):
-            if not self._repo.scm.is_ignored(path):
-                self._repo.scm_context.ignore(path)
 
     # -- locks -------------------------------------------------------------
 

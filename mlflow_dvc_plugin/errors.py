@@ -96,7 +96,7 @@ class UnsafePathError(RestoreError):
     """A recorded path leads where a restore never writes."""
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"The recorded path {path[:200]!r} is refused: {why}.")
+        super().__init__(f"The recorded path {path[:200]!a} is refused: {why}.")
         self.path = path
 
 
@@ -129,7 +129,7 @@ class UnsavedContentError(RestoreError):
         more = f" and {len(paths) - 20} more" if len(paths) > 20 else ""
         super().__init__(
             f"Changed since DVC last saved it, and in the way: {shown}{more}. Nothing was "
-            "touched. Keep it with `dvc add` or `dvc commit`, or use --force, which saves it "
-            "first so that `mlflow-dvc undo` can bring it back."
+            "touched. Keep it (`dvc add`, `dvc commit`, or Git for what is Git's), or use --force, "
+            "which saves it first so that `mlflow-dvc undo` can bring it back."
         )
         self.paths = paths

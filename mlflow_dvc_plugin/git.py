@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -211,6 +211,24 @@ _last: tuple[DataState, DataState] | None = None
 @lru_cache(maxsize=1)
 def _entries_at(project: str, commit: str) -> tuple[Entry, ...]:
     return state_at(project, commit).entries
+
+
+def ignored(project: str, paths: Sequence[str]) -> set[str]:
+    """Those of the paths that Git ignores; none outside a repository.
+
+    Args:
+        project: absolute path of the project.
+        paths: relative to the project.
+    """
+    if not paths:
+        return set()
+    stdin = b"".join(os.fsencode(f"./{path}") + b"\0" for path in paths)
+    try:
+        out = git(project, "check-ignore", "-z", "--no-index", "--stdin", stdin=stdin)
+    except GitError:
+        # It exits with 1 if it ignores none of them.
+        return set()
+    return {os.fsdecode(name).removeprefix("./") for name in out.split(b"\0")}
 
 
 def blob(project: str, commit: str, path: str) -> bytes | None:

@@ -261,6 +261,9 @@ def _inflate(data: bytes) -> dict[str, Any]:
 def _typed(value: Any, kind: type[Any]) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+    if kind is str:
+        # Bytes of file names that are no text are fine, other halves of characters are not.
+        value.encode("utf-8", "surrogateescape")
     return value
 
 
@@ -270,6 +273,6 @@ def _text(value: Any) -> str | None:
 
 def _count(value: Any) -> int | None:
     count: int | None = None if value is None else _typed(value, int)
-    if count is not None and count < 0:
-        raise ValueError("a count below 0")
+    if count is not None and not 0 <= count < 2**63:
+        raise ValueError("not a count")
     return count

@@ -49,12 +49,13 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 def forget_store() -> Iterator[None]:
     """What a test tells MLflow about store and experiment ends with it."""
     yield
-    fluent = sys.modules.get("mlflow.tracking.fluent")
-    if fluent is not None:
-        import mlflow
-
-        mlflow.set_tracking_uri("")
-        fluent._active_experiment_id = None  # type: ignore[attr-defined]
+    for module, name in (
+        ("mlflow.tracking.fluent", "_active_experiment_id"),
+        # An empty address, the public way to forget one, would hide the environment's.
+        ("mlflow.tracking._tracking_service.utils", "_tracking_uri"),
+    ):
+        if module in sys.modules:
+            setattr(sys.modules[module], name, None)
 
 
 @pytest.fixture

@@ -90,4 +90,11 @@ def main(args: Sequence[str] | None = None) -> None:
         # The reader (`| head`) has what it wanted; the rest goes nowhere quietly.
         sys.stdout = None
         sys.exit(0)
+    except Exception as err:  # noqa: BLE001 - a person gets one line, whatever it is
+        from mlflow_dvc_plugin.cli.output import printable
+
+        click.secho("Error: ", nl=False, err=True, fg="red")
+        what = printable(f"{type(err).__name__}: {err}".splitlines()[0])
+        click.echo(f"{what}. This is a defect of mlflow-dvc: please report it.", err=True)
+        sys.exit(_EXPECTED_FAILURE)
     sys.exit(code if isinstance(code, int) else 0)

@@ -157,7 +157,7 @@ def facts(pairs: Iterable[tuple[str, str | Text | None]]) -> Table:
     table.add_column(overflow="fold")
     for name, value in pairs:
         if value:
-            table.add_row(name, value)
+            table.add_row(name, value if isinstance(value, Text) else Text(printable(value)))
     return table
 
 
@@ -177,11 +177,11 @@ def entries_table(entries: Iterable[Entry]) -> Table:
         files = "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}"
         value = e.hash if e.cached else f"{e.hash or ''} (in Git)".strip()
         row: list[str | Text] = [
-            Text(e.path + ("/" if e.isdir else "")),
-            Text(value or "not made yet", style="" if e.hash else "dim"),
+            Text(printable(e.path + ("/" if e.isdir else ""))),
+            Text(printable(value or "not made yet"), style="" if e.hash else "dim"),
             size(e.size),
             files,
-            Text(e.stage or e.metafile),
+            Text(printable(e.stage or e.metafile)),
         ]
         if staged:
             row.append("yes" if e.input else "")

@@ -94,7 +94,7 @@ def draw(result: RestoreResult, where: str | None = None) -> None:
         ("-", "dim", result.left),
     ):
         for path in paths:
-            console.print(f"{sign}  {path}", style=style, markup=False)
+            console.print(output.printable(f"{sign}  {path}"), style=style, markup=False)
     if result.kept:
         kept = ", ".join(result.kept)
         console.print(

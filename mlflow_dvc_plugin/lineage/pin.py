@@ -136,7 +136,7 @@ def _metafiles(root: str, state: DataState, base: str | None) -> dict[str, bytes
         try:
             if base is not None:
                 write_files_at(root, base, scratch)
-            changes = Recorder(scratch, state).rewrite(entries, whole=True)
+            changes = Recorder(scratch, state).rewrite(entries, whole=True, force=True)
             _write(scratch, changes)
             strangers = _strangers(scratch, state)
             _write(scratch, strangers)

@@ -6,9 +6,10 @@ Read the state, plan, fetch and verify, and only then touch the workspace.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from mlflow_dvc_plugin.capture import capture, find_project, status
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import journal
+from mlflow_dvc_plugin.restore import paths as paths_of
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Recorder
 from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
@@ -80,7 +82,8 @@ def restore(
             raise RestoreError("A worktree is made as a whole: leave out --out and --dry-run.")
         _fetch(job, root)
         with new_worktree(root, state.git_commit, os.path.abspath(worktree)) as inside:
-            return _in_place(job, inside)
+            # There was nothing there before: `git worktree remove` takes it back.
+            return replace(_in_place(job, inside), undo=None)
     if out is not None:
         return _into(job, root, os.path.abspath(out))
     return _nothing_to_do(job, root) or _in_place(job, root)
@@ -109,7 +112,9 @@ def _nothing_to_do(job: _Job, root: str) -> RestoreResult | None:
     if any((e.path, e.hash_name, e.hash) not in said for e in entries):
         return None
     data, _ = split(entries)
-    if Recorder(root, job.state, now).rewrite(data, whole=job.paths is None):
+    if now.root != job.state.root or any(e.isexec for e in data):
+        return None
+    if Recorder(root, job.state, now).rewrite(data, whole=job.paths is None, force=True):
         return None
     mine = {e.path for e in job.state.entries}
     return RestoreResult(
@@ -136,27 +141,45 @@ def _in_place(job: _Job, root: str) -> RestoreResult:
     data, in_git = split(entries)
     with _opened(root) as dvc, dvc.locked([os.path.join(root, e.path) for e in entries]):
         fetcher = Fetcher(dvc, data, state.git_commit, options)
+        dvc.check_remote(options.remote)
         recorder = Recorder(dvc.root, state)
-        metafiles = recorder.rewrite(data, whole=job.paths is None)
-        blobs, lost = recorder.from_git(in_git)
+        _refuse_other_project(dvc.root, recorder.now.root, state.root)
+        metafiles = recorder.rewrite(data, job.paths is None, options.force)
+        blobs, lost = recorder.from_git(in_git, options.force)
+        ignores = recorder.ignores(data)
         work = Operation(fetcher, dvc.root, job.run_id, source=state.source, options=options)
         outs = [e.path for e in data]
-        result = work.run(expand(fetcher, data), outs, {**metafiles, **blobs})
-        for e in data if not options.dry_run else ():
-            if e.metafile in metafiles and e.metafile not in recorder.now.metafiles:
-                dvc.ignore(os.path.join(root, e.path))
+        result = work.run(expand(fetcher, data), outs, {**ignores, **metafiles, **blobs})
     mine = {e.path for e in state.entries}
     kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
     return replace(result, left=left + lost, kept=sorted(kept))
 
 
+def _refuse_other_project(project: str, root: str, wanted: str) -> None:
+    """Refuse a run that belongs to another project of the same Git repository."""
+    if root in (wanted, "..") or paths_of.is_external(wanted):
+        return
+    top = os.path.normpath(
+        os.path.join(project, *([".."] * len(root.split("/")) if root != "." else []))
+    )
+    if os.path.isdir(os.path.join(top, wanted, ".dvc")):
+        raise RestoreError(
+            f"The run was made in {wanted}, another project of this repository: go there, or use "
+            "--out DIR."
+        )
+
+
 def _into(job: _Job, root: str, folder: str) -> RestoreResult:
     """Write the data into a folder of its own."""
+    inside = os.path.relpath(os.path.realpath(folder), os.path.realpath(root)).split(os.sep)
+    if inside[0] in (".", ".dvc", ".git"):
+        raise RestoreError(f"{folder} is the project's own: name another folder for --out.")
     state, options = job.state, job.options
     entries, left = select(state, job.paths)
     data, in_git = split(entries)
     left += [f"{e.path}: Git has it, not DVC" for e in in_git]
     with _opened(root) as dvc:
+        dvc.check_remote(options.remote)
         fetcher = Fetcher(dvc, data, state.git_commit, options)
         work = Operation(fetcher, folder, job.run_id, source=state.source, options=options)
         return replace(work.run(expand(fetcher, data), [e.path for e in data], {}), left=left)
@@ -214,7 +237,7 @@ def undo(
     root = _project(project)
     with _opened(root) as dvc:
         last = journal.newest(dvc.tmp_dir)
-        files = Wanted((), dict(last.files), executable=last.executable)
+        files = Wanted((), dict(last.files), executable=last.executable, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)
         with dvc.locked([os.path.join(root, path) for path in last.files]):
             work = Operation(fetcher, dvc.root, last.run_id, source="undo", options=options)
@@ -242,17 +265,17 @@ def _opened(root: str) -> Iterator[DvcProject]:
     """The project; what the disk refuses becomes one sentence."""
     from mlflow_dvc_plugin.dvc import DvcProject
 
-    dvc = DvcProject(root)
     try:
-        yield dvc
+        with closing(DvcProject(root)) as dvc:
+            yield dvc
     except OSError as err:
         where = f" ({err.filename})" if err.filename else ""
         raise RestoreError(
             f"{err.strerror or err}{where}. Mend that and run the same command again: it "
             "completes what was begun."
         ) from err
-    finally:
-        dvc.close()
+    except (UnicodeError, sqlite3.Error) as err:
+        raise RestoreError(f"DVC's files cannot be read ({err}): see `dvc doctor`.") from err
 
 
 class _Package(ModuleType):

@@ -68,7 +68,7 @@ def apply(
     for change in changes:
         if change.new is None:
             _remove(os.path.join(root, change.path))
-    keep = {os.path.join(root, folder) for folder in wanted.folders}
+    keep = {os.path.join(root, folder) for folder in (*wanted.folders, *wanted.kept)}
     _remove_empty(root, [c.path for c in changes if c.new is None], keep)
     writes = {os.path.join(root, c.path): c.new for c in changes if c.new is not None}
     for folder in keep | {os.path.dirname(target) for target in writes}:
@@ -107,6 +107,11 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
         yield small[start : start + _SHARE]
 
 
+def temporary_beside(target: str) -> str:
+    """A name in the same folder for a file on its way; long names leave no room for more."""
+    return os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex[:16]}.mlflow-dvc-tmp")
+
+
 class _Placer:
     """Puts objects in their places, by the first kind of link that works."""
 
@@ -129,7 +134,7 @@ class _Placer:
             try:
                 os.replace(beside, target)
             except IsADirectoryError:
-                os.rmdir(target)
+                _remove_empty_tree(target)
                 os.replace(beside, target)
             if kind == "hardlink":
                 # Renaming one hardlink of a file over another one leaves both.
@@ -184,6 +189,12 @@ def _copy(source: str, target: str, check: Callable[[str], str] | None, obj: Obj
     found = check(target) if check else digest.hexdigest()
     if found != obj.value:
         raise RestoreError(f"The cache object {obj.value} is corrupt: run `dvc fetch` again.")
+
+
+def _remove_empty_tree(folder: str) -> None:
+    """Remove a folder that has nothing but folders in it."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        os.rmdir(path)
 
 
 def _remove_empty(root: str, deleted: Sequence[str], keep: set[str]) -> None:

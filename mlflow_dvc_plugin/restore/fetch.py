@@ -32,18 +32,45 @@ class Fetcher:
         self._commit = commit
         self._options = options
 
-    def fetch(self, objs: Mapping[Obj, str]) -> None:
+    def look(self, objs: Mapping[Obj, str]) -> None:
+        """Ask whether all of the objects could be had, and bring none.
+
+        Args:
+            objs: the objects, each with a path that holds it.
+
+        Raises:
+            MissingObjectsError: some are in neither the cache nor the remote.
+            DvcError: the remote did not answer.
+        """
+        by_remote: dict[str | None, list[Obj]] = {}
+        for obj in objs.keys() - self.project.in_cache(objs):
+            owner = self._owner(objs[obj])
+            # Only by fetching them is it known where imports and versions are.
+            if owner is None or owner.kind == "plain":
+                remote = self._options.remote or (owner.remote if owner else None)
+                by_remote.setdefault(remote, []).append(obj)
+        lost: list[Obj] = []
+        for remote, some in by_remote.items():
+            present = self.project.in_remote(some, remote)
+            lost += [obj for obj in some if obj not in present]
+        if lost:
+            raise MissingObjectsError({objs[obj]: "not in the remote" for obj in sorted(lost)})
+
+    def fetch(self, objs: Mapping[Obj, str]) -> bool:
         """Have all of the objects in the cache, verified.
 
         Args:
             objs: the objects, each with a path that holds it.
+
+        Returns:
+            Whether any had to be brought.
 
         Raises:
             MissingObjectsError: some cannot be had; all of them are named.
         """
         missing = objs.keys() - self.project.in_cache(objs)
         if not missing:
-            return
+            return False
         self._options.progress.begin("Fetching", len(missing))
         failed: dict[Obj, str] = {}
         special: dict[Obj, str] = {}
@@ -70,6 +97,7 @@ class Fetcher:
         still = failed.keys() - self.project.in_cache(failed)
         if still:
             raise MissingObjectsError({objs[obj]: failed[obj] for obj in sorted(still)})
+        return True
 
     def _as_dvc(self, special: Mapping[Obj, str], objs: Mapping[Obj, str]) -> dict[Obj, str]:
         """Imports and cloud-versioned outs, by their metafiles; why some cannot be had."""

@@ -31,6 +31,8 @@ class Journal(NamedTuple):
         executable: those of the files that were executable.
         metafiles: the bytes of each changed metafile; None for no file.
         outs: the outs that the files belong to, to report on.
+        folders: those of the outs that were folders.
+        done: the restore came to its end.
     """
 
     journal_id: str
@@ -39,6 +41,8 @@ class Journal(NamedTuple):
     executable: frozenset[str]
     metafiles: Mapping[str, bytes | None]
     outs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    done: bool = True
 
 
 def new_id() -> str:
@@ -62,6 +66,8 @@ def save(tmp_dir: str, journal: Journal) -> None:
         "files": {path: list(obj) if obj else None for path, obj in journal.files.items()},
         "executable": sorted(journal.executable),
         "outs": list(journal.outs),
+        "folders": list(journal.folders),
+        "done": journal.done,
         "metafiles": {
             path: None if data is None else base64.b64encode(data).decode()
             for path, data in journal.metafiles.items()
@@ -75,6 +81,26 @@ def save(tmp_dir: str, journal: Journal) -> None:
     os.replace(beside, os.path.join(folder, f"{journal.journal_id}.json"))
     for old in _names(folder)[:-KEPT]:
         os.unlink(os.path.join(folder, old))
+
+
+def resumed(tmp_dir: str, journal: Journal) -> Journal:
+    """The journal of a restore that goes on where a killed one stopped.
+
+    What the killed one replaced is what an undo has to bring back.
+    """
+    try:
+        last = newest(tmp_dir)
+    except RestoreError:
+        return journal
+    if last.done:
+        return journal
+    return journal._replace(
+        files={**journal.files, **last.files},
+        executable=journal.executable - last.files.keys() | last.executable,
+        metafiles={**journal.metafiles, **last.metafiles},
+        outs=tuple(dict.fromkeys(journal.outs + last.outs)),
+        folders=tuple(dict.fromkeys(journal.folders + last.folders)),
+    )
 
 
 def newest(tmp_dir: str) -> Journal:
@@ -102,8 +128,10 @@ def newest(tmp_dir: str) -> Journal:
                 for path, text in document["metafiles"].items()
             },
             tuple(document["outs"]),
+            tuple(document["folders"]),
+            document["done"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as err:
         raise RestoreError(f"The record of the last restore cannot be read: {err!r}.") from err
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.errors import UnsavedContentError
+from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import journal, workspace
-from mlflow_dvc_plugin.restore.apply import apply
+from mlflow_dvc_plugin.restore.apply import apply, temporary_beside
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
@@ -107,18 +108,30 @@ class Operation:
         plan = self._plan(files)
         old = {change.path: change.old for change in plan.changes if change.old is not None}
         saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
-        if unsaved and not self._options.force:
-            raise UnsavedContentError(sorted(unsaved))
+        self._refuse(plan, sorted(unsaved))
+        # An empty folder and an executable bit are no file's content.
+        folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
+        bits = [path for path in files.executable if not self._is_executable(path)]
         written, record = 0, None
-        if not self._options.dry_run and (plan.changes or metafiles):
+        if not self._options.dry_run and (plan.changes or metafiles or folders or bits):
             for path, obj in unsaved.items():
                 self._dvc.put(os.path.join(self._root, path), obj)
+            before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
             if self._in_project:
-                record = self._keep(plan, {**saved, **unsaved}, metafiles, outs)
+                journal.save(self._dvc.tmp_dir, before)
+                record = before.journal_id
             written = self._apply(plan, files)
+            for path in bits:
+                self._make_executable(path)
             self._write(metafiles)
-            self._claim(outs)
+            if self._in_project:
+                self._claim([] if self._source == "undo" else outs)
+                journal.save(self._dvc.tmp_dir, before._replace(done=True))
         by_kind = plan.outs(outs)
+        touched = {**dict.fromkeys(bits, "modified"), **dict.fromkeys(folders, "added")}
+        for path in [path for path in by_kind["unchanged"] if path in touched]:
+            by_kind["unchanged"].remove(path)
+            by_kind[touched[path]].append(path)
         return RestoreResult(
             run_id=self._run_id,
             source=self._source,
@@ -137,28 +150,62 @@ class Operation:
 
     def _plan(self, files: Wanted) -> Plan:
         """Compare, and have every object that is needed in the cache."""
-        self._options.progress.begin("Comparing", len(files.files))
-        plan = workspace.scan(self._dvc, self._root, files)
-        needed = {change.new: change.path for change in plan.changes if change.new is not None}
-        self._fetcher.fetch(needed)
+        dry = self._options.dry_run
+        while True:
+            self._options.progress.begin("Comparing", len(files.files))
+            plan = workspace.scan(self._dvc, self._root, files, sweep=not dry)
+            needed = {change.new: change.path for change in plan.changes if change.new is not None}
+            # A download takes long enough for people to go on working: look again.
+            if dry or not self._fetcher.fetch(needed):
+                break
+        if dry:
+            self._fetcher.look(needed)
         return plan
 
-    def _keep(
-        self, plan: Plan, old: Mapping[str, Obj], metafiles: Metafiles, outs: Sequence[str]
-    ) -> str:
-        """Record how everything was, before anything changes."""
-        name = journal.new_id()
+    def _refuse(self, plan: Plan, unsaved: list[str]) -> None:
+        """Refuse to replace what nothing else has, or in a folder that is not the project's."""
+        foreign = [c.path for c in plan.changes if c.old is not None and c.new is None]
+        if not self._in_project and foreign:
+            shown = ", ".join(foreign[:10])
+            raise RestoreError(
+                f"{self._root} has files that the run did not have: {shown}. Nothing was touched: "
+                "name another folder."
+            )
+        if not self._in_project:
+            unsaved = [c.path for c in plan.changes if c.old is not None]
+        if unsaved and not self._options.force:
+            raise UnsavedContentError(unsaved)
+
+    def _before(
+        self,
+        plan: Plan,
+        old: Mapping[str, Obj],
+        metafiles: Metafiles,
+        files: Wanted,
+        outs: Sequence[str],
+    ) -> journal.Journal:
+        """How everything is, before anything changes."""
         executable = {path for path in old if os.access(os.path.join(self._root, path), os.X_OK)}
-        record = journal.Journal(
-            name,
+        candidates = {*files.folders, *files.kept, *outs}
+        before = journal.Journal(
+            journal.new_id(),
             self._run_id,
             {change.path: old.get(change.path) for change in plan.changes},
             frozenset(executable),
             {path: _bytes_of(os.path.join(self._root, path)) for path in metafiles},
             tuple(outs),
+            tuple(sorted(f for f in candidates if os.path.isdir(os.path.join(self._root, f)))),
+            done=False,
         )
-        journal.save(self._dvc.tmp_dir, record)
-        return name
+        return journal.resumed(self._dvc.tmp_dir, before) if self._in_project else before
+
+    def _is_executable(self, path: str) -> bool:
+        full = os.path.join(self._root, path)
+        return not os.path.isfile(full) or bool(os.stat(full).st_mode & stat.S_IXUSR)
+
+    def _make_executable(self, path: str) -> None:
+        full = os.path.join(self._root, path)
+        os.chmod(full, os.stat(full).st_mode | stat.S_IXUSR)
 
     def _apply(self, plan: Plan, files: Wanted) -> int:
         self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))
@@ -182,18 +229,21 @@ class Operation:
                     os.unlink(target)
                 continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            beside = f"{target}.mlflow-dvc-tmp"
-            with open(beside, "wb") as file:
-                file.write(data)
-            if os.path.exists(target):
-                os.chmod(beside, os.stat(target).st_mode)
-            os.replace(beside, target)
+            beside = temporary_beside(target)
+            try:
+                with open(beside, "xb") as file:
+                    file.write(data)
+                if os.path.exists(target):
+                    os.chmod(beside, os.stat(target).st_mode)
+                os.replace(beside, target)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(beside)
 
     def _claim(self, outs: Sequence[str]) -> None:
         """Tell DVC that the outs are its own to clean up."""
-        if self._in_project:
-            for out in outs:
-                self._dvc.remember_link(os.path.join(self._root, out))
+        for out in outs:
+            self._dvc.remember_link(os.path.join(self._root, out))
 
 
 def _bytes_of(path: str) -> bytes | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from mlflow_dvc_plugin.errors import UnsafePathError
 
+_MAX_NAME = 255  # bytes, on all common file systems
 _KEPT = {".git", ".dvc", "git~1"}
 _ODD = ("/.", "//", "~", "\\", " /", "./")
 
@@ -32,6 +33,12 @@ def check(path: str) -> None:
         raise UnsafePathError(path, "it is not a POSIX path")
     if any(unicodedata.category(char) == "Cc" for char in path):
         raise UnsafePathError(path, "it has control characters")
+    try:
+        name = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as err:
+        raise UnsafePathError(path, "it is not text") from err
+    if max(map(len, name.split(b"/"))) > _MAX_NAME:
+        raise UnsafePathError(path, "a name in it is too long")
     for part in path.split("/"):
         if part == "..":
             raise UnsafePathError(path, "it leads out of the project")
@@ -46,6 +53,7 @@ def _plain(path: str) -> bool:
         and path.isprintable()
         and path[:1] not in ("", "/", ".")
         and path[-1] not in "/. "
+        and len(path) < _MAX_NAME
         and not any(odd in path for odd in _ODD)
     )
 

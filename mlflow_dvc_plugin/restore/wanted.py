@@ -31,12 +31,14 @@ class Wanted(NamedTuple):
         files: what each path must hold.
         folders: outs that are folders, whose other files have to go.
         executable: outs that are executable files.
+        kept: folders that stay, even if they are left empty.
     """
 
     entries: tuple[Entry, ...]
     files: dict[str, Obj | None]
     folders: tuple[str, ...] = ()
     executable: frozenset[str] = frozenset()
+    kept: tuple[str, ...] = ()
 
 
 def select(state: DataState, chosen: Sequence[str] | None) -> tuple[tuple[Entry, ...], list[str]]:
@@ -64,7 +66,7 @@ def select(state: DataState, chosen: Sequence[str] | None) -> tuple[tuple[Entry,
         for e in entries
         if not e.hash or paths.is_external(e.path)
     }
-    left = [f"{path}: {reason}" for path, reason in reasons.items()]
+    left = [f"{_shown(path)}: {reason}" for path, reason in reasons.items()]
     return tuple(e for e in entries if e.path not in reasons), left
 
 
@@ -147,9 +149,15 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
 
 
+def _shown(path: str) -> str:
+    """A recorded path as it may be printed."""
+    return path if path.isprintable() else ascii(path)
+
+
 def _no_such_out(path: str, entries: Sequence[Entry]) -> str:
     above = next((e.path for e in entries if _within(path, e.path)), None)
     if above is not None:
         return f"{path} is inside {above}, which DVC tracks as one: restore {above}."
-    known = ", ".join(e.path for e in entries[:10]) or "none"
-    return f"The run has no data at {path!r}. Its paths: {known}{', …' if entries[10:] else ''}."
+    known = ", ".join(_shown(e.path) for e in entries[:10]) or "none"
+    more = ", …" if entries[10:] else ""
+    return f"The run has no data at {path!r}. Its paths: {known}{more}."

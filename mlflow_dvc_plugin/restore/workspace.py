@@ -26,19 +26,21 @@ _BATCH = 5000  # files
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
-def scan(project: DvcProject, root: str, wanted: Wanted) -> Plan:
+def scan(project: DvcProject, root: str, wanted: Wanted, sweep: bool = True) -> Plan:
     """What has to change where the wanted files go, and beside them in a wanted folder.
 
     Args:
         project: the open project.
         root: absolute path that the wanted paths are relative to.
         wanted: what a restore will write.
+        sweep: remove what a killed restore left on its way.
 
     Raises:
         UnsafePathError: a symbolic link or a special file is in the way.
     """
     comparison = Comparison(wanted.files)
-    _sweep({os.path.dirname(os.path.join(root, e.path)) for e in wanted.entries})
+    if sweep:
+        _sweep(root, {os.path.dirname(path) for path in wanted.files})
     found = _found(root, wanted)
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
@@ -72,21 +74,20 @@ def _listed(root: str, folder: str) -> Iterator[tuple[str, os.stat_result | None
     try:
         for name, info in walk_folder(root, folder, os.path.join(root, folder)):
             path = f"{folder}/{name}"
-            if TEMPORARY.search(name):
-                os.unlink(os.path.join(root, path))
-            else:
+            if not TEMPORARY.search(name):
                 yield path, info
     except CaptureError as err:
         raise RestoreError(str(err)) from err
 
 
-def _sweep(folders: Iterable[str]) -> None:
+def _sweep(root: str, folders: Iterable[str]) -> None:
     """Remove the files that a killed restore left on their way."""
+    guard = Guard(root)
     for folder in folders:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            for name in os.listdir(folder):
-                if TEMPORARY.search(name):
-                    os.unlink(os.path.join(folder, name))
+        full = os.path.join(root, folder)
+        if guard.folder(folder, folder) == "" and os.path.isdir(full):
+            for name in filter(TEMPORARY.search, os.listdir(full)):
+                os.unlink(os.path.join(full, name))
 
 
 def saved_as(
