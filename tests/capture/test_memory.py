@@ -48,13 +48,15 @@ def settled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(watch, "SETTLED_NS", 100_000_000)
 
 
+def add_folder(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "b.dvc").write_text("outs:\n- path: b\n")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "lock entry": lambda root: (root / "dvc.lock").write_text(LOCK.replace("0123", "3210")),
     "new metafile": lambda root: (root / "sub" / "b.dvc").write_text("outs:\n- path: b\n"),
-    "metafile in a new folder": lambda root: (
-        (root / "new").mkdir(),
-        (root / "new" / "b.dvc").write_text("outs:\n- path: b\n"),
-    ),
+    "metafile in a new folder": lambda root: add_folder(root / "new"),
     "metafile gone": lambda root: (root / "sub" / "a.dvc").unlink(),
     "folder gone": lambda root: shutil.rmtree(root / "sub"),
     "lock gone": lambda root: (root / "dvc.lock").unlink(),
