@@ -128,7 +128,10 @@ class _Bench:
     def __init__(self, folder: Path, repeat: int) -> None:
         self._folder = folder
         self.repeat = repeat
+        # As where people train: Python keeps what it compiled.
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self._env = {
+            **inherited,
             "DVC_SITE_CACHE_DIR": str(folder / "site"),
             "DVC_NO_ANALYTICS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -161,7 +164,7 @@ class _Bench:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **self._env},
+            env=self._env,
         )
         if done.returncode:
             raise RuntimeError(f"{what} of {root} exited {done.returncode}: {done.stderr}")

@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mlflow_dvc_plugin.capture.refused import DocumentError
+
+__all__ = ["DocumentError", "Timestamp", "load", "plain"]
+
 MAX_DEPTH = 100
 # Values that aliases stand for, all together.
 MAX_ALIASED = 500_000
@@ -18,8 +22,6 @@ MAX_ALIASED = 500_000
 _TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FALSE")}
-# All of letters alone that are no texts.
-WORDS = (_NULL | _BOOL.keys()) - {"", "~"}
 # Every scalar that is not a text begins with one of these.
 _TYPED = frozenset("+-.0123456789~nNtTfF=")
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
@@ -37,10 +39,6 @@ _TIMESTAMP = re.compile(
     r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
     r"(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?"
 )
-
-
-class DocumentError(Exception):
-    """The text is not a YAML document that DVC would read."""
 
 
 class Timestamp(str):

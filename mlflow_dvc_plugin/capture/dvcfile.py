@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_dvc_plugin.capture import plain, schema
-from mlflow_dvc_plugin.capture.document import load
+from mlflow_dvc_plugin.capture import plain
 from mlflow_dvc_plugin.capture.stages import Locator, Stage, recorded_out
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.state import Kind
@@ -21,6 +20,9 @@ def parse(data: bytes) -> dict[str, Any]:
     found = plain.dvcfile(data)
     if found is not None:
         return found
+    from mlflow_dvc_plugin.capture import schema
+    from mlflow_dvc_plugin.capture.document import load
+
     content = load(data) or {}
     schema.dvcfile(content, "")
     return dict(content)
@@ -54,7 +56,7 @@ def stages(content: dict[str, Any], metafile: str, locator: Locator) -> list[Sta
             )
         )
     read = [
-        locator.place(metafile, wdir, dep["path"]).path
+        locator.path(metafile, wdir, dep["path"])
         for dep in deps
         if dep.get("path") and "repo" not in dep and "db" not in dep
     ]

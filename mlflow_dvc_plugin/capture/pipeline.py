@@ -6,8 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlflow_dvc_plugin.capture import plain, schema
-from mlflow_dvc_plugin.capture.document import load
+from mlflow_dvc_plugin.capture import plain
 from mlflow_dvc_plugin.capture.stages import Locator, Stage, recorded_out
 from mlflow_dvc_plugin.errors import CaptureError
 
@@ -28,6 +27,9 @@ def parse(data: bytes) -> dict[str, Any]:
     found = plain.pipeline(data)
     if found is not None:
         return found
+    from mlflow_dvc_plugin.capture import schema
+    from mlflow_dvc_plugin.capture.document import load
+
     content = load(data) or {}
     schema.pipeline(content, "")
     return dict(content)
@@ -51,9 +53,24 @@ def parse_lock(data: bytes) -> dict[str, Any]:
         DocumentError: it is no YAML document.
         SchemaError: DVC refuses it.
     """
+    from mlflow_dvc_plugin.capture import schema
+    from mlflow_dvc_plugin.capture.document import load
+
     content = load(data) or {}
     schema.lockfile(content, "")
     return dict(content.get("stages", {}))
+
+
+def has_templates(content: Mapping[str, Any], data: bytes) -> bool:
+    """Is there anything in a ``dvc.yaml`` that stands for something else?"""
+    if b"${" in data:
+        return True
+    return any(is_group(d) or "@" in name for name, d in content.get("stages", {}).items())
+
+
+def is_group(definition: Mapping[str, Any]) -> bool:
+    """Does a definition stand for several stages?"""
+    return "foreach" in definition or "matrix" in definition
 
 
 def stages(
@@ -92,7 +109,7 @@ def stages(
                 )
             )
         deps = [
-            locator.place(metafile, wdir, dep).path
+            locator.path(metafile, wdir, dep)
             for dep in definition.get("deps") or ()
             if not dep.startswith("ds://")
         ]

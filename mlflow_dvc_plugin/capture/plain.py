@@ -12,19 +12,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from mlflow_dvc_plugin.capture import schema
-from mlflow_dvc_plugin.capture.document import WORDS, DocumentError, load, plain
+from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
 
 # A text without quotes that is neither a number, a date, nor a word such as
 # `null`, and has nothing in it that means something to YAML.
 _TEXT = (
     r"(?:(?!(?:[nN]ull|NULL|[tT]rue|TRUE|[fF]alse|FALSE)[:\n])(?=[A-Za-z_])|(?=[^\n/]*/))"
-    r"[\w./][\w./=@+,-]*(?: [\w./=@+,-]+)*"
+    r"[A-Za-z0-9_./][A-Za-z0-9_./=@+,-]*(?: [A-Za-z0-9_./=@+,-]+)*"
 )
 # 32 digits with one `e` among them, or none, would be a number.
 _MD5 = r"(?=[0-9e]*[abcdf])[0-9a-f]{32}(?:\.dir)?"
-_COUNT = r"\d{1,18}"
-_NAME = r"[A-Za-z_][\w.-]*"
+_COUNT = r"[0-9]{1,18}"
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
 # One line, or several of a folded text; what is in them is looked at afterwards.
 _COMMAND = r"[A-Za-z_./][^\n]*(?:\n {6,}[^ \n][^\n]*)*"
 
@@ -43,15 +42,15 @@ def _uncaptured(pattern: str) -> str:
 
 _OUT = re.compile(_record("    "), re.ASCII)
 _RECORDS = rf"(?:{_uncaptured(_record('    '))})+"
-_VALUE = r"(?:[A-Za-z][\w./-]*|-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,3})?)"
-_PARAM_KEY = r"[A-Za-z_][\w./-]*"
+_VALUE = r"(?:[A-Za-z][A-Za-z0-9_./-]*|-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,3})?)"
+_PARAM_KEY = r"[A-Za-z_][A-Za-z0-9_./-]*"
 _PARAMS = (
     rf"(?:      {_PARAM_KEY}:\n"
     rf"(?:        {_PARAM_KEY}:(?: {_VALUE}\n|\n(?:        - {_VALUE}\n)+))+)+"
 )
 _KEY = re.compile(rf"^ +({_PARAM_KEY}):", re.ASCII | re.MULTILINE)
 _LOCKED = re.compile(
-    rf"  ([A-Za-z_][\w.@-]*):\n    cmd: ({_COMMAND})\n(?:    deps:\n{_RECORDS})?"
+    rf"  ([A-Za-z_][A-Za-z0-9_.@-]*):\n    cmd: ({_COMMAND})\n(?:    deps:\n{_RECORDS})?"
     rf"(?:    params:\n({_PARAMS}))?(?:    outs:\n({_RECORDS}))?(?=  \S|\Z)",
     re.ASCII,
 )
@@ -97,6 +96,10 @@ _NEXT = re.compile(r"\n(?=  \S)")
 _FOREIGN = re.compile(r"\n ?[^ \n]|\s&\w")
 
 
+# All texts of letters alone that are none.
+_WORDS = frozenset(("null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE"))
+
+
 def dvcfile(data: bytes) -> dict[str, Any] | None:
     """What capture reads of a ``.dvc`` file; None if it is not of the plain form."""
     text = _decoded(data)
@@ -122,12 +125,12 @@ def locked(data: bytes) -> dict[str, dict[str, Any]] | None:
 
     None if it is not of the plain form.
     """
-    return _stages(data, "schema: '2.0'\nstages:\n", _LOCKED, _locked_stage, schema.lockfile)
+    return _stages(data, "schema: '2.0'\nstages:\n", _LOCKED, _locked_stage, "lockfile")
 
 
 def pipeline(data: bytes) -> dict[str, Any] | None:
     """The content of a ``dvc.yaml``; None if it is not of the plain form."""
-    stages = _stages(data, "stages:\n", _DEFINED, _defined_stage, schema.pipeline)
+    stages = _stages(data, "stages:\n", _DEFINED, _defined_stage, "pipeline")
     return None if stages is None else {"stages": stages}
 
 
@@ -149,7 +152,7 @@ def _stages(
     head: str,
     form: re.Pattern[str],
     of_match: Callable[[re.Match[str]], dict[str, Any] | None],
-    check: schema.Check,
+    kind: str,
 ) -> dict[str, dict[str, Any]] | None:
     text = _decoded(data)
     if text is None or not text.startswith(head):
@@ -168,24 +171,27 @@ def _stages(
         else:
             following = _NEXT.search(text, at)
             until = following.end() if following else end
-            alone = _alone(text[at:until], head, check)
+            alone = _alone(text[at:until], head, kind)
             if alone is None:
                 return None
             (name, stage), at = alone, until
-        if name in found or name in WORDS:
+        if name in found or name in _WORDS:
             return None
         found[name] = stage
     return found
 
 
-def _alone(block: str, head: str, check: schema.Check) -> tuple[str, dict[str, Any]] | None:
+def _alone(block: str, head: str, kind: str) -> tuple[str, dict[str, Any]] | None:
     """A stage that is not of the plain form; None if it cannot be read by itself."""
     if not re.match(r"  \S", block) or _FOREIGN.search(block):
         return None
+    from mlflow_dvc_plugin.capture import schema
+    from mlflow_dvc_plugin.capture.document import load
+
     try:
         content = load((head + block).encode())
-        check(content, "")
-    except (DocumentError, schema.SchemaError):
+        getattr(schema, kind)(content, "")
+    except (DocumentError, SchemaError):
         return None
     stages = content["stages"]
     if len(stages) != 1:
@@ -200,7 +206,7 @@ def _locked_stage(match: re.Match[str]) -> dict[str, Any] | None:
         return None
     if params is not None:
         keys = _KEY.findall(params)
-        if len(set(keys)) != len(keys) or not WORDS.isdisjoint(keys):
+        if len(set(keys)) != len(keys) or not _WORDS.isdisjoint(keys):
             return None
     if outs is None:
         return {}
@@ -248,7 +254,7 @@ def _defined_stage(match: re.Match[str]) -> dict[str, Any] | None:
 
 def _is_text(value: str) -> bool:
     """Is what stands after a key, without quotes and begun by a letter or so, one text?"""
-    if value in WORDS or (value[0] == "." and type(plain(value)) is not str):
+    if value in _WORDS or (value[0] == "." and "/" not in value):
         return False
     if ": " in value or " #" in value or value[-1] == ":" or ":\n" in value:
         return False

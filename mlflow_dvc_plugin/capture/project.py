@@ -138,7 +138,12 @@ def _packed(common: str, ref: str) -> str:
 
 def _line(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readline(4096).strip()
+        # No file object: this is done at every capture.
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            data = os.read(fd, 4096)
+        finally:
+            os.close(fd)
     except OSError:
         return ""
+    return data.partition(b"\n")[0].decode("utf-8", "replace").strip()

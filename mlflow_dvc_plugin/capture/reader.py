@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, templates
+from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline
 from mlflow_dvc_plugin.capture.config import Config
-from mlflow_dvc_plugin.capture.document import DocumentError
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
-from mlflow_dvc_plugin.capture.schema import SchemaError
+from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
 from mlflow_dvc_plugin.capture.watch import Watch
@@ -115,11 +114,14 @@ class _Reader:
         if name == "dvc.yaml":
             content = self._parsed(metafile, pipeline.parse)
             locked = self._parsed(names[1], pipeline.parse_records) if lock else {}
-            definitions = templates.resolve(
-                content, self._metafiles[metafile], self._project, metafile, self._watch.file
-            )
-            alone = definitions is content.get("stages")
+            definitions = content.get("stages", {})
+            alone = not pipeline.has_templates(content, self._metafiles[metafile])
             if not alone:
+                from mlflow_dvc_plugin.capture.templates import resolve
+
+                definitions = resolve(
+                    content, self._metafiles[metafile], self._project, metafile, self._watch.file
+                )
                 pipeline.check(definitions, metafile)
             stages = pipeline.stages(definitions, locked, metafile, self._locator)
         else:

@@ -10,23 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from mlflow_dvc_plugin.capture.document import Timestamp
+from mlflow_dvc_plugin.capture.refused import SchemaError
+
+__all__ = ["SchemaError", "dvcfile", "lockfile", "pipeline"]
 
 Check = Callable[[Any, str], None]
 
 _MIN_HASH = 3
-
-
-class SchemaError(Exception):
-    """A value has a form that DVC refuses.
-
-    Args:
-        where: the value's place, as keys and indices.
-        what: what is wrong.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(what)
-        self.where = where
 
 
 def _fail(where: str, wanted: str) -> None:

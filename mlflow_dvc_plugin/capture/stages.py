@@ -119,6 +119,16 @@ class Locator:
             inside = full[len(self._prefix) :].replace(os.sep, "/")
         return Place(full, key, inside, "md5")
 
+    def path(self, metafile: str, wdir: str, path: str) -> str:
+        """The absolute path, or URL, of a path like those that :meth:`place` takes.
+
+        Raises:
+            CaptureError: DVC refuses it.
+        """
+        if os.sep == "/" and _is_plain(path):
+            return f"{wdir}/{path}"
+        return self.place(metafile, wdir, path).path
+
     def _remote(self, metafile: str, path: str) -> Place:
         name, _, rest = path[len("remote://") :].partition("/")
         url = dvc_config.remote_url(self._config, name)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterable
+from itertools import islice
 from typing import Literal
 
 from mlflow_dvc_plugin.capture import config as dvc_config
@@ -28,6 +30,8 @@ _FILES_PER_SECOND = 2_000_000
 # A file that changed this lately could change again without a new timestamp.
 _SETTLED_NS = 2_000_000_000
 _PROVEN = 200_000
+# Outs in one folder, from which on one listing of it is cheaper than a stat of each.
+_TOGETHER = 8
 _FOLDERS = 1000
 _CHECK_EVERY = 500
 # Between the two timestamps of one write.
@@ -189,7 +193,10 @@ class _Look:
 
     def at(self, outs: list[Out]) -> list[Verdict]:
         """A verdict on each out."""
-        looked = [self._first(out) for out in outs]
+        absent = _absent(outs)
+        looked = [
+            self._first(out) if out.path not in absent or self._late() else "absent" for out in outs
+        ]
         files = [each for each in looked if isinstance(each, _File)]
         folders = [each for each in looked if isinstance(each, _Folder)]
         self._ask_dvc(files)
@@ -311,6 +318,35 @@ class _Look:
             key = (looked.out.path, looked.out.entry.hash or "")
             _standing[key] = (time.monotonic(), verdict, self._budget)
         return verdict
+
+
+def _absent(outs: list[Out]) -> set[str]:
+    """Paths that are surely not there: to list a folder once tells of all that should be in it."""
+    if sys.platform != "linux":  # elsewhere a file may be found by another name than its own
+        return set()
+    wanted: dict[str, list[str]] = {}
+    for out in outs:
+        if out.local:
+            wanted.setdefault(out.path.rpartition("/")[0], []).append(out.path)
+    absent: set[str] = set()
+    for folder, paths in wanted.items():
+        if len(paths) >= _TOGETHER:
+            names = _names(folder, 4 * len(paths))
+            if names is not None:
+                absent.update([path for path in paths if path.rpartition("/")[2] not in names])
+    return absent
+
+
+def _names(folder: str, most: int) -> set[str] | None:
+    """What is in a folder; None if that is too much, or cannot be said."""
+    try:
+        with os.scandir(folder) as entries:
+            names = {item.name for item in islice(entries, most + 1)}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except (OSError, ValueError):
+        return None
+    return names if len(names) <= most else None
 
 
 def _proof(entry: Entry, info: os.stat_result) -> _Proof:

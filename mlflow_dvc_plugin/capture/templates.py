@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any
 
 from mlflow_dvc_plugin.capture import document, files
+from mlflow_dvc_plugin.capture.pipeline import has_templates, is_group
 from mlflow_dvc_plugin.errors import CaptureError
 
 _PARAMS_FILE = "params.yaml"
@@ -50,7 +51,7 @@ def resolve(
         CaptureError: DVC cannot resolve it, or would have to but is not there.
     """
     stages: dict[str, dict[str, Any]] = content.get("stages", {})
-    if b"${" not in data and not any(_is_group(d) or "@" in name for name, d in stages.items()):
+    if not has_templates(content, data):
         return stages
     try:
         return _Resolver(project, metafile, content, look).resolve(content)
@@ -58,10 +59,6 @@ def resolve(
         from mlflow_dvc_plugin.capture.ask import ask
 
         return ask(data, project, metafile, look)
-
-
-def _is_group(definition: Mapping[str, Any]) -> bool:
-    return "foreach" in definition or "matrix" in definition
 
 
 class _Resolver:
@@ -92,7 +89,7 @@ class _Resolver:
         for name, definition in content.get("stages", {}).items():
             if "@" in name:
                 raise _BeyondError
-            if not _is_group(definition):
+            if not is_group(definition):
                 found[name] = self._stage(definition, self._context)
             else:
                 for key, stage in self._group(definition):

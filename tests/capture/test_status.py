@@ -152,6 +152,27 @@ def test_missing(data: Project) -> None:
     assert verdict(data) == ("modified", ("data",))
 
 
+@pytest.mark.parametrize("crowd", [0, 100])
+def test_missing_among_many(project: Project, crowd: int) -> None:
+    """One listing of a folder tells what is not in it, if it does not hold too much else."""
+    md5 = hashlib.md5(b"x").hexdigest()
+    for number in range(20):
+        project.write(f"d/{number}.dvc", f"outs:\n- {{md5: {md5}, hash: md5, path: f{number}}}\n")
+        project.write(f"d/f{number}", "x")
+    for number in range(crowd):
+        project.write(f"d/other{number}", "")
+    assert verdict(project) == ("clean", ())
+    (project.path / "d" / "f7").unlink()
+    assert verdict(project) == ("missing", ())
+    (project.path / "d" / "f7").symlink_to("nowhere")
+    assert verdict(project) == ("missing", ())
+    project.write("d/f7", "y")
+    assert verdict(project) == ("modified", ("d/f7",))
+    for number in range(20):
+        (project.path / "d" / f"f{number}").unlink()
+    assert verdict(project) == ("missing", ())
+
+
 def test_file_for_a_folder_and_folder_for_a_file(data: Project) -> None:
     shutil.rmtree(data.path / "data")
     data.write("data", "")
