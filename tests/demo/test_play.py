@@ -157,7 +157,11 @@ def test_the_readmes_python_example_runs(
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     blocks = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
     (example,) = [block for block in blocks if block.startswith("import ")]
-    for name, value in (("1a2b3c4d", run_ids[1][:8]), ("/tmp/then", str(tmp_path / "then"))):
+    for name, value in (
+        ("1a2b3c4d", run_ids[1][:8]),
+        ("5e6f7a8b", run_ids[0][:8]),
+        ("/tmp/then", str(tmp_path / "then")),
+    ):
         assert name in example
         example = example.replace(name, value)
     env = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
