@@ -60,7 +60,8 @@ def log_state(
     """Log what DVC knows to one run, now: best after the user's own logging.
 
     Args:
-        run_id: the run; None for the active one.
+        run_id: the run's id or a prefix of it, ``runs:/ID`` or a model's URI; None for the
+            active one.
         log_datasets: see :func:`autolog`, as for the others.
         log_artifacts: files below ``dvc/``.
         log_params: parameters.
@@ -80,17 +81,17 @@ def log_state(
 
     from mlflow_dvc_plugin.errors import RunNotFoundError
     from mlflow_dvc_plugin.record.recording import Parts, begin, end
+    from mlflow_dvc_plugin.runs import find_run
 
     if run_id is None:
         active = mlflow.active_run()
         if active is None:
             raise RunNotFoundError("No run is active: start one, or give its run_id.")
         run_id = active.info.run_id
+    else:
+        run_id = find_run(run_id).run_id
     client = MlflowClient()
-    try:
-        run = client.get_run(run_id)
-    except Exception as err:
-        raise RunNotFoundError(f"This store has no run {run_id}: {err}") from err
+    run = client.get_run(run_id)
     parts = Parts(log_datasets, log_artifacts, log_params, log_metrics, log_plots, silent)
     begun = hooks.recording_of(run_id)
     recording = begin(client, run, parts, fresh=False)
