@@ -50,8 +50,9 @@ def measure(folder: Path, small: bool, repeat: int) -> list[Row]:
         found = bench.figures(name, lambda at, n=count: projects.dvc_files(at, n))
         rows += _against_the_floor(name, found)
         rows.append(Row(f"{name}: first ever, DVC's index", *_of(found, "first", "index"), None))
-    name = f"{files['few']:,} ignored files around"
-    found = bench.figures(name, lambda at: projects.deep(at, 10 * files["few"]))
+    ignored = 10 * files["few"]
+    name = f"{ignored:,} ignored files around"
+    found = bench.figures(name, lambda at: projects.deep(at, ignored))
     rows += _against_the_floor(name, found)
     few, many = staged["many"], staged["most"]
     growth = many["first"] / sizes["most"] * sizes["many"]

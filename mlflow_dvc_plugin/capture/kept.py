@@ -25,7 +25,7 @@ _MAX_TOTAL = 1 << 28
 _ABANDONED_SECONDS = 3600
 # What is parsed sooner is not worth a file.
 WORTH_BYTES = 20_000
-WORTH_SECONDS = 0.05
+WORTH_SECONDS = 0.25
 
 Parse = Callable[[bytes], dict[str, Any]]
 
