@@ -11,10 +11,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.demo.proof import data_files, keep, prove
 from mlflow_dvc_plugin.demo.shell import TRACKING_URI, DemoError, Shell, environment
+from mlflow_dvc_plugin.runs import Run, search
 
 PROJECT = Path(__file__).parent / "project"
 # Dotfiles, whose live names would also govern this package's own repository.
@@ -22,15 +22,6 @@ DOTFILES = {"gitignore": ".gitignore", "dvcignore": ".dvcignore"}
 RAW = "data/raw/breast_cancer.csv"
 PATIENTS_AT_FIRST = 400
 NEEDED = ("mlflow", "pandas", "sklearn", "sqlalchemy")
-
-
-class Run(NamedTuple):
-    """What the demo shows of an MLflow run."""
-
-    id: str
-    name: str
-    accuracy: float
-    tags: dict[str, str]
 
 
 def play(directory: str | None, say: Callable[[str], None]) -> None:
@@ -73,7 +64,7 @@ def play(directory: str | None, say: Callable[[str], None]) -> None:
         _lose(folder, say)
 
         say("\n5/5  Bring back what the first run trained on")
-        shell.mlflow_dvc("restore", first.id[:8])
+        shell.mlflow_dvc("restore", first.run_id[:8])
         shell.dvc("status", "process", show=True)
         _say_proof(shell, vault, first)
     _say_next(folder, second, say)
@@ -160,14 +151,7 @@ def _commit(shell: Shell, message: str) -> None:
 
 def _runs(folder: str) -> list[Run]:
     """The project's runs, oldest first."""
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return [
-        Run(run.info.run_id, run.info.run_name, run.data.metrics["accuracy"], dict(run.data.tags))
-        for run in client.search_runs(experiments, order_by=["attributes.start_time ASC"])
-    ]
+    return sorted(search(tracking_uri=f"sqlite:///{folder}/mlflow.db"), key=lambda r: r.start_time)
 
 
 def _say_known(runs: list[Run], say: Callable[[str], None]) -> None:
@@ -182,7 +166,7 @@ def _say_known(runs: list[Run], say: Callable[[str], None]) -> None:
             "mlflow-dvc-plugin`."
         )
     known = sum(name.startswith("dvc.") for name in run.tags)
-    say(f"     Run {run.id[:8]} ({run.name}) has {known} dvc.* tags; the pipeline set none.")
+    say(f"     Run {run.run_id[:8]} ({run.name}) has {known} dvc.* tags; the pipeline set none.")
 
 
 def _say_runs(first: Run, second: Run, say: Callable[[str], None]) -> None:
@@ -190,9 +174,9 @@ def _say_runs(first: Run, second: Run, say: Callable[[str], None]) -> None:
     tags = ["dvc.stage", "dvc.status", "dvc.data_hash", "dvc.inputs_hash", *paths]
     rows = [
         ("", "first run", "second run"),
-        ("run", first.id[:8], second.id[:8]),
+        ("run", first.run_id[:8], second.run_id[:8]),
         ("name", first.name, second.name),
-        ("accuracy", f"{first.accuracy:.4f}", f"{second.accuracy:.4f}"),
+        ("accuracy", *(f"{run.metrics['accuracy']:.4f}" for run in (first, second))),
         *((tag, _short(first.tags.get(tag)), _short(second.tags.get(tag))) for tag in tags),
     ]
     say("")
@@ -239,12 +223,12 @@ def _say_proof(shell: Shell, vault: str, first: Run) -> None:
     total = sum(proof.size for proof in proofs)
     say(
         f"\nProved: {len(proofs)} files, {total:,} bytes, "
-        f"byte for byte what run {first.id[:8]} trained on."
+        f"byte for byte what run {first.run_id[:8]} trained on."
     )
 
 
 def _say_next(folder: str, second: Run, say: Callable[[str], None]) -> None:
-    run = second.id[:8]
+    run = second.run_id[:8]
     tries = [
         ("dvc repro", "# train on the restored data: the first run's accuracy"),
         ("mlflow-dvc status", "# what a run started now would record"),

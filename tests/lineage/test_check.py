@@ -14,11 +14,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mlflow_dvc_plugin import runs
 from mlflow_dvc_plugin.errors import MissingObjectsError
 from mlflow_dvc_plugin.lineage import states
 from mlflow_dvc_plugin.restore import restore
-from mlflow_dvc_plugin.runs import Run
+from mlflow_dvc_plugin.runs import Run, load_state, store
 from mlflow_dvc_plugin.state import DataState
 from tests.history import History, mlflow_dvc
 from tests.project import Project
@@ -149,7 +148,7 @@ def test_a_run_without_a_state_cannot_be_restored(run_id: str, history: History)
 def test_an_experiment_is_checked_to_its_last_page(
     project: Project, history: History, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(runs, "_PAGE", 2)
+    monkeypatch.setattr(store, "PAGE", 2)
     made = []
     for version in ("1", "2", "3"):
         project.add("a", version)
@@ -219,7 +218,7 @@ def test_each_object_is_asked_for_once_however_many_runs_share_it(
 
     def counting(run: Run, project: str | None) -> DataState:
         parsed.append(run)
-        return runs.load_state(run, project=project)
+        return load_state(run, project=project)
 
     monkeypatch.setattr(states, "load_state", counting)
     for _ in range(5):

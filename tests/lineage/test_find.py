@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin import runs
 from mlflow_dvc_plugin.lineage.find import find, find_runs
+from mlflow_dvc_plugin.runs import store
 from mlflow_dvc_plugin.tags import path_key
 from tests.history import History, mlflow_dvc
 from tests.project import Project
@@ -150,7 +150,7 @@ def test_only_the_chosen_experiments_are_searched(three: list[str], history: His
 def test_every_page_is_read(
     project: Project, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_PAGE", 2)
+    monkeypatch.setattr(store, "PAGE", 2)
     project.add("a", "1")
     made = [history.run() for _ in range(7)]
     assert ids() == ids("--hash", md5("1")) == made[::-1]

@@ -1,0 +1,50 @@
+"""A run, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run.
+
+    Attributes:
+        run_id: its id.
+        name: its name.
+        experiment_id: the experiment that it belongs to.
+        start_time: milliseconds since 1970 (UTC).
+        tags: all its tags.
+        metrics: the last value of each of its metrics.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
+        end_time: milliseconds since 1970 (UTC); None while it runs.
+        store: URI of the MLflow store that it is in; empty for none.
+    """
+
+    run_id: str
+    name: str
+    experiment_id: str
+    start_time: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    status: str = ""
+    end_time: int | None = None
+    store: str = ""
+
+
+def to_run(found: Any, client: Any) -> Run:
+    """MLflow's run, found by a client, as our own value."""
+    info = found.info
+    return Run(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        experiment_id=info.experiment_id,
+        start_time=info.start_time or 0,
+        tags=dict(found.data.tags),
+        metrics=dict(found.data.metrics),
+        status=info.status or "",
+        end_time=info.end_time,
+        store=client.tracking_uri or "",
+    )
