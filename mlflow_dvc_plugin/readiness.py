@@ -82,18 +82,18 @@ def _stored(root: str, entries: list[Entry]) -> list[str]:
     objs = {Obj(e.hash_name, str(e.hash)): e.path for e in entries if e.kind == "plain"}
     dvc = DvcProject(root)
     try:
-        lacking = sorted(objs[obj] for obj in objs if not os.path.exists(dvc.cache_path(obj)))
+        lacking = sorted(objs[obj] for obj in objs if not os.path.exists(dvc.cache.path(obj)))
         problems = []
         if lacking:
             problems.append(f"Not in the DVC cache: {_listed(lacking)}; `dvc fetch` brings it.")
-        if not dvc.has_remote():
+        if not dvc.remotes.has_default():
             problems.append(
                 "There is no default DVC remote: a lost cache would be lost for good. Add one "
                 "with `dvc remote add -d NAME URL`, then `dvc push`."
             )
             return problems
         try:
-            pushed = dvc.in_remote(objs)
+            pushed = dvc.remotes.present(objs)
         except DvcError as err:
             return [*problems, f"The DVC remote cannot be asked: {err}"]
         unpushed = sorted(objs[obj] for obj in objs if obj not in pushed)

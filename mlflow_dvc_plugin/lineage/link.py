@@ -150,7 +150,7 @@ def _written(dvc: DvcProject, record: StageRecord) -> int:
     the time of the lock file.
     """
     old = {e.hash for e in record.inputs}
-    paths = [dvc.cache_path(obj_of(e)) for e in record.outs if e.hash not in old]
+    paths = [dvc.cache.path(obj_of(e)) for e in record.outs if e.hash not in old]
     if not paths or not all(map(os.path.isfile, paths)):
         paths = [os.path.join(dvc.root, record.outs[0].metafile)]
     return max(os.stat(path).st_mtime_ns for path in paths) // 1_000_000

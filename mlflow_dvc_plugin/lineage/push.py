@@ -79,7 +79,7 @@ def push(
     try:
         stock = Stock(dvc, chosen, progress)
         present, lacking = _sort(stock, chosen)
-        if lacking and None in lacking and not dvc.has_remote():
+        if lacking and None in lacking and not dvc.remotes.has_default():
             raise DvcError("There is no default DVC remote: add one with `dvc remote add -d`.")
         for name, objs in lacking.items():
             _send(dvc, name, objs, jobs, progress)
@@ -123,9 +123,11 @@ def _send(
     progress: Progress,
 ) -> None:
     progress.begin("Pushing", len(objs))
-    failed = {objs[obj]: why for obj, why in dvc.upload(objs, remote, jobs, progress).items()}
+    failed = {
+        objs[obj]: why for obj, why in dvc.remotes.upload(objs, remote, jobs, progress).items()
+    }
     if not failed:
-        arrived = dvc.in_remote(objs, remote)
+        arrived = dvc.remotes.present(objs, remote)
         failed = {objs[obj]: "it did not arrive" for obj in objs.keys() - arrived}
     if failed:
         path, why = next(iter(failed.items()))

@@ -112,7 +112,7 @@ class Stock:
         tops = list(tops)
         objs = {obj_of(e) for e in tops}
         self._progress.begin("Looking into the cache", len(objs))
-        self._cached = self._dvc.in_cache(objs)
+        self._cached = self._dvc.cache.present(objs)
         self._progress.advance(files=len(objs))
         # A listing that the cache lacks is read from the remote, which also tells it is there.
         self._ask({(obj_of(e), e.remote) for e in tops if self._asked_for(obj_of(e))})
@@ -138,7 +138,7 @@ class Stock:
                 places.update((Obj(obj.hash_name, value), remote) for value in members.values())
         files = {obj for obj, _ in places}
         self._progress.begin("Looking into the cache", len(files))
-        self._cached |= self._dvc.in_cache(files)
+        self._cached |= self._dvc.cache.present(files)
         self._ask(places - self._pushed)
 
     def _asked_for(self, obj: Obj) -> bool:
@@ -146,7 +146,7 @@ class Stock:
 
     def _exists(self, remote: str | None) -> bool:
         """There is a remote to ask; without a default one, nothing can be in it."""
-        return remote is not None or self._dvc.has_remote()
+        return remote is not None or self._dvc.remotes.has_default()
 
     def _ask(self, places: set[Place]) -> None:
         by_remote: dict[str | None, list[Obj]] = {}
@@ -157,7 +157,7 @@ class Stock:
                 continue
             self._progress.begin("Asking the remote", len(objs))
             try:
-                found = self._dvc.in_remote(objs, remote)
+                found = self._dvc.remotes.present(objs, remote)
             except DvcError as err:
                 self._silent[remote] = str(err)
                 continue

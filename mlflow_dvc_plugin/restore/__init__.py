@@ -141,7 +141,7 @@ def _in_place(job: _Job, root: str) -> RestoreResult:
     data, in_git = split(entries)
     with _opened(root) as dvc, dvc.locked([os.path.join(root, e.path) for e in entries]):
         fetcher = Fetcher(dvc, data, state.git_commit, options)
-        dvc.check_remote(options.remote)
+        dvc.remotes.check(options.remote)
         recorder = Recorder(dvc.root, state)
         _refuse_other_project(dvc.root, recorder.now.root, state.root)
         metafiles = recorder.rewrite(data, job.paths is None, options.force)
@@ -179,7 +179,7 @@ def _into(job: _Job, root: str, folder: str) -> RestoreResult:
     data, in_git = split(entries)
     left += [f"{e.path}: Git has it, not DVC" for e in in_git]
     with _opened(root) as dvc:
-        dvc.check_remote(options.remote)
+        dvc.remotes.check(options.remote)
         fetcher = Fetcher(dvc, data, state.git_commit, options)
         work = Operation(fetcher, folder, job.run_id, source=state.source, options=options)
         return replace(work.run(expand(fetcher, data), [e.path for e in data], {}), left=left)

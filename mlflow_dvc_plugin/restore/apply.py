@@ -91,7 +91,7 @@ def apply(
                 progress.advance(files=1, size=size)
     finally:
         pool.shutdown(cancel_futures=True)
-        project.remember(written)
+        project.database.remember(written)
     return total
 
 
@@ -99,7 +99,7 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
     """The files to write as shares of work: large files alone and first, small ones together."""
     small = []
     for target, obj in writes.items():
-        if os.stat(project.cache_path(obj)).st_size > _LARGE:
+        if os.stat(project.cache.path(obj)).st_size > _LARGE:
             yield [target]
         else:
             small.append(target)
@@ -127,7 +127,7 @@ class _Placer:
         name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
         beside = os.path.join(os.path.dirname(target), name)
         try:
-            kind = self._make(self._project.cache_path(obj), beside, obj)
+            kind = self._make(self._project.cache.path(obj), beside, obj)
             info = os.stat(beside)
             if executable:
                 os.chmod(beside, info.st_mode | stat.S_IEXEC)
@@ -150,7 +150,7 @@ class _Placer:
                 _copy(source, beside, self._digest_of(obj), obj)
                 return kind
             try:
-                self._project.link(kind, source, beside)
+                self._project.links.make(kind, source, beside)
             except OSError as err:
                 if err.errno not in _UNSUPPORTED:
                     raise

@@ -43,7 +43,7 @@ class Fetcher:
             DvcError: the remote did not answer.
         """
         by_remote: dict[str | None, list[Obj]] = {}
-        for obj in objs.keys() - self.project.in_cache(objs):
+        for obj in objs.keys() - self.project.cache.present(objs):
             owner = self._owner(objs[obj])
             # Only by fetching them is it known where imports and versions are.
             if owner is None or owner.kind == "plain":
@@ -51,7 +51,7 @@ class Fetcher:
                 by_remote.setdefault(remote, []).append(obj)
         lost: list[Obj] = []
         for remote, some in by_remote.items():
-            present = self.project.in_remote(some, remote)
+            present = self.project.remotes.present(some, remote)
             lost += [obj for obj in some if obj not in present]
         if lost:
             raise MissingObjectsError({objs[obj]: "not in the remote" for obj in sorted(lost)})
@@ -68,7 +68,7 @@ class Fetcher:
         Raises:
             MissingObjectsError: some cannot be had; all of them are named.
         """
-        missing = objs.keys() - self.project.in_cache(objs)
+        missing = objs.keys() - self.project.cache.present(objs)
         if not missing:
             return False
         self._options.progress.begin("Fetching", len(missing))
@@ -84,7 +84,7 @@ class Fetcher:
                 by_remote.setdefault(remote, []).append(obj)
         for remote, some in by_remote.items():
             options = self._options
-            failed.update(self.project.fetch(some, remote, options.jobs, options.progress))
+            failed.update(self.project.remotes.fetch(some, remote, options.jobs, options.progress))
         for obj, reason in list(failed.items()):
             owner = self._owner(objs[obj])
             if owner is not None and owner.kind != "plain":
@@ -94,7 +94,7 @@ class Fetcher:
                     f"{reason}; it is `push: false`, so only the cache that made it has it"
                 )
         failed.update(self._as_dvc(special, objs))
-        still = failed.keys() - self.project.in_cache(failed)
+        still = failed.keys() - self.project.cache.present(failed)
         if still:
             raise MissingObjectsError({objs[obj]: failed[obj] for obj in sorted(still)})
         return True
@@ -110,7 +110,7 @@ class Fetcher:
                 reason = self._special(e, commit)
                 mine = [obj for obj in failed if self._owner(objs[obj]) == e]
                 failed.update(dict.fromkeys(mine, reason) if reason else {})
-            for obj in self.project.in_cache(failed):
+            for obj in self.project.cache.present(failed):
                 del failed[obj]
         return failed
 
@@ -120,9 +120,9 @@ class Fetcher:
         try:
             if e.kind == "import-url":
                 obj = Obj(e.hash_name, str(e.hash))
-                self.project.fetch_from_source(e.path, obj, commit)
+                self.project.outs.fetch_from_source(e.path, obj, commit)
             else:
-                self.project.fetch_as_dvc([e.path], commit, options.remote, options.jobs)
+                self.project.outs.fetch([e.path], commit, options.remote, options.jobs)
                 self._list(e, commit)
         except DvcError as err:
             return str(err)
@@ -132,9 +132,9 @@ class Fetcher:
         """Write the listing of a cloud-versioned folder into the cache."""
         if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
             return
-        data = self.project.listing_as_dvc(e.path, commit)
+        data = self.project.outs.listing(e.path, commit)
         if data is not None and bytes_obj(data).value + DIR_SUFFIX == e.hash:
-            self.project.put_bytes(data, Obj(e.hash_name, e.hash))
+            self.project.cache.put_bytes(data, Obj(e.hash_name, e.hash))
 
     def _owner(self, path: str) -> Entry | None:
         """The out that a file belongs to."""

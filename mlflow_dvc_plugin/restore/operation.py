@@ -115,7 +115,7 @@ class Operation:
         written, record = 0, None
         if not self._options.dry_run and (plan.changes or metafiles or folders or bits):
             for path, obj in unsaved.items():
-                self._dvc.put(os.path.join(self._root, path), obj)
+                self._dvc.cache.put(os.path.join(self._root, path), obj)
             before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
             if self._in_project:
                 journal.save(self._dvc.tmp_dir, before)
@@ -211,7 +211,7 @@ class Operation:
         self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hard or symbolic link would let an edit reach into the cache.
-        types = self._dvc.usable_link_types(self._root, linked=self._in_project)
+        types = self._dvc.links.usable(self._root, linked=self._in_project)
         return apply(
             self._dvc,
             self._root,
@@ -243,7 +243,7 @@ class Operation:
     def _claim(self, outs: Sequence[str]) -> None:
         """Tell DVC that the outs are its own to clean up."""
         for out in outs:
-            self._dvc.remember_link(os.path.join(self._root, out))
+            self._dvc.database.remember_link(os.path.join(self._root, out))
 
 
 def _bytes_of(path: str) -> bytes | None:

@@ -108,7 +108,7 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:
     try:
-        with open(project.cache_path(obj), "rb") as file:
+        with open(project.cache.path(obj), "rb") as file:
             data = file.read()
         for value, relpath in _rows(data):
             name = posixpath.join(folder, relpath)

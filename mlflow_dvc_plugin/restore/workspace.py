@@ -111,7 +111,7 @@ def saved_as(
             exact[path] = obj
         else:
             exact[path] = Obj("md5", project.hash_file(os.path.join(root, path), "md5"))
-    saved = project.in_cache(exact.values())
+    saved = project.cache.present(exact.values())
     unsaved = {path: obj for path, obj in exact.items() if obj not in saved}
     return {path: obj for path, obj in exact.items() if obj in saved}, unsaved
 
@@ -156,7 +156,7 @@ def _identify(
             if not stat.S_ISREG(info.st_mode):
                 raise UnsafePathError(path, "something that is not a file stands there")
             infos[prefix + path] = info
-    known = project.known_hashes(infos)
+    known = project.database.hashes(infos)
     doubtful: list[tuple[str, str]] = []
     cut = len(prefix)
     for full in infos:
@@ -178,5 +178,5 @@ def _same_bytes(project: DvcProject, path: str, obj: Obj) -> bool:
     """The cache has just these bytes under an older hash."""
     import filecmp
 
-    cached = project.cache_path(obj)
+    cached = project.cache.path(obj)
     return os.path.isfile(cached) and filecmp.cmp(path, cached, shallow=False)

@@ -56,6 +56,6 @@ def _share(project: str, inside: str) -> None:
 
     dvc = DvcProject(project)
     try:
-        dvc.share_cache(inside)
+        dvc.cache.share_with(inside)
     finally:
         dvc.close()

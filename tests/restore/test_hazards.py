@@ -15,7 +15,7 @@ import pytest
 
 from mlflow_dvc_plugin import manifest
 from mlflow_dvc_plugin.cli.restore import draw
-from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.dvc.remotes import Remotes
 from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.restore import operation, restore, undo
 from mlflow_dvc_plugin.runs import Run
@@ -152,13 +152,13 @@ def test_an_edit_during_the_download_is_seen(
         project.add(name, f"{name} two")
         value = md5(f"{name} one")
         (project.path / f".dvc/cache/files/md5/{value[:2]}/{value[2:]}").unlink()
-    fetch = DvcProject.fetch
+    fetch = Remotes.fetch
 
-    def slow(self: DvcProject, *args: Any, **kwargs: Any) -> Any:
+    def slow(self: Remotes, *args: Any, **kwargs: Any) -> Any:
         project.write("a", "an hour of work")
         return fetch(self, *args, **kwargs)
 
-    monkeypatch.setattr(DvcProject, "fetch", slow)
+    monkeypatch.setattr(Remotes, "fetch", slow)
     with pytest.raises(UnsavedContentError):
         restore(recorded)
     assert (project.path / "a").read_text() == "an hour of work"

@@ -1,0 +1,145 @@
+"""A project's cache: the objects on this machine, each verified before it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mlflow_dvc_plugin.dvc.database import Database
+from mlflow_dvc_plugin.dvc.hashing import is_file_of, is_legacy
+from mlflow_dvc_plugin.dvc.reasons import translating
+from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.objects import Obj
+
+_READ_ONLY = 0o444
+
+
+class Cache:
+    """The cache that a project uses, which others may use as well.
+
+    Args:
+        repo: the project, as DVC opened it.
+        database: the hashes of files that DVC remembers.
+    """
+
+    def __init__(self, repo: Any, database: Database) -> None:
+        self._repo = repo
+        self._database = database
+
+    def path(self, obj: Obj) -> str:
+        """Where the cache has, or would have, an object."""
+        return str(self._part(obj).oid_to_path(obj.value))
+
+    def share_with(self, project: str) -> None:
+        """Have another project use this cache, by its local configuration.
+
+        Args:
+            project: absolute path of the other project.
+
+        Raises:
+            DvcError: its configuration cannot be written.
+        """
+        from dvc.config import Config
+
+        settings = Config(os.path.join(project, ".dvc"), validate=False)
+        with translating(), settings.edit("local") as config:
+            config["cache"]["dir"] = self._repo.cache.local_cache_dir
+
+    def present(self, objs: Iterable[Obj]) -> set[Obj]:
+        """Those of the objects that the cache holds, each with the right bytes.
+
+        The bytes are read, unless DVC's state database vouches for them.
+        """
+        present: dict[Obj, str] = {}
+        infos: dict[str, os.stat_result] = {}
+        for obj in objs:
+            path = self.path(obj)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                info = os.stat(path)
+                if stat.S_ISREG(info.st_mode):
+                    present[obj] = path
+                    infos[path] = info
+        known = self._database.hashes(infos, writable=False)
+        good = {obj for obj, path in present.items() if known.get(path) == obj}
+        doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
+        if doubtful:
+            with ThreadPoolExecutor() as pool:
+                found = pool.map(lambda item: is_file_of(item[1], item[0]), doubtful)
+                right = [item for item, same in zip(doubtful, found, strict=True) if same]
+            for _, path in right:
+                self._repo.cache.local.protect(path)
+            self.remember(obj for obj, _ in right)
+            good |= {obj for obj, _ in right}
+        return good
+
+    def put(self, source: str, obj: Obj) -> None:
+        """Save a file's bytes in the cache as `obj`; the file itself stays as it is.
+
+        Raises:
+            DvcError: the file's bytes are not those of `obj`.
+        """
+        with self.staging() as folder:
+            staged = os.path.join(folder, "object")
+            shutil.copyfile(source, staged)
+            if not is_file_of(staged, obj):
+                raise DvcError(f"{source} changed while it was being saved: try again.")
+            self.adopt(staged, obj)
+
+    def put_bytes(self, data: bytes, obj: Obj) -> None:
+        """Save bytes in the cache as `obj`."""
+        with self.staging() as folder:
+            staged = os.path.join(folder, "object")
+            with open(staged, "wb") as file:
+                file.write(data)
+            self.adopt(staged, obj)
+
+    def adopt(self, staged: str, obj: Obj) -> None:
+        """Move a staged file to its place in the cache; its bytes are the object's."""
+        part = self._part(obj)
+        target = part.oid_to_path(obj.value)
+        part.makedirs(os.path.dirname(target))
+        os.chmod(staged, _READ_ONLY)
+        os.replace(staged, target)
+
+    def remember(self, objs: Iterable[Obj]) -> None:
+        """Tell DVC that these objects were verified just now."""
+        self._database.remember({self.path(obj): obj for obj in objs})
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[str]:
+        """A folder on the cache's own disk, for what is not verified yet.
+
+        Raises:
+            DvcError: the cache cannot be written to.
+        """
+        above = os.path.join(self._repo.cache.local_cache_dir, "mlflow-dvc")
+        folder = os.path.join(above, uuid.uuid4().hex)
+        try:
+            os.makedirs(folder)
+        except OSError as err:
+            raise DvcError(f"The DVC cache cannot be written to: {err}.") from err
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove_old(above)
+            with contextlib.suppress(OSError):
+                os.rmdir(above)
+
+    def _part(self, obj: Obj) -> Any:
+        return self._repo.cache.legacy if is_legacy(obj) else self._repo.cache.local
+
+
+def _remove_old(folder: str) -> None:
+    """Remove what killed processes left in a folder a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for item in list(os.scandir(folder)):
+            if time.time() - item.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(item.path, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""Who may work on a project: DVC's lock, and what its running stages claim."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dvc.repo import lock_repo
+from dvc_objects.fs.local import localfs
+
+from mlflow_dvc_plugin.errors import ProjectBusyError
+
+
+@contextlib.contextmanager
+def locked(repo: Any, paths: Sequence[str]) -> Iterator[None]:
+    """Keep other DVC commands out, and away from some paths.
+
+    Args:
+        repo: the project, as DVC opened it.
+        paths: absolute.
+
+    Raises:
+        ProjectBusyError: another DVC command is at work; DVC's own waiting
+            time has passed.
+    """
+    from dvc.lock import LockError
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock_repo(repo))
+        except LockError as err:
+            raise ProjectBusyError(
+                f"Another DVC command{_holder(repo.tmp_dir)} is at work in this project: "
+                "wait for it, then try again."
+            ) from err
+        _refuse_claimed(repo, paths)
+        yield
+
+
+def _refuse_claimed(repo: Any, paths: Sequence[str]) -> None:
+    """Refuse paths that a stage being run reads or writes: then DVC holds no lock.
+
+    DVC's record of them is only read. Writing it would leave it half
+    written if this process were killed, and DVC could not go on.
+    """
+    import psutil
+
+    try:
+        with open(os.path.join(repo.tmp_dir, "rwlock"), encoding="utf-8") as file:
+            record = json.load(file)
+        claims = [(path, [info]) for path, info in record.get("write", {}).items()]
+        claims += list(record.get("read", {}).items())
+        holders = [
+            (path, info)
+            for path, infos in claims
+            for info in infos
+            if psutil.pid_exists(int(info["pid"])) and int(info["pid"]) != os.getpid()
+        ]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return
+    for claimed, info in holders:
+        for path in paths:
+            if localfs.overlaps(path, claimed):
+                raise ProjectBusyError(
+                    f"{os.path.relpath(path, repo.root_dir)} is in use by process {info['pid']} "
+                    f"({info.get('cmd', 'dvc')}): wait for it, then try again."
+                )
+
+
+def _holder(tmp_dir: str) -> str:
+    import psutil
+
+    try:
+        with open(os.path.join(tmp_dir, "lock")) as file:
+            pid = int(file.read().split()[0])
+        command = " ".join(psutil.Process(pid).cmdline())
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return ""
+    return f" (process {pid}: {command[:100]})"

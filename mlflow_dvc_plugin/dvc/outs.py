@@ -1,0 +1,130 @@
+"""Outs that no hash finds: DVC itself fetches them, by what their metafiles say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dvc_objects.fs import generic
+from dvc_objects.fs.local import localfs
+
+from mlflow_dvc_plugin.dvc.cache import Cache
+from mlflow_dvc_plugin.dvc.hashing import hash_file
+from mlflow_dvc_plugin.dvc.reasons import quiet, translating
+from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
+
+
+class Outs:
+    """What DVC makes of outs: imports, and those in cloud-versioned remotes.
+
+    Args:
+        repo: the project, as DVC opened it.
+        cache: where they go.
+    """
+
+    def __init__(self, repo: Any, cache: Cache) -> None:
+        self._repo = repo
+        self._cache = cache
+
+    def fetch(
+        self,
+        paths: Sequence[str],
+        commit: str | None = None,
+        remote: str | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        """Bring outs into the cache by DVC's own `fetch`.
+
+        It is the metafiles' places that are contacted.
+
+        Args:
+            paths: the outs, relative to the project.
+            commit: whose metafiles to go by; None for the workspace's.
+            remote: name of the remote; None for the one that each out has.
+            jobs: how many at once.
+
+        Raises:
+            DvcError: DVC could not bring all of them.
+        """
+        targets = [self._place(path, commit) for path in paths]
+        revs = [commit] if commit else None
+        with quiet(), translating():
+            self._repo.fetch(targets, jobs=jobs, remote=remote, revs=revs, workspace=commit is None)
+
+    def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
+        """Bring an `import-url` out into the cache from where it was imported.
+
+        Args:
+            path: the out, relative to the project.
+            obj: what it must be: what the source has today may be another version.
+            commit: whose metafile to go by; None for the workspace's.
+
+        Raises:
+            DvcError: the source has it no more.
+        """
+        with (
+            self._out(path, commit) as out,
+            self._cache.staging() as folder,
+            quiet(),
+            translating(),
+        ):
+            if out is None or not out.stage.is_import or out.stage.is_repo_import:
+                raise DvcError("its metafile does not say where it was imported from")
+            dep = out.stage.deps[0]
+            found = [dep.fs_path] if dep.fs.isfile(dep.fs_path) else list(dep.fs.find(dep.fs_path))
+            staged = [os.path.join(folder, str(number)) for number in range(len(found))]
+            generic.transfer(dep.fs, found, localfs, staged, links=["copy"])
+            hashes = [Obj(obj.hash_name, hash_file(name, obj.hash_name)) for name in staged]
+            if obj.value.endswith(DIR_SUFFIX):
+                names = [dep.fs.relpath(name, dep.fs_path).replace(os.sep, "/") for name in found]
+                members = zip(names, hashes, strict=True)
+                rows = [{"md5": member.value, "relpath": name} for name, member in sorted(members)]
+                listing = json.dumps(rows, sort_keys=True).encode()
+                value = bytes_obj(listing).value + DIR_SUFFIX
+            else:
+                listing, value = b"", hashes[0].value
+            if value != obj.value:
+                raise DvcError("the place that it was imported from has another version today")
+            for name, member in zip(staged, hashes, strict=True):
+                self._cache.adopt(name, member)
+            if listing:
+                self._cache.put_bytes(listing, obj)
+
+    def listing(self, path: str, commit: str | None = None) -> bytes | None:
+        """A folder's listing as its metafile has it, for one in a cloud-versioned remote.
+
+        Args:
+            path: the out, relative to the project.
+            commit: whose metafile to go by; None for the workspace's.
+
+        Raises:
+            DvcError: the metafile cannot be read.
+        """
+        with self._out(path, commit) as out, quiet(), translating():
+            data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
+        return data
+
+    @contextlib.contextmanager
+    def _out(self, path: str, commit: str | None) -> Iterator[Any]:
+        """DVC's own view of an out; None if the metafiles have none."""
+        place = self._place(path, commit)
+        revs = [commit] if commit else None
+        with quiet(), translating():
+            for rev in self._repo.brancher(revs=revs, workspace=commit is None):
+                # DVC may offer the workspace as well: that is not what was asked for.
+                if commit is None or rev != "workspace":
+                    outs = self._repo.index.outs
+                    yield next((out for out in outs if out.fs_path == place), None)
+                    return
+        yield None
+
+    def _place(self, path: str, commit: str | None) -> str:
+        """An out's absolute path, on the disk or in a commit."""
+        full = os.path.join(self._repo.root_dir, path)
+        if commit is None:
+            return full
+        return "/" + os.path.relpath(full, self._repo.scm.root_dir).replace(os.sep, "/")
