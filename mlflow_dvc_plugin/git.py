@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -213,22 +213,32 @@ def _entries_at(project: str, commit: str) -> tuple[Entry, ...]:
     return state_at(project, commit).entries
 
 
-def ignored(project: str, paths: Sequence[str]) -> set[str]:
+def ignored(
+    project: str, paths: Sequence[str], without: Collection[tuple[str, str]] = ()
+) -> set[str]:
     """Those of the paths that Git ignores; none outside a repository.
 
     Args:
         project: absolute path of the project.
         paths: relative to the project.
+        without: patterns that do not count, each with its ``.gitignore`` file,
+            relative to the project.
     """
     if not paths:
         return set()
     stdin = b"".join(os.fsencode(f"./{path}") + b"\0" for path in paths)
     try:
-        out = git(project, "check-ignore", "-z", "--no-index", "--stdin", stdin=stdin)
+        out = git(project, "check-ignore", "-v", "-z", "--no-index", "--stdin", stdin=stdin)
     except GitError:
         # It exits with 1 if it ignores none of them.
         return set()
-    return {os.fsdecode(name).removeprefix("./") for name in out.split(b"\0")}
+    prefix = _prefix(project) if without else ""
+    fields = [os.fsdecode(field) for field in out.split(b"\0")]
+    return {
+        path.removeprefix("./")
+        for source, _, pattern, path in zip(*(fields[start::4] for start in range(4)), strict=False)
+        if (source.removeprefix(prefix), pattern) not in without and not pattern.startswith("!")
+    }
 
 
 def blob(project: str, commit: str, path: str) -> bytes | None:
@@ -245,6 +255,24 @@ def blob(project: str, commit: str, path: str) -> bytes | None:
         return git(project, "cat-file", "blob", f"{commit}:./{path}")
     except GitError:
         return None
+
+
+def is_committed(project: str, commit: str, path: str, data: bytes) -> bool:
+    """A commit has a file just so, line ends aside where Git converts them.
+
+    Args:
+        project: absolute path of the project.
+        commit: a full commit hash.
+        path: of the file, relative to the project.
+        data: what the workspace has.
+    """
+    if not is_commit(commit):
+        return False
+    try:
+        known = git(project, "rev-parse", "--verify", "--quiet", f"{commit}:./{path}")
+        return git(project, "hash-object", "--stdin", f"--path={path}", stdin=data) == known
+    except GitError:
+        return False
 
 
 def _files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, bytes]]:

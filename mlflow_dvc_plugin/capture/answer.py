@@ -48,9 +48,10 @@ def answer(project: str, metafile: str, text: str) -> dict[str, Any]:
         for section in ("artifacts", "datasets", "metrics", "params", "plots"):
             getattr(resolver, f"resolve_{section}", list)()
     except DvcException as err:
-        return {"error": " ".join(str(err).split())}
+        return {"error": " ".join(str(err).split()), "files": seen}
     except Exception as err:  # noqa: BLE001 - whatever DVC trips over, it refuses the file
-        return {"error": f"DVC cannot resolve its templates ({type(err).__name__}: {err})"}
+        reason = f"DVC cannot resolve its templates ({type(err).__name__}: {err})"
+        return {"error": reason, "files": seen}
     return {"files": seen, "stages": stages}
 
 

@@ -50,6 +50,8 @@ def ask(
                 return _stages(known)
         answer = _asked(data, project, metafile)
         if "error" in answer:
+            for name in answer.get("files", ()):
+                look(os.path.join(project, name))
             raise CaptureError(metafile, answer["error"])
         # DVC read the files by itself: what they hold now is what it saw only if
         # nobody wrote to them meanwhile, so an answer is kept from the hashes it took.

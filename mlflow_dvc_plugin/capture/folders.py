@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlflow_dvc_plugin.capture import files
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore
@@ -83,6 +83,35 @@ def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.st
                 yield base + name, None
             else:
                 yield base + name, info
+
+
+def left_out(project: str, paths: Iterable[str]) -> Iterator[str]:
+    """Those of some files that DVC would not see, whether they are there or not.
+
+    Args:
+        project: absolute path of the project.
+        paths: of the files, relative to the project.
+
+    Raises:
+        CaptureError: a ``.dvcignore`` cannot be read.
+    """
+    known: dict[str, DvcIgnore | None] = {"": _with_file(DvcIgnore(), project, "")}
+
+    def rules_in(folder: str) -> DvcIgnore | None:
+        if folder not in known:
+            above, _, name = folder.rpartition("/")
+            rules = rules_in(above)
+            if rules is None or rules.ignores(folder, name, True):
+                known[folder] = None
+            else:
+                known[folder] = _with_file(rules, os.path.join(project, folder), folder)
+        return known[folder]
+
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        rules = known[folder] if folder in known else rules_in(folder)
+        if rules is None or (rules.patterns and rules.ignores(path, name, False)):
+            yield path
 
 
 def _rules_above(project: str, path: str) -> DvcIgnore:

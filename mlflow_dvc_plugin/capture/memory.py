@@ -35,16 +35,17 @@ class Reading(NamedTuple):
         config: its DVC configuration.
         git: its Git work tree and ``.git`` directory; None without.
         contents: its metafiles.
+        watch: all that this rests on.
     """
 
     config: dvc_config.Config
     git: tuple[str, str] | None
     contents: Contents
+    watch: Watch
 
 
 class _Remembered(NamedTuple):
     environment: tuple[str | None, ...]
-    watch: Watch
     reading: Reading
 
 
@@ -61,7 +62,7 @@ def reading(project: str) -> Reading:
     git = find_git(project)
     before = _remembered.get(project)
     same = before is not None and before.environment == environment and before.reading.git == git
-    if before is not None and same and before.watch.holds():
+    if before is not None and same and before.reading.watch.holds():
         return before.reading
     watch = Watch()
     config = dvc_config.load(project, watch.file)
@@ -71,10 +72,10 @@ def reading(project: str) -> Reading:
     with _no_collection():
         used = git if dvc_config.uses_git(config) else None
         contents = read_project(project, used, config, watch, known)
-    found = Reading(config, git, contents)
+    found = Reading(config, git, contents, watch)
     if len(_remembered) >= _PROJECTS:
         _remembered.clear()
-    _remembered[project] = _Remembered(environment, watch, found)
+    _remembered[project] = _Remembered(environment, found)
     return found
 
 

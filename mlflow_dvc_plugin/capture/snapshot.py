@@ -50,7 +50,7 @@ def snapshot(project: str, settings: Settings) -> DataState:
         SettingsError: an include or exclude pattern makes no sense.
     """
     reading = memory.reading(project)
-    config, git, contents = reading
+    config, git, contents, _ = reading
     chosen = _chosen(project, reading, settings)
     verdict, modified = status.judge(project, chosen.outs, config, settings.status_budget_ms)
     commit = head_commit(git[1]) if git else None

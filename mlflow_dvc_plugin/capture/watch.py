@@ -36,6 +36,11 @@ class Watch:
         self._fresh_files: dict[str, int | None] = {}
         self._fresh_folders: set[str] = set()
 
+    @property
+    def files(self) -> list[str]:
+        """The files that were read or looked for, there or not."""
+        return [*self._files, *self._absent]
+
     def file(self, path: str) -> None:
         """Note a file that is about to be read, or looked for."""
         if path not in self._files and path not in self._absent and "\0" not in path:

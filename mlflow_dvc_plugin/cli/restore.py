@@ -74,11 +74,22 @@ def _in_project(paths: tuple[str, ...]) -> list[str]:
         raise RestoreError("This is no DVC project: go to the project that the run was made in.")
     found = []
     for path in paths:
-        inside = os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/")
-        if inside == ".." or inside.startswith("../"):
+        inside = _relative(os.path.abspath(path), root)
+        if inside is None:
+            # As typed it may lead through a link to the project's folder.
+            folder, name = os.path.split(os.path.abspath(path))
+            full = os.path.join(os.path.realpath(folder), name)
+            inside = _relative(full, os.path.realpath(root))
+        if inside is None:
             raise RestoreError(f"{path} is outside the project {root}.")
         found.append(inside)
     return found
+
+
+def _relative(path: str, root: str) -> str | None:
+    """A path relative to a folder, POSIX; None if it is not in it."""
+    inside = os.path.relpath(path, root).replace(os.sep, "/")
+    return None if inside == ".." or inside.startswith("../") else inside
 
 
 def draw(result: RestoreResult, where: str | None = None) -> None:

@@ -33,6 +33,11 @@ class Cache:
         self._repo = repo
         self._database = database
 
+    @property
+    def folders(self) -> list[str]:
+        """Where the objects are, today's and those of DVC 2."""
+        return [str(part.path) for part in (self._repo.cache.local, self._repo.cache.legacy)]
+
     def path(self, obj: Obj) -> str:
         """Where the cache has, or would have, an object."""
         return str(self._part(obj).oid_to_path(obj.value))

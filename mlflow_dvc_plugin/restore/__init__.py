@@ -15,12 +15,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow_dvc_plugin.capture import capture, find_project, status
+from mlflow_dvc_plugin.capture.folders import left_out
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.restore import journal
+from mlflow_dvc_plugin.restore import gitfiles, journal
 from mlflow_dvc_plugin.restore import paths as paths_of
 from mlflow_dvc_plugin.restore.fetch import Fetcher
-from mlflow_dvc_plugin.restore.metafiles import Recorder
+from mlflow_dvc_plugin.restore.metafiles import Recorder, differing, said_now
 from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select, split
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _GLANCE_MS = 500  # how long to look whether there is nothing to do
 
-__all__ = ["RestoreResult", "extract", "restore", "undo"]
+__all__ = ["RestoreResult", "extract", "restore", "undo", "undoable"]
 
 
 def restore(
@@ -143,16 +144,41 @@ def _in_place(job: _Job, root: str) -> RestoreResult:
         fetcher = Fetcher(dvc, data, state.git_commit, options)
         dvc.remotes.check(options.remote)
         recorder = Recorder(dvc.root, state)
-        _refuse_other_project(dvc.root, recorder.now.root, state.root)
+        now = recorder.now
+        _refuse_other_project(dvc.root, now.root, state.root)
         metafiles = recorder.rewrite(data, job.paths is None, options.force)
-        blobs, lost = recorder.from_git(in_git, options.force)
-        ignores = recorder.ignores(data)
+        blobs, lost = gitfiles.uncached(dvc.root, state, now, in_git, options.force)
+        ignores = gitfiles.ignores(dvc.root, now, data, metafiles)
+        files = expand(fetcher, data)
+        _refuse_hidden(dvc.root, files)
         work = Operation(fetcher, dvc.root, job.run_id, source=state.source, options=options)
-        outs = [e.path for e in data]
-        result = work.run(expand(fetcher, data), outs, {**ignores, **metafiles, **blobs})
+        result = work.run(files, [e.path for e in data], {**ignores, **metafiles, **blobs})
+        if metafiles and not options.dry_run:
+            _verify(dvc.root, data)
     mine = {e.path for e in state.entries}
-    kept = [e.path for e in recorder.now.entries if e.path not in mine and e.hash]
+    kept = [e.path for e in now.entries if e.path not in mine and e.hash]
     return replace(result, left=left + lost, kept=sorted(kept))
+
+
+def _refuse_hidden(project: str, files: Wanted) -> None:
+    """Refuse files that DVC would not see, since its folder would then differ for it."""
+    hidden = sorted(left_out(project, files.files))
+    if hidden:
+        more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""
+        raise RestoreError(
+            f".dvcignore now leaves out {', '.join(hidden[:10])}{more}, so DVC would not "
+            "see what the run had: change .dvcignore first, or use --out DIR for the data alone."
+        )
+
+
+def _verify(project: str, entries: Sequence[Entry]) -> None:
+    """Read the metafiles again as they are now: they say the data that was restored."""
+    wrong = differing(said_now(project), entries)
+    if wrong:
+        raise RestoreError(
+            f"The data is back, but the metafiles say something else of {', '.join(wrong[:10])}: "
+            "someone wrote to them meanwhile. Run the same command again, or `mlflow-dvc undo`."
+        )
 
 
 def _refuse_other_project(project: str, root: str, wanted: str) -> None:
@@ -216,6 +242,7 @@ def extract(
 
 
 def undo(
+    record: str | None = None,
     *,
     dry_run: bool = False,
     force: bool = False,
@@ -225,6 +252,8 @@ def undo(
     """Take the last restore back; an undo can itself be undone.
 
     Args:
+        record: names an earlier restore (see :func:`undoable`), which is taken
+            back with everything after it; None for the last one.
         dry_run: only say what would be done.
         force: save what is in the way into the cache, and go on.
         project: the project's folder; None for the one at the working directory.
@@ -236,12 +265,24 @@ def undo(
     options = Options(dry_run, force, progress=progress or Progress())
     root = _project(project)
     with _opened(root) as dvc:
-        last = journal.newest(dvc.tmp_dir)
+        last = journal.since(dvc.tmp_dir, record) if record else journal.newest(dvc.tmp_dir)
         files = Wanted((), dict(last.files), executable=last.executable, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)
         with dvc.locked([os.path.join(root, path) for path in last.files]):
             work = Operation(fetcher, dvc.root, last.run_id, source="undo", options=options)
             return work.run(files, last.outs, last.metafiles)
+
+
+def undoable(project: str | None = None) -> list[journal.Journal]:
+    """What can be taken back, the newest first; the last ten are kept.
+
+    Args:
+        project: the project's folder; None for the one at the working directory.
+
+    Raises:
+        MlflowDvcError: there is no project, or a record cannot be read.
+    """
+    return journal.kept(os.path.join(_root(project), ".dvc", "tmp"))
 
 
 def _project(chosen: str | None) -> str:
@@ -271,8 +312,7 @@ def _opened(root: str) -> Iterator[DvcProject]:
     except OSError as err:
         where = f" ({err.filename})" if err.filename else ""
         raise RestoreError(
-            f"{err.strerror or err}{where}. Mend that and run the same command again: it "
-            "completes what was begun."
+            f"{err.strerror or err}{where}. Mend that, then run the same command again."
         ) from err
     except (UnicodeError, sqlite3.Error) as err:
         raise RestoreError(f"DVC's files cannot be read ({err}): see `dvc doctor`.") from err

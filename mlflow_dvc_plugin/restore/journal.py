@@ -33,6 +33,7 @@ class Journal(NamedTuple):
         outs: the outs that the files belong to, to report on.
         folders: those of the outs that were folders.
         done: the restore came to its end.
+        undoes: it was an undo itself.
     """
 
     journal_id: str
@@ -43,6 +44,7 @@ class Journal(NamedTuple):
     outs: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     done: bool = True
+    undoes: bool = False
 
 
 def new_id() -> str:
@@ -68,6 +70,7 @@ def save(tmp_dir: str, journal: Journal) -> None:
         "outs": list(journal.outs),
         "folders": list(journal.folders),
         "done": journal.done,
+        "undoes": journal.undoes,
         "metafiles": {
             path: None if data is None else base64.b64encode(data).decode()
             for path, data in journal.metafiles.items()
@@ -109,17 +112,55 @@ def newest(tmp_dir: str) -> Journal:
     Raises:
         RestoreError: there is none, or it cannot be read.
     """
-    folder = _folder(tmp_dir)
-    names = _names(folder)
+    names = _names(_folder(tmp_dir))
     if not names:
         raise RestoreError("There is nothing to undo: no restore was done in this project.")
+    return _load(tmp_dir, names[-1])
+
+
+def kept(tmp_dir: str) -> list[Journal]:
+    """All journals that there are, the newest first.
+
+    Raises:
+        RestoreError: one cannot be read.
+    """
+    return [_load(tmp_dir, name) for name in reversed(_names(_folder(tmp_dir)))]
+
+
+def since(tmp_dir: str, journal_id: str) -> Journal:
+    """How the workspace was before a restore, whatever was restored or undone after it.
+
+    Raises:
+        RestoreError: there is no such journal, or one cannot be read.
+    """
+    journals = kept(tmp_dir)
+    ids = [journal.journal_id for journal in journals]
+    if journal_id not in ids:
+        raise RestoreError(
+            f"There is no record {journal_id!r} here: see `mlflow-dvc undo --list`. The last "
+            f"{KEPT} are kept."
+        )
+    found, *older = journals[: ids.index(journal_id) + 1]
+    for each in older:
+        # Of each path, the oldest journal that has it tells how it was.
+        found = each._replace(
+            files={**found.files, **each.files},
+            executable=found.executable - each.files.keys() | each.executable,
+            metafiles={**found.metafiles, **each.metafiles},
+            outs=tuple(dict.fromkeys(found.outs + each.outs)),
+            folders=tuple({*found.folders} - {*each.outs} | {*each.folders}),
+        )
+    return found
+
+
+def _load(tmp_dir: str, name: str) -> Journal:
     try:
-        with open(os.path.join(folder, names[-1]), encoding="utf-8") as file:
+        with open(os.path.join(_folder(tmp_dir), name), encoding="utf-8") as file:
             document: Any = json.load(file)
         if document["version"] != _VERSION:
-            raise RestoreError("The last restore was done by another release: use that to undo it.")
+            raise RestoreError("The restore was done by another release: use that to undo it.")
         return Journal(
-            names[-1].removesuffix(".json"),
+            name.removesuffix(".json"),
             document["run_id"],
             {path: Obj(*obj) if obj else None for path, obj in document["files"].items()},
             frozenset(document["executable"]),
@@ -130,9 +171,10 @@ def newest(tmp_dir: str) -> Journal:
             tuple(document["outs"]),
             tuple(document["folders"]),
             document["done"],
+            document["undoes"],
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as err:
-        raise RestoreError(f"The record of the last restore cannot be read: {err!r}.") from err
+        raise RestoreError(f"The record of a restore cannot be read: {err!r}.") from err
 
 
 def _folder(tmp_dir: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
-from mlflow_dvc_plugin.restore import journal, workspace
+from mlflow_dvc_plugin.restore import journal, links, workspace
 from mlflow_dvc_plugin.restore.apply import apply, temporary_beside
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
@@ -105,17 +105,21 @@ class Operation:
             OSError: the disk refused.
         """
         started = time.monotonic()
-        plan = self._plan(files)
+        plan = self._plan(files, metafiles)
         old = {change.path: change.old for change in plan.changes if change.old is not None}
         saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
+        # Of a link, it is where it leads that has to be kept.
+        way = links.in_the_way(self._dvc, self._root, plan.changes)
+        unsaved.update({path: link for path, link in way.items() if path not in saved})
+        saved.update({path: link for path, link in way.items() if path in saved})
         self._refuse(plan, sorted(unsaved))
         # An empty folder and an executable bit are no file's content.
         folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
         bits = [path for path in files.executable if not self._is_executable(path)]
         written, record = 0, None
         if not self._options.dry_run and (plan.changes or metafiles or folders or bits):
-            for path, obj in unsaved.items():
-                self._dvc.cache.put(os.path.join(self._root, path), obj)
+            for path in unsaved.keys() - way.keys():
+                self._dvc.cache.put(os.path.join(self._root, path), unsaved[path])
             before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
             if self._in_project:
                 journal.save(self._dvc.tmp_dir, before)
@@ -148,13 +152,17 @@ class Operation:
             seconds=time.monotonic() - started,
         )
 
-    def _plan(self, files: Wanted) -> Plan:
+    def _plan(self, files: Wanted, metafiles: Metafiles) -> Plan:
         """Compare, and have every object that is needed in the cache."""
         dry = self._options.dry_run
         while True:
             self._options.progress.begin("Comparing", len(files.files))
-            plan = workspace.scan(self._dvc, self._root, files, sweep=not dry)
-            needed = {change.new: change.path for change in plan.changes if change.new is not None}
+            plan = workspace.scan(self._dvc, self._root, files, apart=metafiles, sweep=not dry)
+            needed = {
+                change.new: change.path
+                for change in plan.changes
+                if change.new is not None and not links.is_link(change.new)
+            }
             # A download takes long enough for people to go on working: look again.
             if dry or not self._fetcher.fetch(needed):
                 break
@@ -185,7 +193,11 @@ class Operation:
         outs: Sequence[str],
     ) -> journal.Journal:
         """How everything is, before anything changes."""
-        executable = {path for path in old if os.access(os.path.join(self._root, path), os.X_OK)}
+        executable = {
+            path
+            for path, obj in old.items()
+            if not links.is_link(obj) and os.access(os.path.join(self._root, path), os.X_OK)
+        }
         candidates = {*files.folders, *files.kept, *outs}
         before = journal.Journal(
             journal.new_id(),
@@ -196,6 +208,7 @@ class Operation:
             tuple(outs),
             tuple(sorted(f for f in candidates if os.path.isdir(os.path.join(self._root, f)))),
             done=False,
+            undoes=self._source == "undo",
         )
         return journal.resumed(self._dvc.tmp_dir, before) if self._in_project else before
 
@@ -212,14 +225,16 @@ class Operation:
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hard or symbolic link would let an edit reach into the cache.
         types = self._dvc.links.usable(self._root, linked=self._in_project)
-        return apply(
+        written = apply(
             self._dvc,
             self._root,
-            plan.changes,
+            [change for change in plan.changes if not links.is_link(change.new)],
             files,
             link_types=types,
             progress=self._options.progress,
         )
+        links.put(self._root, [change for change in plan.changes if links.is_link(change.new)])
+        return written
 
     def _write(self, metafiles: Metafiles) -> None:
         for path, data in metafiles.items():

@@ -58,6 +58,11 @@ def _plain(path: str) -> bool:
     )
 
 
+def overlap(one: str, other: str) -> bool:
+    """Two paths are the same, or one is in the other."""
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
 def is_external(path: str) -> bool:
     """An out outside the project, which DVC itself does not restore either."""
     return path.startswith("/") or "://" in path
@@ -73,7 +78,7 @@ def check_apart(root: str, found: Iterable[str]) -> None:
     Raises:
         UnsafePathError: two of them meet.
     """
-    lenient = os.path.exists(os.path.join(root, ".DVC"))
+    lenient = _ignores_case(root)
     seen: set[str] = set()
     folders: set[str] = set()
     for path in found:
@@ -88,6 +93,18 @@ def check_apart(root: str, found: Iterable[str]) -> None:
     both = seen & folders
     if both:
         raise UnsafePathError(min(both), "it is both a file and a folder")
+
+
+def _ignores_case(folder: str) -> bool:
+    """The disk that a folder is on, or will be on, takes `A` and `a` for one name."""
+    while True:
+        above, name = os.path.split(folder)
+        other = os.path.join(above, name.swapcase())
+        if other != folder and os.path.exists(folder):
+            return os.path.exists(other) and os.path.samefile(folder, other)
+        if above == folder:
+            return False
+        folder = above
 
 
 def _folded(part: str) -> str:

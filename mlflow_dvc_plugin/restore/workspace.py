@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -14,25 +14,34 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.restore.links import is_link, link_at
 from mlflow_dvc_plugin.restore.paths import Guard
-from mlflow_dvc_plugin.restore.plan import Comparison, Plan
+from mlflow_dvc_plugin.restore.plan import Change, Comparison, Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
-# A file on its way to its place; one that is left over was ours.
 _BATCH = 5000  # files
+# A file on its way to its place; one that is left over was ours.
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
-def scan(project: DvcProject, root: str, wanted: Wanted, sweep: bool = True) -> Plan:
+def scan(
+    project: DvcProject,
+    root: str,
+    wanted: Wanted,
+    *,
+    apart: Collection[str] = (),
+    sweep: bool = True,
+) -> Plan:
     """What has to change where the wanted files go, and beside them in a wanted folder.
 
     Args:
         project: the open project.
         root: absolute path that the wanted paths are relative to.
         wanted: what a restore will write.
+        apart: paths that are no data, though they may be in a wanted folder.
         sweep: remove what a killed restore left on its way.
 
     Raises:
@@ -41,12 +50,18 @@ def scan(project: DvcProject, root: str, wanted: Wanted, sweep: bool = True) -> 
     comparison = Comparison(wanted.files)
     if sweep:
         _sweep(root, {os.path.dirname(path) for path in wanted.files})
-    found = _found(root, wanted)
+    found = ((path, info) for path, info in _found(root, wanted) if path not in apart)
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
         for path, obj in _identify(project, root, batch, wanted.files):
             comparison.saw(path, obj)
-    return comparison.plan()
+    plan = comparison.plan()
+    changes = [c for c in plan.changes if not _is_right_link(root, c)]
+    return Plan(changes, plan.unchanged + len(plan.changes) - len(changes))
+
+
+def _is_right_link(root: str, change: Change) -> bool:
+    return is_link(change.new) and link_at(os.path.join(root, change.path)) == change.new
 
 
 def _found(root: str, wanted: Wanted) -> Iterator[tuple[str, os.stat_result | None]]:
@@ -162,6 +177,7 @@ def _identify(
     for full in infos:
         path = full[cut:]
         aim = wanted.get(path)
+        aim = None if is_link(aim) else aim
         obj = known.get(full)
         if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
             yield path, obj

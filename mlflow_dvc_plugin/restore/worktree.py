@@ -31,6 +31,11 @@ def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
         raise RestoreError("The run has no Git commit, so there is no code to bring back with it.")
     if os.path.isdir(folder) and os.listdir(folder):
         raise RestoreError(f"{folder} is not empty: name a folder that does not exist yet.")
+    if git(project, "rev-parse", "--show-superproject-working-tree").strip():
+        raise RestoreError(
+            "The project is in a Git submodule, whose worktrees DVC cannot open: use --out DIR "
+            "for the data, and clone the submodule's repository for the code."
+        )
     commit = resolve(project, commit)
     prefix = git(project, "rev-parse", "--show-prefix").decode().strip()
     # `.` and `..` aside, Git takes whatever follows the dashes for a path.

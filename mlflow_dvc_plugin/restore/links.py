@@ -1,0 +1,71 @@
+"""Symbolic links that people made where data belongs: never lost, and never followed to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.restore.apply import temporary_beside
+from mlflow_dvc_plugin.restore.plan import Change
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
+
+# In place of a hash's name: the value is where a link leads, as it says itself.
+LINK = "symlink"
+
+
+def link_at(path: str) -> Obj | None:
+    """The link that stands at an absolute path; None for anything else."""
+    try:
+        return Obj(LINK, os.readlink(path))
+    except OSError:
+        return None
+
+
+def is_link(obj: Obj | None) -> bool:
+    """It stands for a link, and for no bytes."""
+    return obj is not None and obj.hash_name == LINK
+
+
+def in_the_way(project: DvcProject, root: str, changes: Iterable[Change]) -> dict[str, Obj]:
+    """The links, other than DVC's own into its cache, at paths that are to change.
+
+    Args:
+        project: the open project.
+        root: absolute path that the paths are relative to.
+        changes: what is to change.
+    """
+    found = {}
+    caches = [os.path.realpath(cache) + os.sep for cache in project.cache.folders]
+    for change in changes:
+        full = os.path.join(root, change.path)
+        link = link_at(full)
+        if link is not None:
+            leads = os.path.join(os.path.realpath(os.path.dirname(full)), link.value)
+            if not any((os.path.realpath(leads) + os.sep).startswith(cache) for cache in caches):
+                found[change.path] = link
+    return found
+
+
+def put(root: str, changes: Iterable[Change]) -> None:
+    """Make the links that are wanted.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        changes: those whose new object is a link.
+    """
+    for change in changes:
+        assert change.new is not None
+        target = os.path.join(root, change.path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        beside = temporary_beside(target)
+        try:
+            os.symlink(change.new.value, beside)
+            os.replace(beside, target)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
