@@ -14,7 +14,6 @@ from typing import Any
 
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import is_file_of, is_legacy
-from mlflow_dvc_plugin.dvc.reasons import translating
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import Obj
 
@@ -51,11 +50,16 @@ class Cache:
         Raises:
             DvcError: its configuration cannot be written.
         """
-        from dvc.config import Config
+        from configobj import ConfigObj, ConfigObjError
 
-        settings = Config(os.path.join(project, ".dvc"), validate=False)
-        with translating(), settings.edit("local") as config:
-            config["cache"]["dir"] = self._repo.cache.local_cache_dir
+        # As DVC does it, which can read any path, but writes none that is not ASCII.
+        path = os.path.join(project, ".dvc", "config.local")
+        try:
+            config = ConfigObj(path, encoding="utf-8")
+            config.setdefault("cache", {})["dir"] = self._repo.cache.local_cache_dir
+            config.write()
+        except (ConfigObjError, OSError, UnicodeError) as err:
+            raise DvcError(f"{path} cannot be written: {err}.") from err
 
     def present(self, objs: Iterable[Obj]) -> set[Obj]:
         """Those of the objects that the cache holds, each with the right bytes.
