@@ -14,17 +14,25 @@ from mlflow_dvc_plugin.state import DataState
 
 
 class Current(NamedTuple):
-    """A state, with the settings that hold for it."""
+    """A state, with what it comes from.
+
+    Attributes:
+        state: the state.
+        settings: the settings that hold for it.
+        file: the exported file that has it; empty for a project's own.
+    """
 
     state: DataState
     settings: Settings
+    file: str = ""
 
 
-def current(judge: bool = True) -> Current | None:
+def current(judge: bool = True, even_disabled: bool = False) -> Current | None:
     """The state of the exported file that the settings name, else of the project here.
 
     Args:
         judge: find out whether the workspace holds what the metafiles say.
+        even_disabled: also where the settings disable capture.
 
     Returns:
         None outside a project, or if the settings disable capture.
@@ -33,19 +41,18 @@ def current(judge: bool = True) -> Current | None:
         MlflowDvcError: the state cannot be read.
     """
     chosen = settings_of.from_environment()
-    if chosen.disable:
+    if chosen.disable and not even_disabled:
+        return None
+    chosen, project = _here(chosen)
+    if chosen.disable and not even_disabled:
         return None
     if chosen.state:
-        return _exported(chosen.state, chosen)
-    project = find_project(settings=chosen)
+        return _exported(chosen)
     if project is None:
         return None
-    chosen = settings_of.for_project(project)
-    if chosen.state:
-        return _exported(os.path.join(project, chosen.state), chosen)
-    state = capture(project, settings=chosen if judge else replace(chosen, status_budget_ms=0))
-    if state is None:
-        return None
+    asked = replace(chosen, disable=False)
+    state = capture(project, settings=asked if judge else replace(asked, status_budget_ms=0))
+    assert state is not None
     if len(state.entries) > MAX_ENTRIES:
         from mlflow_dvc_plugin.git import with_committed
 
@@ -53,7 +60,29 @@ def current(judge: bool = True) -> Current | None:
     return Current(state, chosen)
 
 
-def _exported(path: str, chosen: Settings) -> Current:
+def exported() -> Current | None:
+    """The state of the exported file that the settings name; None if they name none.
+
+    Raises:
+        MlflowDvcError: the file cannot be used.
+    """
+    chosen, _ = _here(settings_of.from_environment())
+    return _exported(chosen) if chosen.state else None
+
+
+def _here(chosen: Settings) -> tuple[Settings, str | None]:
+    """All settings that hold here, and the project; an exported state needs none."""
+    project = None if chosen.state else find_project(settings=chosen)
+    if project is None:
+        return chosen, None
+    chosen = settings_of.for_project(project)
+    if chosen.state:
+        chosen = replace(chosen, state=os.path.join(project, chosen.state))
+    return chosen, project
+
+
+def _exported(chosen: Settings) -> Current:
     from mlflow_dvc_plugin.statefile import read
 
-    return Current(read(path), chosen)
+    file = str(chosen.state)
+    return Current(read(file), chosen, file)

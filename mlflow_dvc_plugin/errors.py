@@ -57,7 +57,7 @@ class GitError(MlflowDvcError):
 
 
 class DatasetError(MlflowDvcError):
-    """Data is not what DVC recorded, or not tracked, so it has no hash to go by."""
+    """Data is not what DVC recorded, not tracked, or not to be had."""
 
 
 class RunNotFoundError(MlflowDvcError):

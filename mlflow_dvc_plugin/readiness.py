@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from mlflow_dvc_plugin import settings as settings_of
-from mlflow_dvc_plugin.capture import capture, find_project
-from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.current import current
 from mlflow_dvc_plugin.errors import DvcError, NoProjectError
-from mlflow_dvc_plugin.git import with_committed
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tags import MANIFEST, to_tags
@@ -26,29 +24,30 @@ class Readiness:
         state: the project's data state.
         tags: the tags that a run would get.
         problems: what keeps such a run from being restored, a sentence each.
+        file: the exported file that the state is read from; empty for the
+            project's own.
     """
 
     state: DataState
     tags: dict[str, str]
     problems: list[str]
+    file: str = ""
 
 
 def assess() -> Readiness:
     """What a run started here would be tagged with, and what stands in the way.
 
     Raises:
-        NoProjectError: there is no DVC project here.
-        MlflowDvcError: the project cannot be read.
+        NoProjectError: there is no DVC project here, nor an exported state.
+        MlflowDvcError: the project, or the exported file, cannot be read.
     """
-    root = find_project(settings=settings_of.from_environment())
-    if root is None:
+    found = current(even_disabled=True)
+    if found is None:
         raise NoProjectError(
             f"{os.getcwd()} is in no DVC project: go to one, or make one with `dvc init`."
         )
-    chosen = settings_of.for_project(root)
-    state = capture(root, settings=replace(chosen, disable=False))
-    assert state is not None
-    tags = to_tags(with_committed(state), chosen.max_path_tags)
+    state, chosen = found.state, found.settings
+    tags = to_tags(state, chosen.max_path_tags)
     problems = []
     if chosen.disable:
         problems.append("MLFLOW_DVC_DISABLE is set: runs get no tags.")
@@ -61,13 +60,28 @@ def assess() -> Readiness:
             "The state does not fit into tags: commit the metafiles, so that Git has them."
         )
     if state.status in ("modified", "missing"):
-        verb = "differs from" if state.status == "modified" else "lacks some of"
+        differs = state.status == "modified"
+        if found.file:
+            verb = "differed from" if differs else "lacked some of"
+            problems.append(
+                f"When the state was exported, the workspace {verb} what the metafiles say: after "
+                "`dvc commit` or `dvc checkout` there, export it again."
+            )
+        else:
+            verb = "differs from" if differs else "lacks some of"
+            problems.append(
+                f"The workspace {verb} what the metafiles say: `dvc status` tells where; `dvc "
+                "commit` or `dvc checkout` mends it."
+            )
+    root = state.project or find_project()
+    if root is not None:
+        problems += _stored(root, [e for e in state.entries if e.cached and e.hash])
+    elif state.entries:
         problems.append(
-            f"The workspace {verb} what the metafiles say: `dvc status` tells where; `dvc commit` "
-            "or `dvc checkout` mends it."
+            "Where the data is stored cannot be told without the project: `mlflow-dvc status` "
+            "there tells."
         )
-    problems += _stored(root, [e for e in state.entries if e.cached and e.hash])
-    return Readiness(state, tags, problems)
+    return Readiness(state, tags, problems, found.file)
 
 
 def _registered() -> bool:
@@ -80,6 +94,8 @@ def _stored(root: str, entries: list[Entry]) -> list[str]:
     if not entries:
         return []
     objs = {Obj(e.hash_name, str(e.hash)): e.path for e in entries if e.kind == "plain"}
+    from mlflow_dvc_plugin.dvc import DvcProject
+
     dvc = DvcProject(root)
     try:
         lacking = sorted(objs[obj] for obj in objs if not os.path.exists(dvc.cache.path(obj)))

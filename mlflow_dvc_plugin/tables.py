@@ -76,21 +76,22 @@ def dataset(
     Raises:
         DatasetError: `targets` is no column of a table.
     """
-    counts = {"num_files": found.nfiles, "size": found.size}
+    path = found.entry.path
+    counts = {"num_files": found.entry.nfiles, "size": found.entry.size}
     profile = {key: value for key, value in counts.items() if value is not None}
     if found.table is None:
         if targets is not None:
-            raise DatasetError(f"{found.path} is no table, so it has no column {targets!r}.")
+            raise DatasetError(f"{path} is no table, so it has no column {targets!r}.")
         return DvcDataset(source, name, digest, profile)
     try:
-        df = _frame(found.path.lower(), found.table)
+        df = _frame(path.lower(), found.table)
     except Exception as err:  # pandas has many ways to find fault with a file
         if targets is not None:
-            raise DatasetError(f"{found.path} cannot be read as a table: {err}") from err
+            raise DatasetError(f"{path} cannot be read as a table: {err}") from err
         return DvcDataset(source, name, digest, profile, f"pandas says: {err}")
     if targets is not None and targets not in df.columns:
         shown = ", ".join(map(str, df.columns[:20]))
-        raise DatasetError(f"{found.path} has no column {targets!r}. Its columns: {shown}.")
+        raise DatasetError(f"{path} has no column {targets!r}. Its columns: {shown}.")
     from mlflow.data.pandas_dataset import PandasDataset
 
     return PandasDataset(df, source=source, targets=targets, name=name, digest=digest)

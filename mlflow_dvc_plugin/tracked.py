@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import re
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capture import capture, find_project
+from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.capture.hashing import file_hash
+from mlflow_dvc_plugin.current import Current, exported
 from mlflow_dvc_plugin.errors import DatasetError
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, bytes_obj
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
 
@@ -23,21 +27,14 @@ class Tracked(NamedTuple):
     """Data whose content was proven to have its recorded hash.
 
     Attributes:
-        path: relative to the project.
-        hash_name: DVC's name of the hash.
-        hash: its value, with ``.dir`` for a folder.
-        size: bytes, if known.
-        nfiles: number of files in a folder, if known.
-        remote: name of the out's own remote.
+        entry: its path, hash and, if known, size; for a file in an out with
+            the rest of the out's.
+        state: what it is part of.
         table: the bytes of a table, as they were hashed; None for all else.
     """
 
-    path: str
-    hash_name: str
-    hash: str
-    size: int | None
-    nfiles: int | None
-    remote: str | None
+    entry: Entry
+    state: DataState
     table: bytes | None
 
 
@@ -46,63 +43,144 @@ def read(path: str) -> Tracked:
 
     Args:
         path: an out, or a file in one, as one would open it; else relative to
-            the project at the working directory.
+            the project at the working directory. Where the settings name an
+            exported state, it says what DVC recorded, and the path has to end
+            as it does in the project.
 
     Raises:
         DatasetError: DVC does not track it, or its content differs.
         CaptureError: the project's metafiles cannot be read.
+        StateFileError: the exported state cannot be used.
     """
-    project, inside = _locate(path)
-    state = capture(project, settings=Settings(status_budget_ms=0))
-    assert state is not None
-    entry = _entry(state, inside)
-    full = os.path.join(project, inside)
+    found = exported()
+    place = _in_exported(path, found) if found else _in_project(path)
+    inside, entry = place.path, _entry(place)
+    full = os.path.join(place.root, inside)
     if not os.path.exists(full):
-        raise DatasetError(
-            f"{inside} is not in the workspace: bring it with `dvc pull` or `mlflow-dvc restore`."
-        )
+        raise DatasetError(f"{inside} is not in the workspace: {place.remedies.absent}.")
     if entry.isdir:
-        _prove_folder(project, entry)
+        proven = _hashes_to(place.root, entry) if found else _is_clean(place.root, entry)
+        if not proven:
+            raise _changed(place, entry.path)
         if inside == entry.path:
-            return _tracked(entry, inside, str(entry.hash), None)
+            return Tracked(entry, place.state, None)
     value, table = _hash(full, inside, entry.hash_name)
     if not entry.isdir and value != entry.hash:
-        raise _changed(inside)
-    return _tracked(entry, inside, value, table)
+        raise _changed(place, inside)
+    if inside != entry.path:
+        entry = entry._replace(path=inside, hash=value, size=None, nfiles=None, isdir=False)
+    return Tracked(entry, place.state, table)
 
 
-def _locate(path: str) -> tuple[str, str]:
-    full = os.path.abspath(path)
+class _Remedies(NamedTuple):
+    """What to do about data that is absent, untracked or changed."""
+
+    absent: str
+    untracked: str
+    changed: str
+
+
+_THERE = _Remedies(
+    "bring it with `dvc pull` or `mlflow-dvc restore`",
+    "run `dvc add {}` first",
+    "run `dvc add {0}` (or `dvc commit`) to record it as it is, or `dvc checkout` to have it as "
+    "it was",
+)
+_EXPORTED = _Remedies(
+    "bring the data that was exported",
+    "run `mlflow-dvc export` again after `dvc add {}` in the project",
+    "bring the data that was exported, or run `mlflow-dvc export` again in the project",
+)
+
+
+class _Place(NamedTuple):
+    """Where data is.
+
+    Attributes:
+        root: absolute path of what stands for the project's folder.
+        path: the data's, relative to it.
+        state: what DVC recorded there.
+        remedies: what helps there.
+    """
+
+    root: str
+    path: str
+    state: DataState
+    remedies: _Remedies
+
+
+def _in_project(path: str) -> _Place:
+    full = _full(path)
     project = find_project(os.path.dirname(full))
-    if not os.path.lexists(full) and not os.path.isabs(path):
-        project = find_project() or project
-        full = os.path.normpath(os.path.join(project or "", path))
     if project is None:
         raise DatasetError(f"{path} is in no DVC project: run `dvc init`, then `dvc add` it.")
     inside = os.path.relpath(full, project).replace(os.sep, "/")
     if inside.startswith("../"):
         raise DatasetError(f"{path} is outside the DVC project {project}.")
-    return project, inside
+    state = capture(project, settings=Settings(status_budget_ms=0))
+    assert state is not None
+    return _Place(project, inside, state, _THERE)
 
 
-def _entry(state: DataState, path: str) -> Entry:
-    for entry in state.entries:
-        if entry.hash and (path == entry.path or path.startswith(entry.path + "/")):
-            return entry
-    if state.stage is not None:
+def _in_exported(path: str, found: Current) -> _Place:
+    """The longest end of the path that the state knows: the data may be mounted anywhere."""
+    full = _full(path).replace(os.sep, "/")
+    ends = [full[at + 1 :] for at, char in enumerate(full) if char == "/"]
+    inside = next((end for end in ends if _owner(found.state, end) is not None), None)
+    if inside is None:
+        return _Place("", path, found.state, _EXPORTED)
+    return _Place(full[: -len(inside)], inside, found.state, _EXPORTED)
+
+
+def _full(path: str) -> str:
+    """The absolute path of what is here, or else in the project here."""
+    full = os.path.abspath(path)
+    if not os.path.lexists(full) and not os.path.isabs(path):
+        project = find_project()
+        if project is not None:
+            return os.path.normpath(os.path.join(project, path))
+    return full
+
+
+def _owner(state: DataState, path: str) -> Entry | None:
+    owners = (e for e in state.entries if path == e.path or path.startswith(e.path + "/"))
+    return next((e for e in owners if e.hash), None)
+
+
+def _entry(place: _Place) -> Entry:
+    entry, stage = _owner(place.state, place.path), place.state.stage
+    if entry is not None:
+        return entry
+    if stage is not None:
         raise DatasetError(
-            f"DVC has no hash for {path} while stage {state.stage!r} runs: it is made in this "
+            f"DVC has no hash for {place.path} while stage {stage!r} runs: it is made in this "
             "run, or not tracked."
         )
-    raise DatasetError(f"DVC does not track {path}: run `dvc add {path}` first.")
+    remedy = place.remedies.untracked.format(place.path)
+    raise DatasetError(f"DVC does not track {place.path}: {remedy}.")
 
 
-def _prove_folder(project: str, entry: Entry) -> None:
+def _is_clean(project: str, entry: Entry) -> bool:
+    """Whether a folder is as recorded, with all that DVC knows of it to help."""
     pattern = "/" + _WILD.sub(r"\\\1", entry.path)
     chosen = Settings(include=(pattern,), status_budget_ms=_LONG)
     state = capture(project, settings=chosen)
-    if state is None or state.status != "clean":
-        raise _changed(entry.path)
+    return state is not None and state.status == "clean"
+
+
+def _hashes_to(root: str, entry: Entry) -> bool:
+    """Whether a folder is as recorded, by the hash of each of its files."""
+    rows = []
+    try:
+        for name, info in sorted(walk_folder(root, entry.path, os.path.join(root, entry.path))):
+            if info is None:
+                return False
+            full = os.path.join(root, entry.path, name)
+            rows.append({"md5": file_hash(full, info, entry.hash_name, math.inf), "relpath": name})
+    except OSError:
+        return False
+    listing = json.dumps(rows, sort_keys=True).encode()
+    return f"{bytes_obj(listing).value}{DIR_SUFFIX}" == entry.hash
 
 
 def _hash(full: str, path: str, hash_name: str) -> tuple[str, bytes | None]:
@@ -119,21 +197,6 @@ def _hash(full: str, path: str, hash_name: str) -> tuple[str, bytes | None]:
     return value, None
 
 
-def _tracked(entry: Entry, path: str, value: str, table: bytes | None) -> Tracked:
-    whole = path == entry.path
-    return Tracked(
-        path,
-        entry.hash_name,
-        value,
-        entry.size if whole else None,
-        entry.nfiles if whole else None,
-        entry.remote,
-        table,
-    )
-
-
-def _changed(path: str) -> DatasetError:
-    return DatasetError(
-        f"{path} is not what DVC recorded, so its hash would lie: run `dvc add {path}` (or "
-        "`dvc commit`) to record it as it is, or `dvc checkout` to have it as it was."
-    )
+def _changed(place: _Place, path: str) -> DatasetError:
+    remedy = place.remedies.changed.format(path)
+    return DatasetError(f"{path} is not what DVC recorded, so its hash would lie: {remedy}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,81 @@ def test_another_machine_needs_only_the_remotes_configuration(
         assert (loaded[1] / "w.bin").read_bytes() == b"\0" * 1000
         monkeypatch.chdir(tmp_path)
         assert Path(sources[0].load(project=str(machine))).read_text() == CSV
+
+
+@pytest.fixture
+def elsewhere(project: Project, tmp_path: Path) -> Path:
+    """A project that has moved on from what it imported; the folder of the sources."""
+    folder = tmp_path / "elsewhere"
+    registry = Project.create(folder / "registry")
+    registry.remote(folder / "registry-remote")
+    registry.write("pets/cat.txt", "miau")
+    registry.add("pets")
+    registry.push()
+    registry.commit()
+    (folder / "site").mkdir()
+    (folder / "site/fish.txt").write_text("blub")
+    project.remote(tmp_path / "remote")
+    project.dvc("import", "-q", str(registry.path), "pets")
+    project.dvc("import-url", "-q", str(folder / "site"), "site")
+    project.commit("imported")
+    return folder
+
+
+def machines(project: Project, tmp_path: Path) -> tuple[Path, Path]:
+    """A clone, and a folder with the remote's configuration alone; the project is gone."""
+    clone, bare = tmp_path / "clone", tmp_path / "bare"
+    run("git", "clone", "-q", str(project.path), str(clone), cwd=tmp_path)
+    (bare / ".dvc").mkdir(parents=True)
+    shutil.copy(project.path / ".dvc/config", bare / ".dvc/config")
+    os.chdir(tmp_path)
+    shutil.rmtree(project.path)
+    return clone, bare
+
+
+def test_imported_data_is_loaded_from_its_source_as_it_was(
+    project: Project, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("pets", "pets/cat.txt", "site", "site/fish.txt")
+    stored = [from_dvc(name).source.to_json() for name in names]
+    assert str(elsewhere) not in "".join(stored)
+    # The project goes on; only its history still names the sources.
+    run("git", "rm", "-q", "pets.dvc", "site.dvc", cwd=project.path)
+    project.commit("removed")
+    clone, bare = machines(project, tmp_path)
+    sources = [DvcDatasetSource.from_json(text) for text in stored]
+    for source in sources:
+        with pytest.raises(DatasetError) as err:
+            source.load(project=str(bare))
+        assert f"{source.path} cannot be loaded here" in str(err.value)
+        assert "Load it in a clone of the project that has commit" in str(err.value)
+        assert "\n" not in str(err.value)
+    monkeypatch.chdir(clone)
+    pets, cat, site, fish = (Path(source.load()) for source in sources)
+    assert (pets / "cat.txt").read_text() == cat.read_text() == "miau"
+    assert (site / "fish.txt").read_text() == fish.read_text() == "blub"
+
+
+def test_data_imported_from_a_url_is_loaded_from_the_remote_that_it_was_pushed_to(
+    project: Project, elsewhere: Path, tmp_path: Path
+) -> None:
+    sources = [from_dvc(name).source for name in ("site", "site/fish.txt")]
+    project.push()
+    clone, bare = machines(project, tmp_path)
+    shutil.rmtree(elsewhere)
+    for machine in (clone, bare):
+        site, fish = (Path(source.load(project=str(machine))) for source in sources)
+        assert (site / "fish.txt").read_text() == fish.read_text() == "blub"
+
+
+def test_imported_data_that_is_another_today_is_not_taken_for_it(
+    project: Project, elsewhere: Path, tmp_path: Path
+) -> None:
+    source = from_dvc("site").source
+    clone, _ = machines(project, tmp_path)
+    (elsewhere / "site/fish.txt").write_text("splash")
+    with pytest.raises(DatasetError, match=r"site cannot be loaded here \(.*another version"):
+        source.load(project=str(clone))
 
 
 def test_a_running_stage_may_load_data_too(

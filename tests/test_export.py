@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin import statefile
+from mlflow_dvc_plugin import from_dvc, statefile
 from mlflow_dvc_plugin.capture import capture
 from mlflow_dvc_plugin.current import current
-from mlflow_dvc_plugin.errors import StateFileError
+from mlflow_dvc_plugin.errors import DatasetError, StateFileError
 from mlflow_dvc_plugin.restore import restore
 from mlflow_dvc_plugin.runs import Run
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tags import to_tags
+from tests.history import mlflow_dvc
 from tests.project import Project
 
 TAGS = """
@@ -186,3 +189,79 @@ def test_a_large_state_keeps_what_its_commit_says() -> None:
     state = DataState(".", entries, git_commit="c" * 40, committed=entries[1:])
     assert to_tags(statefile.loads(statefile.dumps(state), "x")) == to_tags(state)
     assert to_tags(state) != to_tags(replace(state, committed=None))
+
+
+@pytest.fixture
+def worker(project: Project, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with some of a project's data, far from the project, and its exported state."""
+    project.add("data/a.csv", "x,y\n1,0\n")
+    project.write("data/raw/one", "1")
+    project.write("data/raw/sub/größe", "2")
+    project.add("data/raw")
+    export(project, "-o", str(empty / "state.json"))
+    shutil.copytree(project.path / "data", empty / "mount/data")
+    monkeypatch.setenv("MLFLOW_DVC_STATE", str(empty / "state.json"))
+    monkeypatch.chdir(empty / "mount")
+    return empty / "mount"
+
+
+def test_data_on_a_worker_is_named_as_in_the_project(
+    project: Project, worker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("data/a.csv", "data/raw", "data/raw/one")
+    found = [from_dvc(name, targets="y" if name.endswith("csv") else None) for name in names]
+    assert [item.name for item in found] == list(names)
+    assert found[0].df.to_dict("list") == {"x": [1], "y": [0]}
+    monkeypatch.chdir(worker / "data")
+    again = [from_dvc(worker / name) for name in names]
+    assert [item.digest for item in again] == [item.digest for item in found]
+    assert from_dvc("raw").name == "data/raw"
+    for item in found:
+        loaded = Path(item.source.load(project=str(project.path)))
+        assert loaded.name == Path(item.name).name
+    monkeypatch.delenv("MLFLOW_DVC_STATE")
+    monkeypatch.chdir(project.path)
+    assert [from_dvc(name).digest for name in names] == [item.digest for item in found]
+
+
+def test_data_on_a_worker_that_is_not_what_was_exported_is_refused(worker: Path) -> None:
+    (worker / "data/a.csv").write_text("x,y\n2,0\n")
+    (worker / "data/raw/more").write_text("3")
+    (worker / "other.csv").write_text("x\n")
+    for name in ("data/a.csv", "data/raw", "data/raw/one"):
+        with pytest.raises(DatasetError, match=r"not what DVC recorded.*mlflow-dvc export"):
+            from_dvc(name)
+    with pytest.raises(DatasetError, match=r"does not track other.csv: .*mlflow-dvc export"):
+        from_dvc("other.csv")
+    (worker / "data/a.csv").unlink()
+    with pytest.raises(DatasetError, match="not in the workspace"):
+        from_dvc("data/a.csv")
+
+
+@pytest.mark.usefixtures("worker")
+def test_status_tells_what_a_worker_would_record(
+    monkeypatch: pytest.MonkeyPatch, empty: Path
+) -> None:
+    found = mlflow_dvc("status", "--json").json
+    current_ = current()
+    assert current_ is not None
+    assert found["tags"] == to_tags(current_.state)
+    assert [entry["path"] for entry in found["entries"]] == ["data/a.csv", "data/raw"]
+    (problem,) = found["problems"]
+    assert "cannot be told without the project" in problem
+    assert "exported state" in mlflow_dvc("status").stdout
+    (empty / "state.json").write_text("{")
+    assert "mlflow-dvc export" in mlflow_dvc("status").error
+    monkeypatch.delenv("MLFLOW_DVC_STATE")
+    assert "in no DVC project" in mlflow_dvc("status").error
+
+
+def test_status_in_the_project_judges_the_exported_state(
+    project: Project, worker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.path)
+    project.add("data/a.csv", "x,y\n3,1\n")
+    found = mlflow_dvc("status", "--json").json
+    assert found["entries"][0]["hash"] == hashlib.md5(b"x,y\n1,0\n").hexdigest()
+    assert worker.exists()
+    assert ["no default DVC remote" in problem for problem in found["problems"]] == [True]

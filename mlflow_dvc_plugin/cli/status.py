@@ -14,7 +14,8 @@ from mlflow_dvc_plugin.readiness import Readiness, assess
 def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     """What a run started here would be tagged with, and could it be restored?
 
-    Exits with 1 outside a DVC project, or if its metafiles cannot be read.
+    Where MLFLOW_DVC_STATE names an exported file, that is its state. Exits with 1
+    outside a DVC project, or if its metafiles or that file cannot be read.
     """
     found = assess()
     if as_json:
@@ -36,6 +37,7 @@ def _draw(found: Readiness) -> None:
         output.facts(
             [
                 ("project", state.project),
+                ("exported state", found.file),
                 ("data hash", state.data_hash),
                 ("status", output.status_text(state.status)),
                 ("changed", ", ".join(state.modified)),

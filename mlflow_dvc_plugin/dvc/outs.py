@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc.cache import Cache
+from mlflow_dvc_plugin.dvc.download import download
 from mlflow_dvc_plugin.dvc.hashing import hash_file
-from mlflow_dvc_plugin.dvc.reasons import quiet, translating
+from mlflow_dvc_plugin.dvc.reasons import quiet, reason, translating
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.progress import Progress
 
 
 class Outs:
@@ -59,7 +61,7 @@ class Outs:
         """Bring an `import-url` out into the cache from where it was imported.
 
         Args:
-            path: the out, relative to the project.
+            path: the out or a file in it, relative to the project.
             obj: what it must be: what the source has today may be another version.
             commit: whose metafile to go by; None for the workspace's.
 
@@ -75,12 +77,14 @@ class Outs:
             if out is None or not out.stage.is_import or out.stage.is_repo_import:
                 raise DvcError("its metafile does not say where it was imported from")
             dep = out.stage.deps[0]
-            found = [dep.fs_path] if dep.fs.isfile(dep.fs_path) else list(dep.fs.find(dep.fs_path))
+            inside = os.path.relpath(self._place(path, commit), out.fs_path)
+            source = dep.fs_path if inside == "." else dep.fs.join(dep.fs_path, inside)
+            found = [source] if dep.fs.isfile(source) else list(dep.fs.find(source))
             staged = [os.path.join(folder, str(number)) for number in range(len(found))]
             generic.transfer(dep.fs, found, localfs, staged, links=["copy"])
             hashes = [Obj(obj.hash_name, hash_file(name, obj.hash_name)) for name in staged]
             if obj.value.endswith(DIR_SUFFIX):
-                names = [dep.fs.relpath(name, dep.fs_path).replace(os.sep, "/") for name in found]
+                names = [dep.fs.relpath(name, source).replace(os.sep, "/") for name in found]
                 members = zip(names, hashes, strict=True)
                 rows = [{"md5": member.value, "relpath": name} for name, member in sorted(members)]
                 listing = json.dumps(rows, sort_keys=True).encode()
@@ -93,6 +97,30 @@ class Outs:
                 self._cache.adopt(name, member)
             if listing:
                 self._cache.put_bytes(listing, obj)
+
+    def fetch_versions(self, files: Mapping[str, tuple[Obj, str]], remote: str) -> None:
+        """Bring files into the cache from a cloud-versioned remote; no metafile is needed.
+
+        Args:
+            files: what each path, relative to the project, must be, and the
+                remote's id of that version.
+            remote: name of the remote.
+
+        Raises:
+            DvcError: the remote does not have one of them.
+        """
+        try:
+            source = self._repo.cloud.get_remote(remote, "pull")
+            places = {
+                obj.value: source.fs.version_path(source.fs.join(source.path, path), version)
+                for path, (obj, version) in files.items()
+            }
+        except Exception as err:  # each kind of remote has its own errors
+            raise DvcError(reason(err)) from err
+        objs = [obj for obj, _ in files.values()]
+        failed = download(_Versioned(source.fs, places), objs, self._cache, None, Progress())
+        for obj, why in failed.items():
+            raise DvcError(f"{obj.value}: {why}")
 
     def listing(self, path: str, commit: str | None = None) -> bytes | None:
         """A folder's listing as its metafile has it, for one in a cloud-versioned remote.
@@ -128,3 +156,18 @@ class Outs:
         if commit is None:
             return full
         return "/" + os.path.relpath(full, self._repo.scm.root_dir).replace(os.sep, "/")
+
+
+class _Versioned(NamedTuple):
+    """Versions of files in a remote.
+
+    Attributes:
+        fs: the remote's file system.
+        places: where each hash is.
+    """
+
+    fs: Any
+    places: Mapping[str, str]
+
+    def oid_to_path(self, value: str) -> str:
+        return self.places[value]

@@ -130,7 +130,7 @@ def end(client: Any, recording: Recording) -> None:
         _guarded(
             "datasets",
             parts,
-            lambda: writer.datasets(client, recording.run_id, state.project, entries, known),
+            lambda: writer.datasets(client, recording.run_id, state, entries, known),
         )
     if parts.params:
         _guarded("params", parts, lambda: _log_params(client, recording, run.data.params))

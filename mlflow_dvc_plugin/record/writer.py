@@ -60,14 +60,14 @@ def plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> None:
 
 
 def datasets(
-    client: Any, run_id: str, project: str, entries: Sequence[Entry], known: Iterable[str]
+    client: Any, run_id: str, state: DataState, entries: Sequence[Entry], known: Iterable[str]
 ) -> None:
     """Add outs as dataset inputs.
 
     Args:
         client: an ``MlflowClient``.
         run_id: the run.
-        project: absolute path of the project; empty without one.
+        state: what the outs are part of.
         entries: the outs.
         known: digests of the datasets that the run has.
     """
@@ -80,12 +80,12 @@ def datasets(
         digest = digest_of(str(entry.hash))
         if digest in present:
             continue
-        schema, profile = describe(project, entry)
+        schema, profile = describe(state.project, entry)
         dataset = Dataset(
             name=entry.path[:500],
             digest=digest,
             source_type="dvc",
-            source=source_of(entry).to_json(),
+            source=source_of(entry, state).to_json(),
             schema=schema,
             profile=profile,
         )

@@ -221,7 +221,11 @@ def _fetch(job: _Job, root: str) -> None:
 
 
 def extract(
-    entries: Sequence[Entry], out: str | os.PathLike[str], *, project: str | None = None
+    entries: Sequence[Entry],
+    out: str | os.PathLike[str],
+    *,
+    project: str | None = None,
+    commit: str | None = None,
 ) -> RestoreResult:
     """Write outs into a folder, from the cache or a remote; no run is needed.
 
@@ -230,13 +234,15 @@ def extract(
         out: the folder.
         project: the project whose cache and remotes are used; None for the one
             at the working directory.
+        commit: a Git commit of the project whose metafiles may say where
+            imports and cloud-versioned outs come from, beside today's.
 
     Raises:
         MlflowDvcError: it cannot be done.
     """
     options = Options()
     with _opened(_root(project)) as dvc:
-        fetcher = Fetcher(dvc, entries, None, options)
+        fetcher = Fetcher(dvc, entries, commit, options)
         work = Operation(fetcher, os.path.abspath(out), "", source="manifest", options=options)
         return work.run(expand(fetcher, entries), [e.path for e in entries], {})
 

@@ -17,9 +17,12 @@ from pathlib import Path
 
 import pytest
 
+import mlflow_dvc_plugin
+from mlflow_dvc_plugin import versions
 from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.datasets import DvcDatasetSource, source_of
 from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.errors import MissingObjectsError
+from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
 from mlflow_dvc_plugin.lineage.stock import Stock, Whereabouts
 from mlflow_dvc_plugin.restore import restore
 from tests.history import History, mlflow_dvc
@@ -252,3 +255,56 @@ def test_check_and_push_over_s3(data: Project, s3: str, history: History) -> Non
     with data.opened() as repo, repo.config.edit() as config:
         config["remote"]["s3"]["endpointurl"] = "http://127.0.0.1:9"
     assert [(where.remote, where.lost) for where in stock_of(data)] == [(None, ())] * 2
+
+
+@pytest.mark.parametrize("kind", ["version_aware", "worktree"])
+def test_a_dataset_loads_its_version_wherever_the_remote_is_configured(
+    data: Project, s3: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_remote(data, s3, f"dataset-{kind}".replace("_", "-"), **{kind: "true"})
+    data.push()
+    data.commit("first")
+    names = ("a.csv", "folder", "folder/one")
+    stored = [mlflow_dvc_plugin.from_dvc(name).source.to_json() for name in names]
+    state = capture(data.path)
+    assert state is not None
+    stored += [source_of(e, state).to_json() for e in state.entries]
+    assert "127.0.0.1" not in "".join(stored)
+    data.add("a.csv", "3,4\n")
+    data.write("folder/one", "one")
+    data.add("folder")
+    data.push()
+    data.commit("second")
+    run("git", "clone", "-q", str(data.path), str(tmp_path / "clone"), cwd=tmp_path)
+    (tmp_path / "bare/.dvc").mkdir(parents=True)
+    shutil.copy(data.path / ".dvc/config", tmp_path / "bare/.dvc/config")
+    shutil.rmtree(data.path)
+    for machine in ("clone", "bare"):
+        monkeypatch.chdir(tmp_path / machine)
+        table, folder, member, *same = (
+            Path(DvcDatasetSource.from_json(text).load()) for text in stored
+        )
+        assert table.read_text() == same[0].read_text() == "1,2\n"
+        assert member.read_text() == "1"
+        expected = {"one": b"1", "sub/größe": b"2"}
+        assert snapshot(folder) == snapshot(same[1]) == expected
+
+
+def test_a_dataset_with_too_many_files_for_its_source_loads_by_its_metafile(
+    data: Project, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_remote(data, s3, "many", version_aware="true")
+    data.push()
+    data.commit("first")
+    monkeypatch.setattr(versions, "MAX_FILES", 1)
+    source = DvcDatasetSource.from_json(mlflow_dvc_plugin.from_dvc("folder").source.to_json())
+    assert source.versions is None
+    run("git", "rm", "-q", "folder.dvc", cwd=data.path)
+    data.commit("second")
+    run("git", "clone", "-q", str(data.path), str(tmp_path / "clone"), cwd=tmp_path)
+    (tmp_path / "bare/.dvc").mkdir(parents=True)
+    shutil.copy(data.path / ".dvc/config", tmp_path / "bare/.dvc/config")
+    loaded = Path(source.load(project=str(tmp_path / "clone")))
+    assert snapshot(loaded) == {"one": b"1", "sub/größe": b"2"}
+    with pytest.raises(DatasetError, match=r"folder cannot be loaded here.*clone of the project"):
+        source.load(project=str(tmp_path / "bare"))
