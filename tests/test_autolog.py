@@ -242,6 +242,22 @@ def test_a_resumed_run_gets_what_it_lacks(pipeline: Project) -> None:
     assert after.params == before.params
 
 
+@pytest.mark.usefixtures("pipeline")
+def test_a_resumed_run_is_logged_without_a_line_of_code(store: str) -> None:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(
+        "test_a_resumed_run_is_logged_without_a_line_of_code"
+    )
+    bare = client.create_run(experiment.experiment_id).info.run_id
+    code = "import mlflow\nwith mlflow.start_run():\n    pass\n"
+    chosen = {"MLFLOW_DVC_AUTOLOG": "1", "MLFLOW_RUN_ID": bare, "MLFLOW_TRACKING_URI": store}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **chosen}, check=True)
+    found = client.get_run(bare)
+    assert found.data.tags["dvc.data_hash"]
+    assert found.data.params["lr"] == "0.1"
+    assert inputs(bare).keys() == {"data/a.csv"}
+
+
 def test_a_store_inside_the_project_does_not_become_part_of_its_data(
     pipeline: Project, tracking: str
 ) -> None:

@@ -39,9 +39,17 @@ def install(chosen: Callable[[], Any]) -> None:
     if client is not None:
         _wrap(client, "create_run", _create_run)
         _wrap(client, "set_terminated", _set_terminated)
+        # MLflow 2 has no ActiveRun yet when it loads plugins; whoever starts a run
+        # makes a client first.
+        if not _wrap_active_run():
+            _wrap(client, "__init__", _client)
+
+
+def _wrap_active_run() -> bool:
     active = getattr(sys.modules.get("mlflow.tracking.fluent"), "ActiveRun", None)
     if active is not None:
         _wrap(active, "__init__", _active_run)
+    return active is not None
 
 
 def recording_of(run_id: str) -> Any:
@@ -61,6 +69,11 @@ def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
 
     setattr(patched, _MARK, True)
     setattr(owner, name, patched)
+
+
+def _client(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+    _wrap_active_run()
+    original(self, *args, **kwargs)
 
 
 def _create_run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
