@@ -36,13 +36,13 @@ def stages(content: dict[str, Any], metafile: str, locator: Locator) -> list[Sta
     """
     deps = content.get("deps") or []
     outs = content.get("outs") or []
-    wdir = locator.folder(metafile, content.get("wdir"))
+    folder = locator.folder(metafile, content.get("wdir"))
     kind = _kind(deps, outs)
     found = []
     for out in outs:
         if "path" not in out:
             raise CaptureError(metafile, "an out in it has no path")
-        place = locator.place(metafile, wdir, out["path"])
+        place = folder.place(out["path"])
         found.append(
             recorded_out(
                 place,
@@ -55,12 +55,11 @@ def stages(content: dict[str, Any], metafile: str, locator: Locator) -> list[Sta
                 kind=kind,
             )
         )
-    read = [
-        locator.path(metafile, wdir, dep["path"])
-        for dep in deps
-        if dep.get("path") and "repo" not in dep and "db" not in dep
+    reads = [
+        dep["path"] for dep in deps if dep.get("path") and "repo" not in dep and "db" not in dep
     ]
-    return [Stage(None, None, metafile, wdir, tuple(read), tuple(found))]
+    folder.check(reads)
+    return [Stage(None, None, metafile, folder, reads, tuple(found))]
 
 
 def _kind(deps: list[dict[str, Any]], outs: list[dict[str, Any]]) -> Kind:

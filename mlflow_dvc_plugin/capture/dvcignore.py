@@ -60,9 +60,9 @@ def refused_by(
         full: of the out, absolute.
         look: told of it, where it matters what is there.
     """
-    parts = path.split("/")
-    if not dvcignores and _DVC_FOLDERS.isdisjoint(parts):
+    if not dvcignores and ".git" not in path and ".dvc" not in path and ".hg" not in path:
         return False
+    parts = path.split("/")
     rules = DvcIgnore()
     for depth, name in enumerate(parts):
         rules = dvcignores.get("/".join(parts[:depth]), rules)

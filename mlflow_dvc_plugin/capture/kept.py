@@ -18,7 +18,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.version import __version__
 
-_FORMAT = 2
+_FORMAT = 3
 _FILES = 64
 _MAX_BYTES = 1 << 26  # of one file
 _MAX_TOTAL = 1 << 28

@@ -6,10 +6,7 @@ there is none.
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capture import config as dvc_config
@@ -69,9 +66,8 @@ def reading(project: str) -> Reading:
     known = None
     if before is not None and before.reading.config == config:
         known = before.reading.contents.known
-    with _no_collection():
-        used = git if dvc_config.uses_git(config) else None
-        contents = read_project(project, used, config, watch, known)
+    used = git if dvc_config.uses_git(config) else None
+    contents = read_project(project, used, config, watch, known)
     found = Reading(config, git, contents, watch)
     if len(_remembered) >= _PROJECTS:
         _remembered.clear()
@@ -82,15 +78,3 @@ def reading(project: str) -> Reading:
 def forget(project: str) -> None:
     """Let go of a project that will not be read again."""
     _remembered.pop(project, None)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, to which ten thousand new values look like garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlflow_dvc_plugin.capture import plain
@@ -12,9 +12,12 @@ from mlflow_dvc_plugin.errors import CaptureError
 
 # Stage name -> its definition, without any template left in it.
 Definitions = Mapping[str, Mapping[str, Any]]
+# Stage name -> what its lock records of its outs.
+Records = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _OUT_SECTIONS = ("outs", "metrics", "plots")
 _NOTHING: Mapping[str, Any] = {}
+_TO_COME = {"hash": "md5"}
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -36,14 +39,16 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def parse_records(data: bytes) -> dict[str, Any]:
-    """The stages of a ``dvc.lock``, each with its outs, and more only by chance.
+    """What a ``dvc.lock`` records of the outs of each stage.
 
     Raises:
         DocumentError: it is no YAML document.
         SchemaError: DVC refuses it.
     """
-    found = plain.locked(data)
-    return parse_lock(data) if found is None else found
+    found = plain.records(data)
+    if found is not None:
+        return found
+    return {name: stage.get("outs", []) for name, stage in parse_lock(data).items()}
 
 
 def parse_lock(data: bytes) -> dict[str, Any]:
@@ -65,7 +70,9 @@ def has_templates(content: Mapping[str, Any], data: bytes) -> bool:
     """Is there anything in a ``dvc.yaml`` that stands for something else?"""
     if b"${" in data:
         return True
-    return any(is_group(d) or "@" in name for name, d in content.get("stages", {}).items())
+    definitions = content.get("stages", {})
+    keys = set().union(*definitions.values())
+    return "foreach" in keys or "matrix" in keys or any("@" in name for name in definitions)
 
 
 def is_group(definition: Mapping[str, Any]) -> bool:
@@ -73,9 +80,7 @@ def is_group(definition: Mapping[str, Any]) -> bool:
     return "foreach" in definition or "matrix" in definition
 
 
-def stages(
-    definitions: Definitions, lock: Mapping[str, Any], metafile: str, locator: Locator
-) -> list[Stage]:
+def stages(definitions: Definitions, lock: Records, metafile: str, locator: Locator) -> list[Stage]:
     """The stages that a ``dvc.yaml`` defines, with what its lock records of them.
 
     Raises:
@@ -87,20 +92,20 @@ def stages(
     found = []
     for name, definition in definitions.items():
         address = prefix + name
-        chosen = definition.get("wdir")
-        wdir = locator.folder(metafile, chosen) if chosen else home
-        locked = lock.get(name)
-        records = {out["path"]: out for out in locked.get("outs", ())} if locked else {}
+        wdir = definition.get("wdir")
+        folder = locator.folder(metafile, wdir) if wdir else home
+        # A stage that never ran has DVC 3's hash to come.
+        missing = {} if name in lock else _TO_COME
+        records = {out["path"]: out for out in lock.get(name, ())}
         outs = []
         for path, flags in _outs(definition, metafile, name):
-            place = locator.place(metafile, wdir, path)
-            record = records.get(place.key, _NOTHING)
+            place = folder.place(path)
+            record = records.get(place.key, missing)
             outs.append(
                 recorded_out(
                     place,
                     record,
-                    # A stage that never ran has DVC 3's hash to come.
-                    hash_name="md5" if locked is None else record.get("hash"),
+                    hash_name=record.get("hash"),
                     metafile=lockfile,
                     stage=address,
                     cached=flags.get("cache", True),
@@ -108,12 +113,9 @@ def stages(
                     push=flags.get("push", True),
                 )
             )
-        deps = [
-            locator.path(metafile, wdir, dep)
-            for dep in definition.get("deps") or ()
-            if not dep.startswith("ds://")
-        ]
-        found.append(Stage(address, name, metafile, wdir, tuple(deps), tuple(outs)))
+        reads = definition.get("deps") or ()
+        folder.check(reads)
+        found.append(Stage(address, name, metafile, folder, reads, tuple(outs)))
     return found
 
 
@@ -137,10 +139,14 @@ def _paths(item: Any) -> list[Any]:
 
 def _outs(
     definition: Mapping[str, Any], metafile: str, stage: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    found: list[tuple[str, Mapping[str, Any]]] = []
     for section in _OUT_SECTIONS:
+        items = definition.get(section)
+        if not items:
+            continue
         merged: dict[str, Mapping[str, Any]] = {}
-        for item in definition.get(section) or ():
+        for item in items:
             if isinstance(item, str):
                 merged.setdefault(item, _NOTHING)
                 continue
@@ -150,4 +156,5 @@ def _outs(
                         metafile, f"DVC refuses how stage {stage!r} defines {path!r}"
                     )
                 merged[path] = {**merged.get(path, _NOTHING), **flags}
-        yield from merged.items()
+        found += merged.items()
+    return found

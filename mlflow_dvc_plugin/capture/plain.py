@@ -9,105 +9,28 @@ itself where that cannot change its meaning, else the whole file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from mlflow_dvc_plugin.capture import patterns
 from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
-
-# A text without quotes that is neither a number, a date, nor a word such as
-# `null`, and has nothing in it that means something to YAML.
-_TEXT = (
-    r"(?:(?!(?:[nN]ull|NULL|[tT]rue|TRUE|[fF]alse|FALSE)[:\n])(?=[A-Za-z_])|(?=[^\n/]*/))"
-    r"[A-Za-z0-9_./][A-Za-z0-9_./=@+,-]*(?: [A-Za-z0-9_./=@+,-]+)*"
-)
-# 32 digits with one `e` among them, or none, would be a number.
-_MD5 = r"(?=[0-9e]*[abcdf])[0-9a-f]{32}(?:\.dir)?"
-_COUNT = r"[0-9]{1,18}"
-_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
-# One line, or several of a folded text; what is in them is looked at afterwards.
-_COMMAND = r"[A-Za-z_./][^\n]*(?:\n {6,}[^ \n][^\n]*)*"
-
-
-def _record(indent: str) -> str:
-    return (
-        rf"{indent}- path: ({_TEXT})\n(?:{indent}  hash: (md5)\n)?{indent}  md5: ({_MD5})\n"
-        rf"(?:{indent}  size: ({_COUNT})\n)?(?:{indent}  nfiles: ({_COUNT})\n)?"
-        rf"(?:{indent}  isexec: (true)\n)?"
-    )
-
-
-def _uncaptured(pattern: str) -> str:
-    return re.sub(r"\((?!\?)", "(?:", pattern)
-
-
-_OUT = re.compile(_record("    "), re.ASCII)
-_RECORDS = rf"(?:{_uncaptured(_record('    '))})+"
-_VALUE = r"(?:[A-Za-z][A-Za-z0-9_./-]*|-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,3})?)"
-_PARAM_KEY = r"[A-Za-z_][A-Za-z0-9_./-]*"
-_PARAMS = (
-    rf"(?:      {_PARAM_KEY}:\n"
-    rf"(?:        {_PARAM_KEY}:(?: {_VALUE}\n|\n(?:        - {_VALUE}\n)+))+)+"
-)
-_KEY = re.compile(rf"^ +({_PARAM_KEY}):", re.ASCII | re.MULTILINE)
-_LOCKED = re.compile(
-    rf"  ([A-Za-z_][A-Za-z0-9_.@-]*):\n    cmd: ({_COMMAND})\n(?:    deps:\n{_RECORDS})?"
-    rf"(?:    params:\n({_PARAMS}))?(?:    outs:\n({_RECORDS}))?(?=  \S|\Z)",
-    re.ASCII,
-)
-
-_FLAG = r"(?:cache|persist|push): (?:true|false)\n"
-
-
-def _items(indent: str, flags: bool) -> str:
-    flagged = rf"(?::\n(?:{indent}    {_FLAG})+|\n)" if flags else r"\n"
-    return rf"(?:{indent}- {_TEXT}{flagged})+"
-
-
-def _section(name: str, flags: bool = False) -> str:
-    return rf"(?:    {name}:\n({_items('    ', flags)}|{_items('      ', flags)}))?"
-
-
-_DEFINED = re.compile(
-    rf"  ({_NAME}):\n    cmd: ({_COMMAND})\n(?:    wdir: ({_TEXT})\n)?"
-    + _section("deps")
-    + _section("params")
-    + _section("outs", flags=True)
-    + _section("metrics", flags=True)
-    + _section("plots", flags=True)
-    + r"\n*(?=  \S|\Z)",
-    re.ASCII,
-)
-_SECTIONS = ("deps", "params", "outs", "metrics", "plots")
-_ITEM = re.compile(rf" +- ({_TEXT})(:?)\n((?: +{_FLAG})*)", re.ASCII)
-
-_FIELD = (
-    rf"(?:md5: {_MD5}|size: {_COUNT}|nfiles: {_COUNT}|hash: md5|path: {_TEXT}"
-    r"|(?:isexec|cache|push|persist): (?:true|false))\n"
-)
-_DVCFILE = re.compile(
-    rf"(?:md5: {_MD5}\n)?(?:wdir: ({_TEXT})\n)?"
-    rf"outs:\n- ({_FIELD}(?:  {_FIELD})*)(?:md5: {_MD5}\n)?",
-    re.ASCII,
-)
-_PAIR = re.compile(r"(\w+): ([^\n]+)\n", re.ASCII)
-
-_NEXT = re.compile(r"\n(?=  \S)")
-# A line that does not belong to any stage, and anchors, which may be used in another.
-_FOREIGN = re.compile(r"\n ?[^ \n]|\s&\w")
-
 
 # All texts of letters alone that are none.
 _WORDS = frozenset(("null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE"))
+_PAIR = r"(\w+): ([^\n]+)\n"
+# A line that does not belong to any stage, and anchors, which may be used in another.
+_FOREIGN = r"\n ?[^ \n]|\s&\w"
 
 
 def dvcfile(data: bytes) -> dict[str, Any] | None:
     """What capture reads of a ``.dvc`` file; None if it is not of the plain form."""
     text = _decoded(data)
-    match = _DVCFILE.fullmatch(text) if text else None
+    match = patterns.dvcfile().fullmatch(text) if text else None
     if match is None:
         return None
     wdir, fields = match.groups()
-    pairs = _PAIR.findall(fields)
+    pairs = re.findall(_PAIR, fields, re.ASCII)
     out = {key: _typed(key, value) for key, value in pairs}
     if len(out) != len(pairs):
         return None
@@ -120,18 +43,85 @@ def _typed(key: str, value: str) -> str | int | bool:
     return value if key in ("md5", "hash", "path") else value == "true"
 
 
-def locked(data: bytes) -> dict[str, dict[str, Any]] | None:
-    """What a ``dvc.lock`` records of each stage, of which only the outs are sure to be given.
+def records(data: bytes, patience: int | None = None) -> dict[str, list[dict[str, Any]]] | None:
+    """What a ``dvc.lock`` records of each stage's outs.
 
-    None if it is not of the plain form.
+    Args:
+        data: its bytes.
+        patience: how many stages may need a YAML parser, any number by default.
+
+    Returns:
+        None if it is not of the plain form.
     """
-    return _stages(data, "schema: '2.0'\nstages:\n", _LOCKED, _locked_stage, "lockfile")
+    sound: set[str] = set()  # params that many stages share
+
+    def outs(match: re.Match[str]) -> list[dict[str, Any]] | None:
+        _, _, command, params, *first, more = match.groups()
+        if command is not None and not _is_text(command):
+            return None
+        if params is not None and params not in sound:
+            keys = patterns.param_key().findall(params)
+            if len(set(keys)) != len(keys) or not _WORDS.isdisjoint(keys):
+                return None
+            sound.add(params)
+        found = [_record(first)] if first[0] else []
+        return found + [_record(each) for each in patterns.out().findall(more)] if more else found
+
+    head = "schema: '2.0'\nstages:\n"
+    return _stages(
+        data, head, patterns.locked(), outs, kind="lockfile", of_stage=_outs, patience=patience
+    )
 
 
-def pipeline(data: bytes) -> dict[str, Any] | None:
-    """The content of a ``dvc.yaml``; None if it is not of the plain form."""
-    stages = _stages(data, "stages:\n", _DEFINED, _defined_stage, "pipeline")
+def pipeline(data: bytes, patience: int | None = None) -> dict[str, Any] | None:
+    """The content of a ``dvc.yaml``, with commands only where there are templates.
+
+    Args:
+        data: its bytes.
+        patience: how many stages may need a YAML parser, any number by default.
+
+    Returns:
+        None if it is not of the plain form.
+    """
+    stage = partial(_defined, b"${" in data, {})
+    stages = _stages(
+        data,
+        "stages:\n",
+        patterns.defined(),
+        stage,
+        kind="pipeline",
+        of_stage=dict,
+        patience=patience,
+    )
     return None if stages is None else {"stages": stages}
+
+
+def _defined(
+    templates: bool, shared: dict[str, list[Any]], match: re.Match[str]
+) -> dict[str, Any] | None:
+    """A stage's definition, with params of those that many stages share."""
+    _, line, command, wdir, deps, params, outs, metrics, plots = match.groups()
+    if line is None and not _is_text(command):
+        return None
+    found: dict[str, Any] = {}
+    if templates:
+        found["cmd"] = re.sub(r" *\n *", " ", line or command).rstrip(" ")
+    try:
+        if wdir:
+            found["wdir"] = wdir
+        if deps:
+            found["deps"] = _items(deps)
+        if params:
+            found["params"] = shared.get(params) or shared.setdefault(params, _items(params))
+        if outs:
+            found["outs"] = _items(outs)
+        if metrics:
+            found["metrics"] = _items(metrics)
+        if plots:
+            found["plots"] = _items(plots)
+    except ValueError:
+        return None
+    return found
 
 
 def _decoded(data: bytes) -> str | None:
@@ -151,39 +141,46 @@ def _stages(
     data: bytes,
     head: str,
     form: re.Pattern[str],
-    of_match: Callable[[re.Match[str]], dict[str, Any] | None],
+    of_match: Callable[[re.Match[str]], Any],
+    *,
     kind: str,
-) -> dict[str, dict[str, Any]] | None:
+    of_stage: Callable[[dict[str, Any]], Any],
+    patience: int | None,
+) -> dict[str, Any] | None:
+    """What is wanted of each stage: from a match of its form, else from its values."""
     text = _decoded(data)
     if text is None or not text.startswith(head):
         return None
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     at, end = len(head), len(text)
     if at == end:
         return None
     match_at = form.match
     while at < end:
         match = match_at(text, at)
-        stage = of_match(match) if match else None
-        if match and stage is not None:
-            name = match.group(1)
+        value = of_match(match) if match else None
+        if match and value is not None:
+            name = match[1]
             at = match.end()
+        elif patience == 0:
+            return None
         else:
-            following = _NEXT.search(text, at)
+            patience = patience - 1 if patience else None
+            following = re.compile(r"\n(?=  \S)").search(text, at)
             until = following.end() if following else end
             alone = _alone(text[at:until], head, kind)
             if alone is None:
                 return None
-            (name, stage), at = alone, until
+            name, value, at = alone[0], of_stage(alone[1]), until
         if name in found or name in _WORDS:
             return None
-        found[name] = stage
+        found[name] = value
     return found
 
 
 def _alone(block: str, head: str, kind: str) -> tuple[str, dict[str, Any]] | None:
     """A stage that is not of the plain form; None if it cannot be read by itself."""
-    if not re.match(r"  \S", block) or _FOREIGN.search(block):
+    if not re.match(r"  \S", block) or re.search(_FOREIGN, block):
         return None
     from mlflow_dvc_plugin.capture import schema
     from mlflow_dvc_plugin.capture.document import load
@@ -200,56 +197,49 @@ def _alone(block: str, head: str, kind: str) -> tuple[str, dict[str, Any]] | Non
     return name, stage
 
 
-def _locked_stage(match: re.Match[str]) -> dict[str, Any] | None:
-    _, command, params, outs = match.groups()
-    if not _is_text(command):
-        return None
-    if params is not None:
-        keys = _KEY.findall(params)
-        if len(set(keys)) != len(keys) or not _WORDS.isdisjoint(keys):
-            return None
-    if outs is None:
-        return {}
-    return {"outs": [_values(fields) for fields in _OUT.findall(outs)]}
+def _outs(stage: dict[str, Any]) -> list[dict[str, Any]]:
+    outs: list[dict[str, Any]] = stage.get("outs", [])
+    return outs
 
 
-def _values(fields: tuple[str, ...]) -> dict[str, Any]:
+def _record(fields: Sequence[str]) -> dict[str, Any]:
     path, hash_name, md5, size, nfiles, isexec = fields
-    values: dict[str, Any] = {"path": path, "md5": md5}
+    found: dict[str, Any] = {"path": path, "md5": md5}
     if hash_name:
-        values["hash"] = hash_name
+        found["hash"] = "md5"
     if size:
-        values["size"] = int(size)
+        found["size"] = int(size)
     if nfiles:
-        values["nfiles"] = int(nfiles)
+        found["nfiles"] = int(nfiles)
     if isexec:
-        values["isexec"] = True
-    return values
+        found["isexec"] = True
+    return found
 
 
-def _defined_stage(match: re.Match[str]) -> dict[str, Any] | None:
-    _, command, wdir, *sections = match.groups()
-    if not _is_text(command):
-        return None
-    if "\n" in command:
-        command = re.sub(r" *\n *", " ", command)
-    stage: dict[str, Any] = {"cmd": command.rstrip(" ")}
-    if wdir is not None:
-        stage["wdir"] = wdir
-    for name, text in zip(_SECTIONS, sections, strict=True):
-        if text is None:
-            continue
-        items = stage[name] = []
-        for path, flagged, flags in _ITEM.findall(text):
-            if not flagged:
-                items.append(path)
-                continue
-            pairs = _PAIR.findall(flags)
-            values = {key: value == "true" for key, value in pairs}
-            if len(values) != len(pairs):
-                return None
-            items.append({path: values})
-    return stage
+def _items(text: str) -> list[Any]:
+    """The items of a list.
+
+    Raises:
+        ValueError: YAML would see something else, since its lines are not in line.
+    """
+    dash = "\n    - " if text[4] == "-" else "\n     - " if text[5] == "-" else "\n      - "
+    items: list[Any]
+    if ":" not in text:
+        items = text[len(dash) - 1 : -1].split(dash)
+        if len(items) != text.count("\n"):
+            raise ValueError
+        return items
+    items = []
+    indent = dash[1:-2]
+    for before, path, flagged, flags in patterns.item().findall(text):
+        pairs = re.findall(_PAIR, flags, re.ASCII)
+        values = {key: value == "true" for key, value in pairs}
+        written = "".join([f"{indent}    {key}: {value}\n" for key, value in pairs])
+        in_line = before == indent and written == flags
+        if not in_line or len(values) != len(pairs) or len(path) > patterns.LONGEST_KEY:
+            raise ValueError
+        items.append({path: values} if flagged else path)
+    return items
 
 
 def _is_text(value: str) -> bool:

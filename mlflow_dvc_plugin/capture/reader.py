@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline
+from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, plain
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
@@ -16,6 +16,10 @@ from mlflow_dvc_plugin.capture.watch import Watch
 from mlflow_dvc_plugin.errors import CaptureError
 
 _ATTEMPTS = 4
+# Stages that may take a YAML parser before what is kept of the file is looked for.
+_PATIENCE = 50
+
+_Quick = Callable[[bytes, int], dict[str, Any] | None]
 
 # The stages of a metafile, with all the bytes that they were read from.
 Known = dict[str, tuple[list[bytes], list[Stage]]]
@@ -112,8 +116,10 @@ class _Reader:
             self._known[metafile] = before
             return before[1]
         if name == "dvc.yaml":
-            content = self._parsed(metafile, pipeline.parse)
-            locked = self._parsed(names[1], pipeline.parse_records) if lock else {}
+            content = self._parsed(metafile, plain.pipeline, pipeline.parse)
+            locked = {}
+            if lock:
+                locked = self._parsed(names[1], plain.records, pipeline.parse_records)
             definitions = content.get("stages", {})
             alone = not pipeline.has_templates(content, self._metafiles[metafile])
             if not alone:
@@ -126,7 +132,8 @@ class _Reader:
             stages = pipeline.stages(definitions, locked, metafile, self._locator)
         else:
             alone = True
-            stages = dvcfile.stages(self._parsed(metafile, dvcfile.parse), metafile, self._locator)
+            content = self._parsed(metafile, None, dvcfile.parse)
+            stages = dvcfile.stages(content, metafile, self._locator)
         if alone:
             self._known[metafile] = [self._metafiles[each] for each in names], stages
         return stages
@@ -140,9 +147,11 @@ class _Reader:
         self._metafiles[name] = files.read(path, name)
         return self._metafiles[name]
 
-    def _parsed(self, name: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    def _parsed(self, name: str, quick: _Quick | None, parse: kept.Parse) -> dict[str, Any]:
         try:
-            return kept.parsed(self._project, parse, self._metafiles[name])
+            # What is read at once is not worth to be kept.
+            found = quick(self._metafiles[name], _PATIENCE) if quick else None
+            return found or kept.parsed(self._project, parse, self._metafiles[name])
         except (DocumentError, SchemaError):
             # DVC writes in place: what makes no sense may be half of it.
             self._metafiles[name] = files.reread(os.path.join(self._project, name), name)

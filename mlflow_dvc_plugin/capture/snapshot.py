@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from hashlib import md5
 from typing import Any, NamedTuple
@@ -49,6 +50,17 @@ def snapshot(project: str, settings: Settings) -> DataState:
         CaptureError: the state cannot be read truthfully.
         SettingsError: an include or exclude pattern makes no sense.
     """
+    # To the garbage collector, ten thousand new values look like garbage.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _snapshot(project, settings)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _snapshot(project: str, settings: Settings) -> DataState:
     reading = memory.reading(project)
     config, git, contents, _ = reading
     chosen = _chosen(project, reading, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import md5
 from typing import Any, NamedTuple
 
@@ -19,6 +19,12 @@ _CHECKSUMS = {
     "https": "checksum", "oss": "etag", "s3": "etag", "ssh": "md5", "webdav": "etag",
     "webdavs": "etag", "webhdfs": "checksum", "memory": "md5",
 }  # fmt: skip
+
+_DVC_FILES = (".dvc", "dvc.yaml")
+# Makes a named tuple in half the time: there may be ten thousand.
+_new = tuple.__new__
+# What a dep starts with that is an entry of `datasets:`, and no path.
+_DATASET = "ds://"
 
 
 class Out(NamedTuple):
@@ -45,17 +51,28 @@ class Stage(NamedTuple):
         address: as DVC prints it; None for a ``.dvc`` file.
         name: its name in ``dvc.yaml``; None for a ``.dvc`` file.
         metafile: the ``dvc.yaml`` or ``.dvc`` file, relative to the project.
-        wdir: the absolute path of its working directory.
-        deps: absolute paths (URLs for what is not local).
+        folder: its working directory.
+        reads: its deps, as they are written.
         outs: what it makes.
     """
 
     address: str | None
     name: str | None
     metafile: str
-    wdir: str
-    deps: tuple[str, ...]
+    folder: Folder
+    reads: Sequence[str]
     outs: tuple[Out, ...]
+
+    @property
+    def wdir(self) -> str:
+        """The absolute path of its working directory."""
+        return self.folder.path
+
+    @property
+    def deps(self) -> list[str]:
+        """Absolute paths (URLs for what is not local)."""
+        paths = (path for path in self.reads if not path.startswith(_DATASET))
+        return [self.folder.place(path).path for path in paths]
 
 
 class Place(NamedTuple):
@@ -84,71 +101,94 @@ class Locator:
 
     def __init__(self, project: str, config: dvc_config.Config) -> None:
         self.project = project
-        self._prefix = project.rstrip(os.sep) + os.sep
         self._config = config
 
-    def folder(self, metafile: str, wdir: str | None) -> str:
-        """The absolute working directory of a metafile's stage."""
+    def folder(self, metafile: str, wdir: str | None) -> Folder:
+        """The folder that a metafile's paths are written for, where it names `wdir`."""
         parent = os.path.dirname(os.path.join(self.project, metafile))
-        return os.path.normpath(os.path.join(parent, wdir)) if wdir else os.path.normpath(parent)
+        path = os.path.normpath(os.path.join(parent, wdir) if wdir else parent)
+        return Folder(path, metafile, self.project, self._config)
 
-    def place(self, metafile: str, wdir: str, path: str) -> Place:
-        """Where `path`, written in `metafile` for the folder `wdir`, leads.
+
+class Folder:
+    """Finds out where the paths of a metafile lead that are written for one folder.
+
+    Args:
+        path: of the folder, absolute.
+        metafile: what to call the file in an error.
+        project: absolute path of the project.
+        config: its DVC configuration.
+    """
+
+    def __init__(self, path: str, metafile: str, project: str, config: dvc_config.Config) -> None:
+        self.path = path
+        self._metafile = metafile
+        self._config = config
+        self._prefix = project.rstrip(os.sep) + os.sep
+        self._start = f"{path}/"
+        # What plain paths start with, relative to the project; None where none are.
+        self._inside: str | None = None
+        if os.sep == "/" and self._start.startswith(self._prefix):
+            self._inside = self._start[len(self._prefix) :]
+
+    def place(self, path: str) -> Place:
+        """Where `path` leads.
 
         Raises:
             CaptureError: DVC refuses it.
         """
-        full = f"{wdir}/{path}"
-        if os.sep == "/" and _is_plain(path) and full.startswith(self._prefix):
-            return Place(full, path, full[len(self._prefix) :], "md5")
+        inside = self._inside
+        # It leads where it says, and there is nothing in it to look at or to leave out.
+        if (
+            inside is not None
+            and path
+            and path[0] != "/"
+            and path[-1] not in "/."
+            and "./" not in path
+            and "//" not in path
+            and ":" not in path
+            and "\0" not in path
+            and not path.endswith(_DVC_FILES)
+        ):
+            return _new(Place, (self._start + path, path, inside + path, "md5"))
         if path.endswith(".dvc") or posixpath.basename(path) == "dvc.yaml":
-            raise CaptureError(metafile, f"DVC files cannot be outs or deps, as {path!r} is")
+            raise CaptureError(self._metafile, f"DVC files cannot be outs or deps, as {path!r} is")
         if "\0" in path:
-            raise CaptureError(metafile, "a path in it has a NUL character")
-        scheme = _scheme(metafile, path) if ":" in path else ""
+            raise CaptureError(self._metafile, "a path in it has a NUL character")
+        scheme = _scheme(self._metafile, path) if ":" in path else ""
         if scheme == "remote":
-            return self._remote(metafile, path)
+            return self._remote(path)
         if scheme in _CHECKSUMS:
             return Place(path, path, None, _CHECKSUMS[scheme])
-        full = os.path.normpath(os.path.join(wdir, path))
+        full = os.path.normpath(os.path.join(self.path, path))
         key = path
         if os.path.isabs(path) and full.startswith(self._prefix):
-            key = os.path.relpath(full, wdir)
+            key = os.path.relpath(full, self.path)
         inside = None
         if full.startswith(self._prefix) and not os.path.isabs(key):
             inside = full[len(self._prefix) :].replace(os.sep, "/")
         return Place(full, key, inside, "md5")
 
-    def path(self, metafile: str, wdir: str, path: str) -> str:
-        """The absolute path, or URL, of a path like those that :meth:`place` takes.
+    def check(self, paths: Iterable[str]) -> None:
+        """See that each of some deps leads somewhere.
 
         Raises:
-            CaptureError: DVC refuses it.
+            CaptureError: DVC refuses one.
         """
-        if os.sep == "/" and _is_plain(path):
-            return f"{wdir}/{path}"
-        return self.place(metafile, wdir, path).path
+        for path in paths:
+            odd = path.endswith(_DVC_FILES) or ":" in path or "\0" in path
+            if odd and not path.startswith(_DATASET):
+                self.place(path)
 
-    def _remote(self, metafile: str, path: str) -> Place:
+    def _remote(self, path: str) -> Place:
         name, _, rest = path[len("remote://") :].partition("/")
         url = dvc_config.remote_url(self._config, name)
         if url is None:
-            raise CaptureError(metafile, f"it uses the remote {name!r}, which is not configured")
-        scheme = _scheme(metafile, url) if ":" in url else ""
+            raise CaptureError(
+                self._metafile, f"it uses the remote {name!r}, which is not configured"
+            )
+        scheme = _scheme(self._metafile, url) if ":" in url else ""
         return Place(f"{url.rstrip('/')}/{rest}", path, None, _CHECKSUMS.get(scheme, "md5"))
-
-
-def _is_plain(path: str) -> bool:
-    """Does the path lead where it says, with nothing in it to look at or to leave out?"""
-    return not (
-        path[:1] in ("", "/")
-        or path[-1] in "/."
-        or "./" in path
-        or "//" in path
-        or ":" in path
-        or "\0" in path
-        or path.endswith((".dvc", "dvc.yaml"))
-    )
 
 
 def _scheme(metafile: str, path: str) -> str:
@@ -186,8 +226,12 @@ def recorded_out(
         push: DVC pushes it.
         kind: where its bytes come from, if not from a cloud-versioned remote.
     """
-    special = "cloud" in info or "files" in info
-    record = _with_cloud(info) if special else info
+    record, members = info, []
+    if "cloud" in info or "files" in info or "version_id" in info:
+        record = _with_cloud(info)
+        members = [_with_cloud(file) for file in record.get("files") or ()]
+        if kind == "plain" and (members or info.get("cloud") or record.get("version_id")):
+            kind = "cloud-versioned"
     if place.inside is None:
         name = field = place.hash_name
     elif hash_name is None:
@@ -197,7 +241,6 @@ def recorded_out(
     value = _hash(field, record.get(field))
     size, nfiles = record.get("size"), record.get("nfiles")
     isdir = False
-    members = [_with_cloud(file) for file in record.get("files") or ()] if special else []
     if members:
         value, name = _listing_hash(members, name), "md5"
         size = sum(member["size"] for member in members if member.get("size"))
@@ -207,31 +250,22 @@ def recorded_out(
         if not value and name not in ("md5", "md5-dos2unix"):
             value = _hash("md5", record.get("md5"))
             name = "md5" if value else name
-    if kind == "plain" and (members or info.get("cloud") or record.get("version_id")):
-        kind = "cloud-versioned"
-    entry = Entry(
-        path=place.inside if place.inside is not None else place.key,
-        hash_name=name,
-        hash=value,
-        size=size,
-        nfiles=nfiles,
-        isdir=isdir,
-        cached=cached,
-        stage=stage,
-        metafile=metafile,
-        isexec=bool(record.get("isexec")),
-        remote=remote,
-        push=push,
-        kind=kind,
-    )
-    return Out(entry, place.path, place.inside is not None, tuple(members) if members else None)
+    local = place.inside is not None
+    isexec = bool(record.get("isexec"))
+    about = (cached, False, stage, metafile, isexec, remote, push, kind)
+    path = place.inside if local else place.key
+    entry = _new(Entry, (path, name, value, size, nfiles, isdir, *about))
+    return _new(Out, (entry, place.path, local, tuple(members) if members else None))
 
 
 def _hash(field: str, value: Any) -> str | None:
     # An md5 of digits alone may be written without quotes. ETags differ by case.
     if value is None or value == "":
         return None
-    return str(value) if field == "etag" else str(value).lower()
+    text = str(value)
+    if field == "etag":
+        return text
+    return text if text.islower() else text.lower()
 
 
 def _with_cloud(record: Mapping[str, Any]) -> dict[str, Any]:

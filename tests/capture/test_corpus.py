@@ -118,7 +118,7 @@ def test_lock_files_give_the_outs_of_dvcs_index(source: Path, root: dict[str, An
             expected[out["stage_file"]].append(out)
     for metafile, outs in expected.items():
         lockfile = Path(project, posixpath.splitext(metafile)[0] + ".lock")
-        lock = pipeline.parse_lock(lockfile.read_bytes()) if lockfile.exists() else {}
+        lock = pipeline.parse_records(lockfile.read_bytes()) if lockfile.exists() else {}
         definitions: dict[str, dict[str, Any]] = {}
         for out in outs:
             folder = posixpath.dirname(metafile) or "."

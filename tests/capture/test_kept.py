@@ -73,12 +73,23 @@ def test_damaged_file_is_passed_over(root: Path, parsed: list[str], damage: byte
     assert len(parsed) == 2
 
 
-def test_what_json_would_change_is_not_kept(root: Path, parsed: list[str]) -> None:
-    lock = root / "dvc.lock"
-    dated = lock.read_text().replace("cmd: x", "cmd: x, params: {p: {day: 2024-01-01}}")
-    lock.write_text(dated)
+def test_what_json_would_change_is_not_kept(root: Path) -> None:
+    dated = "stages: {a: {cmd: x, outs: [out], meta: {day: 2024-01-01}}}\n"
+    (root / "dvc.yaml").write_text(dated)
     assert hashes(root) == hashes(root) == [MD5]
-    assert len(parsed) == 2
+    assert len(files(root)) == 1  # that of the lock
+
+
+def test_many_odd_stages_in_a_file_of_the_plain_form_are_parsed_once(
+    root: Path, parsed: list[str]
+) -> None:
+    odd = "".join(f"  s{i}: {{cmd: x, outs: [{{path: o{i}, md5: {MD5}}}]}}\n" for i in range(60))
+    plain = f"  a:\n    cmd: x\n    outs:\n    - path: out\n      md5: {MD5}\n"
+    for number, times in ((49, 0), (60, 1)):
+        text = "".join(odd.splitlines(keepends=True)[:number])
+        (root / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{plain}{text}")
+        assert hashes(root) == hashes(root) == [MD5]
+        assert len(parsed) == times
 
 
 def test_small_and_quick_files_are_not_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
