@@ -93,33 +93,51 @@ def _stored(root: str, entries: list[Entry]) -> list[str]:
     """Is the data in the cache, and in a remote?"""
     if not entries:
         return []
-    objs = {Obj(e.hash_name, str(e.hash)): e.path for e in entries if e.kind == "plain"}
+    plain = [e for e in entries if e.kind == "plain"]
     from mlflow_dvc_plugin.dvc import DvcProject
 
     dvc = DvcProject(root)
     try:
-        lacking = sorted(objs[obj] for obj in objs if not os.path.exists(dvc.cache.path(obj)))
+        lacking = [e.path for e in plain if not os.path.exists(dvc.cache.path(_obj(e)))]
         problems = []
         if lacking:
             problems.append(f"Not in the DVC cache: {_listed(lacking)}; `dvc fetch` brings it.")
-        if not dvc.remotes.has_default():
-            problems.append(
-                "There is no default DVC remote: a lost cache would be lost for good. Add one "
-                "with `dvc remote add -d NAME URL`, then `dvc push`."
-            )
-            return problems
-        try:
-            pushed = dvc.remotes.present(objs)
-        except DvcError as err:
-            return [*problems, f"The DVC remote cannot be asked: {err}"]
-        unpushed = sorted(objs[obj] for obj in objs if obj not in pushed)
-        if unpushed:
-            problems.append(f"Not in the DVC remote: {_listed(unpushed)}; `dvc push` sends it.")
-        return problems
+        return problems + _pushed(dvc, [e for e in plain if e.push])
     finally:
         dvc.close()
 
 
+def _pushed(dvc: DvcProject, entries: list[Entry]) -> list[str]:
+    """Does the remote of each out have it?"""
+    problems = []
+    unpushed: list[str] = []
+    by_remote: dict[str | None, list[Entry]] = {}
+    for e in entries:
+        by_remote.setdefault(e.remote, []).append(e)
+    if not dvc.remotes.has_default() and (None in by_remote or not by_remote):
+        by_remote.pop(None, None)
+        problems.append(
+            "There is no default DVC remote: a lost cache would be lost for good. Add one "
+            "with `dvc remote add -d NAME URL`, then `dvc push`."
+        )
+    for remote, some in by_remote.items():
+        try:
+            present = dvc.remotes.present(map(_obj, some), remote)
+        except DvcError as err:
+            problems.append(
+                f"The DVC remote{f' {remote}' if remote else ''} cannot be asked: {err}"
+            )
+            continue
+        unpushed += [e.path for e in some if _obj(e) not in present]
+    if unpushed:
+        problems.append(f"Not in the DVC remote: {_listed(unpushed)}; `dvc push` sends it.")
+    return problems
+
+
+def _obj(e: Entry) -> Obj:
+    return Obj(e.hash_name, str(e.hash))
+
+
 def _listed(paths: list[str]) -> str:
     more = len(paths) - _SHOWN
-    return ", ".join(paths[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(sorted(paths)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

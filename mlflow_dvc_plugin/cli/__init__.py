@@ -39,6 +39,13 @@ _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
 
 
+def text(value: str) -> str:
+    """Any text but an empty one: that is a shell's unset variable, and means nothing here."""
+    if not value:
+        raise click.BadParameter("it is empty.")
+    return value
+
+
 class _Commands(click.Group):
     """Loads a command's module when the command is called."""
 
@@ -49,6 +56,9 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = import_module(f"{__name__}.{name}").command
+        for param in command.params:
+            if param.type is click.STRING:
+                param.type = click.types.FuncParamType(text)
         return command
 
     def resolve_command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 
 import click
 
@@ -37,36 +37,30 @@ def command(
     """
     if bool(runs) == bool(experiments):
         raise click.UsageError("Name runs, or an experiment with --experiment.")
-    counts: Counter[bool | None] = Counter()
     with output.Bar() as progress:
         found = list(
             check(runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress)
         )
-    counted = _counted(found, counts)
-    if as_json:
-        output.print_json_list(run.to_dict() for run in counted)
-    else:
-        _draw(counted)
-        console = output.console()
-        for restorable, (words, style) in _WORDS.items():
-            if counts[restorable]:
-                text = f"{output.count(counts[restorable], 'run')} {words}."
-                console.print(text, style=style)
-        if not found:
-            console.print("There are no runs.")
-    return 0 if counts[True] == len(found) else 1
+    with output.until_closed():
+        if as_json:
+            output.print_json_list(run.to_dict() for run in found)
+        else:
+            _draw(found)
+    return 0 if all(run.verdict.restorable for run in found) else 1
 
 
-def _counted(runs: Iterable[CheckedRun], counts: Counter[bool | None]) -> Iterator[CheckedRun]:
-    for run in runs:
-        counts[run.verdict.restorable] += 1
-        yield run
-
-
-def _draw(runs: Iterable[CheckedRun]) -> None:
+def _draw(runs: Sequence[CheckedRun]) -> None:
     console = output.console()
     for run in runs:
         words, style = _WORDS[run.verdict.restorable]
         reason = f": {run.verdict.reason}" if run.verdict.reason else ""
         text = f"{run.run_id}  {run.run_name}  {words}{reason}"
+        if run.verdict.restorable and run.modified:
+            text += f", but for what was modified when it ran: {', '.join(run.modified)}"
         console.print(output.printable(text), style=style, markup=False)
+    counts = Counter(run.verdict.restorable for run in runs)
+    for restorable, (words, style) in _WORDS.items():
+        if counts[restorable]:
+            console.print(f"{output.count(counts[restorable], 'run')} {words}.", style=style)
+    if not runs:
+        console.print("There are no runs.")

@@ -6,7 +6,6 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
-from mlflow_dvc_plugin.lineage.workspace import root_of, state_now
 
 
 @click.command("diff")
@@ -24,11 +23,8 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
     downloads no data.
     """
     found = diff(a, b, files=files, tracking_uri=tracking_uri)
-    if b is None and (status := state_now(root_of()).status) in ("modified", "missing"):
-        output.note(
-            f"The workspace is {status}: this compares what its metafiles say. `dvc status` "
-            "tells what differs from them."
-        )
+    if b is None:
+        output.note_changed("this compares what its metafiles say.")
     if as_json:
         output.print_json(found.to_dict(files))
     else:

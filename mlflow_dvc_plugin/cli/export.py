@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import click
@@ -47,4 +48,6 @@ def _write(path: str, text: str) -> None:
             file.write(text)
         os.replace(beside, path)
     except OSError as err:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
         raise StateFileError(path, f"it cannot be written ({err.strerror})") from err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
@@ -9,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.lineage.find import Findings, FoundRun, find
+from mlflow_dvc_plugin.lineage.find import find
+from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 
 _SHOWN_PATHS = 3
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @click.command("find")
@@ -45,11 +49,12 @@ def command(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError(
             "Choose one of --same-as, --data-hash, and --path with or without --hash."
         )
+    path = None if path is None else output.in_project(path)
     with output.Bar() as progress:
         found = find(
             same_as=same_as,
             data_hash=data_hash,
-            path=None if path is None else output.in_project(path),
+            path=path,
             value=value,
             experiments=experiments,
             metrics=metrics,
@@ -57,6 +62,13 @@ def command(  # noqa: PLR0917 - click passes them by name
             progress=progress,
         )
     warn(found)
+    if not any(ways):
+        output.note_changed("these are the runs on what its metafiles say.")
+    if not found.runs and path:
+        output.note_near(path)
+    for asked, whole in ((value, _HASH), (data_hash, _FINGERPRINT)):
+        if asked and not found.runs and not whole.fullmatch(asked):
+            output.note(f"{asked} is no whole hash: that has 32 digits from 0 to f.")
     if as_json:
         output.print_json_list(run.to_dict() for run in found.runs)
     else:
@@ -70,8 +82,20 @@ def warn(found: Findings) -> None:
             f"{output.count(found.unread, 'run')} may belong here too: what "
             f"{'it' if found.unread == 1 else 'they'} recorded cannot be read."
         )
+    for run in found.runs:
+        if run.modified:
+            paths = ", ".join(run.modified[:_SHOWN_PATHS])
+            more = ", …" if len(run.modified) > _SHOWN_PATHS else ""
+            output.note(
+                f"Run {run.run_id} read something else than these hashes at {paths}{more}: the "
+                "workspace was modified."
+            )
+    by_reason: dict[str, list[str]] = {}
     for folder, reason in found.unlisted.items():
-        output.note(f"Not looked into {folder}: {reason}.")
+        by_reason.setdefault(reason, []).append(folder)
+    for reason, folders in by_reason.items():
+        more = f" and {len(folders) - 1:,} more" if len(folders) > 1 else ""
+        output.note(f"Not looked into {folders[0]}{more}: {reason}.")
 
 
 def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:

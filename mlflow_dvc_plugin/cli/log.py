@@ -33,9 +33,10 @@ def command(  # noqa: PLR0917 - click passes them by name
     """The versions of the output at PATH over the runs, the oldest first."""
     if minimize and not metric:
         raise click.UsageError("--minimize goes with --metric.")
+    path = output.in_project(path)
     with output.Bar() as progress:
         found, runs = log(
-            output.in_project(path),
+            path,
             metric=metric,
             minimize=minimize,
             experiments=experiments,
@@ -43,6 +44,8 @@ def command(  # noqa: PLR0917 - click passes them by name
             progress=progress,
         )
     warn(runs)
+    if not found:
+        output.note_near(path)
     if as_json:
         output.print_json([version.to_dict() for version in found])
     else:

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -26,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.lineage.workspace import near, root_of, state_now
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 
@@ -78,6 +80,20 @@ def in_project(path: str) -> str:
     return inside
 
 
+def note_changed(what: str) -> None:
+    """Tell a person that the workspace differs from its metafiles, and what that means here."""
+    status = state_now(root_of()).status
+    if status in ("modified", "missing"):
+        note(f"The workspace is {status}: {what} `dvc status` tells what differs from them.")
+
+
+def note_near(path: str) -> None:
+    """Tell a person why nothing may have been found at a path of the project."""
+    root = find_project()
+    if root is not None and (hint := near(root, path)):
+        note(hint)
+
+
 def note(text: str) -> None:
     """Tell a person something beside the result."""
     click.secho(printable(text), err=True, fg="yellow")
@@ -121,11 +137,25 @@ def _dumped(document: Any, indent: int | None = None) -> str:
     return text
 
 
-def console(stderr: bool = False) -> Console:
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader (`| head`) has what it wanted; rich would exit as if this had failed."""
+        raise BrokenPipeError
+
+
+def console() -> Console:
     """A terminal as it is; a pipe gets long lines instead of cut ones."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
+    width = None if sys.stdout.isatty() else _WIDE
+    return _Console(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@contextmanager
+def until_closed() -> Iterator[None]:
+    """Print until the reader (`| head`) has what it wanted; the rest goes nowhere quietly."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.stdout = None
 
 
 def count(number: int, noun: str) -> str:

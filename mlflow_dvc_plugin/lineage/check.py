@@ -70,21 +70,27 @@ class CheckedRun:
     Attributes:
         run_id: the run.
         run_name: its name.
-        verdict: the answer, shared by runs of the same state.
+        verdict: the answer for what was recorded, shared by runs of the same state.
+        modified: paths that held something else when the run started, which
+            nobody recorded.
     """
 
     run_id: str
     run_name: str
     verdict: Verdict
+    modified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        return {
+        document: dict[str, Any] = {
             "run_id": self.run_id,
             "restorable": self.verdict.restorable,
             "reason": self.verdict.reason,
             "entries": [out.to_dict() for out in self.verdict.outs],
         }
+        if self.modified:
+            document["modified"] = list(self.modified)
+        return document
 
 
 def check(
@@ -116,12 +122,12 @@ def check(
     if experiments:
         found = search((), experiments, tracking_uri)
     states = States(root)
-    read: list[tuple[str, str, Entries | str]] = []
+    read: list[tuple[Run, Entries | str]] = []
     progress.begin("Reading runs", 0)
     for run in found:
-        read.append((run.run_id, run.name, states.read(run)))
+        read.append((run, states.read(run)))
         progress.advance(files=1)
-    distinct = {id(s): s for _, _, s in read if not isinstance(s, str)}
+    distinct = {id(s): s for _, s in read if not isinstance(s, str)}
     dvc = DvcProject(root)
     try:
         stock = Stock(dvc, (e for s in distinct.values() for e in s if _is_data(e)), progress)
@@ -129,9 +135,9 @@ def check(
                     for key, s in distinct.items()}  # fmt: skip
     finally:
         dvc.close()
-    for run_id, name, state in read:
+    for run, state in read:
         verdict = Verdict(False, state) if isinstance(state, str) else verdicts[id(state)]
-        yield CheckedRun(run_id, name, verdict)
+        yield CheckedRun(run.run_id, run.name, verdict, run.modified)
 
 
 def judge(outs: Iterable[tuple[Entry, Whereabouts]]) -> Verdict:

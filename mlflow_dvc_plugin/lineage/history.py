@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.lineage.find import Findings, FoundRun, find
+from mlflow_dvc_plugin.lineage.find import find
+from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 from mlflow_dvc_plugin.progress import Progress
 
 

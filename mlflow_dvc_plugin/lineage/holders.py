@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import obj_of
-from mlflow_dvc_plugin.lineage.states import Role
-from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.lineage.states import Entries
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.state import Entry
 
 
@@ -26,16 +26,23 @@ class Holders:
         self._dvc = dvc
         self._inside: dict[str, list[str]] = {}
         self._seen: set[Obj] = set()
+        # Runs of the same state share its tuple, which is kept so that its id is no other's.
+        self._known: dict[int, tuple[Entries, list[str]]] = {}
         self.unlisted: dict[str, str] = {}
 
-    def look_into(self, entries: Iterable[Entry]) -> None:
+    def look_into(self, states: Iterable[Entries]) -> None:
         """Read the listings of those folders that were not seen yet."""
+        if self._value.endswith(DIR_SUFFIX):
+            return  # a listing names files, and never a folder
         new: dict[Obj, Entry] = {}
-        for e in entries:
-            obj = obj_of(e)
-            if listings.is_folder(obj) and obj not in self._seen:
-                self._seen.add(obj)
-                new[obj] = e
+        for entries in states:
+            if id(entries) in self._known:
+                continue
+            for e in entries:
+                obj = obj_of(e)
+                if listings.is_folder(obj) and obj not in self._seen:
+                    self._seen.add(obj)
+                    new[obj] = e
         for obj, members, reason in listings.read(self._dvc, new.values()):
             if members is None:
                 self.unlisted[f"{new[obj].path} ({obj.value})"] = reason
@@ -44,11 +51,17 @@ class Holders:
                 if names:
                     self._inside[obj.value] = names
 
-    def matches(self, entries: Iterable[Entry], role: Role) -> Iterator[tuple[str, str, Role]]:
-        """The paths that have the hash."""
+    def paths_in(self, entries: Entries) -> list[str]:
+        """The paths that have the hash, in a state whose folders were looked into."""
+        known = self._known.get(id(entries))
+        if known is None:
+            known = self._known[id(entries)] = entries, list(self._paths(entries))
+        return known[1]
+
+    def _paths(self, entries: Entries) -> Iterable[str]:
         for e in entries:
             if e.hash == self._value:
-                yield e.path, self._value, role
+                yield e.path
             elif e.hash in self._inside:
                 for name in self._inside[e.hash]:
-                    yield posixpath.join(e.path, name), self._value, role
+                    yield posixpath.join(e.path, name)

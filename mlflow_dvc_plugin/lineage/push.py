@@ -77,6 +77,7 @@ def push(
     progress = progress or Progress()
     dvc = DvcProject(root)
     try:
+        dvc.remotes.check(remote)
         stock = Stock(dvc, chosen, progress)
         present, lacking = _sort(stock, chosen)
         if lacking and None in lacking and not dvc.remotes.has_default():

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin import settings as settings_of
 from mlflow_dvc_plugin.capture import capture, find_project
-from mlflow_dvc_plugin.errors import NoProjectError
+from mlflow_dvc_plugin.errors import MlflowDvcError, NoProjectError
 from mlflow_dvc_plugin.state import DataState
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
+
+_SHOWN = 3
 
 
 def root_of(project: str | None = None) -> str:
@@ -44,6 +46,27 @@ def state_now(root: str) -> DataState:
     state = capture(root, settings=replace(chosen, disable=False))
     assert state is not None
     return state
+
+
+def near(root: str, path: str) -> str:
+    """What DVC tracks near a path that is no output, for a person who asked for it; may be empty.
+
+    Args:
+        root: absolute path of the project.
+        path: relative to it.
+    """
+    try:
+        outs = [e.path for e in state_now(root).entries]
+    except MlflowDvcError:
+        return ""
+    for out in outs:
+        if path.startswith(f"{out}/"):
+            return f"{path} is inside {out}, which DVC tracks as one: ask for {out}."
+    inside = [out for out in outs if path == "." or out.startswith(f"{path}/")]
+    if inside:
+        more = ", …" if len(inside) > _SHOWN else ""
+        return f"{path} is no output, it has some: ask for {', '.join(inside[:_SHOWN])}{more}."
+    return "" if path in outs else f"DVC tracks nothing at {path} now: see `mlflow-dvc status`."
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def load_state(
     if "dvc.schema" not in tags:
         raise NoRecordedStateError(
             f"Run {run.run_id} has no DVC tags: it was started outside a DVC project, without "
-            "the plugin, or through MlflowClient."
+            "the plugin, or through MlflowClient. `mlflow-dvc tag` and `backfill` give it some."
         )
     if "dvc.error" in tags:
         raise NoRecordedStateError(
@@ -153,7 +153,7 @@ def _scalars(run: Run, entries: tuple[Entry, ...]) -> DataState:
         lock_hash=tags.get("dvc.lock_hash"),
         git_commit=tags.get("dvc.git_commit"),
         status=next((status for status in _STATUSES if status == said), "unverified"),
-        modified=tuple(filter(None, tags.get("dvc.modified", "").split(","))),
+        modified=run.modified,
         stage=tags.get("dvc.stage"),
         exp_name=tags.get("dvc.exp_name"),
         exp_baseline=tags.get("dvc.exp_baseline"),

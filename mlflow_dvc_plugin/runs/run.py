@@ -33,6 +33,11 @@ class Run:
     end_time: int | None = None
     store: str = ""
 
+    @property
+    def modified(self) -> tuple[str, ...]:
+        """The paths that held something else than recorded when it started."""
+        return tuple(filter(None, self.tags.get("dvc.modified", "").split(",")))
+
 
 def to_run(found: Any, client: Any) -> Run:
     """MLflow's run, found by a client, as our own value."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mlflow_dvc_plugin.errors import TrackingError
 
 PAGE = 1000  # runs
 EXPERIMENTS_AT_ONCE = 100
+_NEXT = "check --tracking-uri or MLFLOW_TRACKING_URI"
 
 
 def client_of(tracking_uri: str | None) -> Any:
@@ -19,15 +21,21 @@ def client_of(tracking_uri: str | None) -> Any:
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
-        TrackingError: the store cannot be had.
+        TrackingError: there is no such store, or it cannot be had.
     """
     # By default MLflow asks a dead server for minutes; a person waits here.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient, get_tracking_uri
 
     try:
+        # MLflow would make an empty store, in whatever folder this is, and find nothing in it.
+        path = _local_path(tracking_uri or get_tracking_uri())
+        if path and not os.path.exists(path):
+            raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}: {_NEXT}.")
         return MlflowClient(tracking_uri=tracking_uri)
+    except TrackingError:
+        raise
     except Exception as err:
         raise tracking_error(err) from err
 
@@ -56,6 +64,16 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
 def tracking_error(err: Exception) -> TrackingError:
     """What to raise for an error of MLflow's."""
     lines = str(err).strip().splitlines()
+    what = lines[0].rstrip(".") if lines else type(err).__name__
     return TrackingError(
-        f"The MLflow store did not answer: {lines[0] if lines else type(err).__name__}"
+        f"The MLflow store did not answer: {what}. If it is the wrong one, {_NEXT}."
     )
+
+
+def _local_path(uri: str) -> str:
+    """Where a store on this machine is; empty for any other, and for one in memory."""
+    if uri.startswith("sqlite:///"):
+        path = uri.removeprefix("sqlite:///").partition("?")[0]
+        return "" if path == ":memory:" else path
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme in ("", "file") else ""

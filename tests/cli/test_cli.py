@@ -142,6 +142,22 @@ def test_status_says_what_a_run_would_get_and_what_is_missing(
     assert recorded
 
 
+def test_status_asks_the_remote_that_each_out_names(project: Project, tmp_path: Path) -> None:
+    project.remote(tmp_path / "own", "own")
+    project.remote(tmp_path / "remote")
+    for name, line in (("a.csv", "  remote: own"), ("b.csv", "  push: false"), ("c.csv", "")):
+        project.add(name, name)
+        metafile = project.path / f"{name}.dvc"
+        metafile.write_text(f"{metafile.read_text()}{line}\n")
+    project.push()
+    problems = json.loads(mlflow_dvc("status", "--json").stdout)["problems"]
+    assert problems == []
+    (tmp_path / "own").rename(tmp_path / "away")
+    (problem,) = json.loads(mlflow_dvc("status", "--json").stdout)["problems"]
+    assert problem.startswith("The DVC remote own cannot be asked")
+
+
+
 def test_status_names_a_project_without_remote(project: Project) -> None:
     project.add("a", "1")
     assert "no default DVC remote" in mlflow_dvc("status").stdout

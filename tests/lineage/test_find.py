@@ -81,7 +81,8 @@ def test_a_files_hash_is_found_inside_folders(
     done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
     if held_by == "nobody":
         assert done.json == []
-        assert done.stderr.count("Not looked into data/images") == 2
+        assert "Not looked into data/images" in done.stderr
+        assert "and 1 more: its listing is neither" in done.stderr
     else:
         assert [run["run_id"] for run in done.json] == [three[2], three[0]]
         assert done.json[0]["paths"] == ["data/images/x.txt"]
@@ -209,3 +210,51 @@ def test_without_a_project_a_path_is_taken_as_it_is(
     monkeypatch.chdir(tmp_path)
     assert [run.run_id for run in find_runs(path="data/a.csv", hash=md5("2"))] == [three[1]]
     assert "no DVC project" in mlflow_dvc("find").error
+
+
+def test_a_path_that_is_no_output_is_explained(three: list[str]) -> None:
+    assert three
+    for command in (("find", "--path"), ("log",)):
+        inside = mlflow_dvc(*command, "data/images/x.txt")
+        assert "is inside data/images, which DVC tracks as one" in inside.stderr
+        above = mlflow_dvc(*command, "data")
+        assert "ask for data/a.csv, data/images." in above.stderr
+        assert "DVC tracks nothing at data/b.csv now" in mlflow_dvc(*command, "data/b.csv").stderr
+        assert mlflow_dvc(*command, "data/a.csv").stderr == ""
+
+
+def test_a_hash_that_is_cut_is_not_taken_for_an_answer(three: list[str], history: History) -> None:
+    fingerprint = history.tags(three[0])["dvc.data_hash"]
+    for option, whole in (("--hash", md5("1")), ("--data-hash", fingerprint)):
+        assert mlflow_dvc("find", option, whole).stderr == ""
+        assert "is no whole hash" in mlflow_dvc("find", option, whole[:12]).stderr
+
+
+def test_a_run_on_data_that_was_edited_is_named(project: Project, history: History) -> None:
+    project.add("a", "1")
+    clean = history.run()
+    project.write("a", "edited")
+    edited = history.run()
+    assert history.tags(edited)["dvc.status"] == "modified"
+    done = mlflow_dvc("find", "--path", "a", "--json")
+    assert [(run["run_id"], run.get("modified")) for run in done.json] == [
+        (edited, ["a"]),
+        (clean, None),
+    ]
+    assert f"Run {edited} read something else" in done.stderr
+    assert "The workspace is modified" in mlflow_dvc("find").stderr
+    assert "but for what was modified when it ran: a" in mlflow_dvc("check", edited, clean).stdout
+    assert [run.get("modified") for run in mlflow_dvc("check", edited, clean, "--json").json] == [
+        ["a"],
+        None,
+    ]
+
+
+def test_the_hash_of_a_folder_is_found_without_any_listing(
+    three: list[str], project: Project
+) -> None:
+    tag = mlflow_dvc("show", three[1], "--json").json
+    (folder,) = [e["hash"] for e in tag["entries"] if e["path"] == "data/images"]
+    project.lose()
+    done = mlflow_dvc("find", "--hash", folder, "--json")
+    assert ([run["run_id"] for run in done.json], done.stderr) == ([three[1]], "")

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.lineage.find import FoundRun
+from mlflow_dvc_plugin.lineage.findings import FoundRun
 from mlflow_dvc_plugin.lineage.history import versions
 from tests.history import History, mlflow_dvc
 from tests.project import Project

@@ -1,0 +1,106 @@
+"""What a shell makes of mistakes: empty arguments, closed pipes, no store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.history import History, mlflow_dvc
+from tests.project import Project
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("show", ""),
+        ("restore", "RUN", ""),
+        ("restore", "RUN", "a", ""),
+        ("restore", "RUN", "--out", ""),
+        ("restore", "RUN", "--worktree", ""),
+        ("diff", "RUN", ""),
+        ("find", "--path", ""),
+        ("find", "--hash="),
+        ("find", "--experiment", ""),
+        ("find", "--metric", ""),
+        ("log", ""),
+        ("check", "RUN", ""),
+        ("tag", "RUN", "--rev", ""),
+        ("export", "-o", ""),
+        ("status", "--tracking-uri", ""),
+        ("demo", ""),
+    ],
+)
+def test_an_empty_argument_is_wrong_usage_and_does_nothing(
+    project: Project, history: History, args: tuple[str, ...]
+) -> None:
+    project.add("a", "1")
+    run_id = history.run()
+    before = sorted(project.path.rglob("*"))
+    done = mlflow_dvc(*(run_id if arg == "RUN" else arg for arg in args))
+    assert (done.code, done.stdout) == (2, "")
+    assert "it is empty." in done.stderr
+    assert sorted(project.path.rglob("*")) == before
+
+
+def test_a_question_to_a_store_that_is_not_there_makes_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.path / "sub"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "There is no MLflow store at" in mlflow_dvc("find").error
+    assert list(folder.iterdir()) == []
+    for uri in ("sqlite:///other.db", f"sqlite:///{folder}/a/b.db", "file:///no/where", "mlruns"):
+        assert "check --tracking-uri" in mlflow_dvc("show", "abc", "--tracking-uri", uri).error
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("args", [["log", "a"], ["find"], ["diff", "RUN"]])
+def test_a_reader_that_has_had_enough_is_no_failure(
+    project: Project, history: History, args: list[str]
+) -> None:
+    project.add("a", "1")
+    run_id = history.run()
+    project.add("a", "2")
+    assert _unheard([run_id if arg == "RUN" else arg for arg in args]) == (0, "")
+
+
+def test_check_answers_by_its_exit_code_even_when_nobody_reads(
+    project: Project, history: History
+) -> None:
+    project.add("a", "1")
+    run_id = history.run()
+    for options in ([], ["--json"]):
+        assert _unheard(["check", run_id, *options]) == (0, "")
+    project.lose()
+    for options in ([], ["--json"]):
+        assert _unheard(["check", run_id, *options]) == (1, "")
+
+
+def _unheard(args: list[str]) -> tuple[int, str]:
+    """A command whose reader is gone before it prints: its exit code, and what it complained."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    complained = process.stderr.read()
+    process.stderr.close()
+    return process.wait(), complained
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    project.add("a", "1")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    before = sorted(tmp_path.iterdir())
+    assert "cannot be written" in mlflow_dvc("export", "--output", str(folder)).error
+    assert sorted(tmp_path.iterdir()) == before
