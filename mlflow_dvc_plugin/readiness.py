@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.current import current
@@ -12,6 +13,9 @@ from mlflow_dvc_plugin.errors import DvcError, NoProjectError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tags import MANIFEST, to_tags
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc import DvcProject
 
 _SHOWN = 3
 

@@ -157,7 +157,6 @@ def test_status_asks_the_remote_that_each_out_names(project: Project, tmp_path: 
     assert problem.startswith("The DVC remote own cannot be asked")
 
 
-
 def test_status_names_a_project_without_remote(project: Project) -> None:
     project.add("a", "1")
     assert "no default DVC remote" in mlflow_dvc("status").stdout
