@@ -54,7 +54,7 @@ def current(judge: bool = True, even_disabled: bool = False) -> Current | None:
     state = capture(project, settings=asked if judge else replace(asked, status_budget_ms=0))
     assert state is not None
     if len(state.entries) > MAX_ENTRIES:
-        from mlflow_dvc_plugin.git import with_committed
+        from mlflow_dvc_plugin.committed import with_committed
 
         state = with_committed(state)
     return Current(state, chosen)

@@ -10,24 +10,11 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
 
-from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.capture.snapshot import forget
-from mlflow_dvc_plugin.errors import GitError, MlflowDvcError
-from mlflow_dvc_plugin.manifest import MAX_ENTRIES
-from mlflow_dvc_plugin.settings import Settings
-from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.errors import GitError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
-# What DVC reads to know the outs: metafiles, ignore rules, and the files that
-# a dvc.yaml may take variables from.
-_READ_BY_DVC = re.compile(
-    r"(\.dvc|/dvc\.lock|/\.dvcignore|/\.gitignore|\.ya?ml|\.json|\.toml|\.py)\Z"
-)
-_MAX_SIZE = 64 * 1024 * 1024  # bytes of one file
 
 
 def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
@@ -79,52 +66,6 @@ def is_commit(text: str) -> bool:
     return _COMMIT.match(text) is not None
 
 
-def state_at(project: str, commit: str) -> DataState:
-    """The data state that a commit's metafiles say, with the metafiles' bytes.
-
-    Args:
-        project: absolute path of the project.
-        commit: a full commit hash; from anyone, so it is checked before use.
-
-    Raises:
-        GitError: Git does not have the commit.
-        CaptureError: the commit's metafiles cannot be read.
-    """
-    if not is_commit(commit):
-        raise GitError(f"{commit[:80]!r} is not a commit hash.")
-    resolve(project, commit)
-    prefix = _prefix(project)
-    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        write_files_at(project, commit, folder)
-        try:
-            state = capture(folder, settings=Settings(status_budget_ms=0))
-        finally:
-            forget(folder)
-    assert state is not None
-    return DataState(
-        root=prefix.rstrip("/") or ".",
-        entries=state.entries,
-        lock_hash=state.lock_hash,
-        git_commit=commit,
-        metafiles=state.metafiles,
-        source="commit",
-    )
-
-
-def write_files_at(project: str, commit: str, folder: str) -> None:
-    """Make `folder` a project with all that DVC reads of a commit to know its outs.
-
-    Raises:
-        GitError: Git does not have the commit.
-    """
-    os.makedirs(os.path.join(folder, ".dvc"), exist_ok=True)
-    for path, data in _files(project, commit, _prefix(project)):
-        target = os.path.join(folder, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            file.write(data)
-
-
 def commit_files(
     project: str,
     base: str | None,
@@ -148,7 +89,7 @@ def commit_files(
     Raises:
         GitError: Git refused.
     """
-    prefix = _prefix(project)
+    prefix = prefix_of(project)
     gone = "0" * (len(base) if base else 40)
     lines = []
     for path, data in changes.items():
@@ -186,31 +127,9 @@ def set_ref(project: str, ref: str, commit: str | None) -> None:
     git(project, "update-ref", *(["-d", ref] if commit is None else [ref, commit]))
 
 
-def _prefix(project: str) -> str:
+def prefix_of(project: str) -> str:
+    """The project's folder in its Git repository, with a slash at the end; empty at the top."""
     return os.fsdecode(git(project, "rev-parse", "--show-prefix")).rstrip("\n")
-
-
-def with_committed(state: DataState) -> DataState:
-    """The state with what its commit says, where it is too large for a manifest of its own."""
-    global _last  # noqa: PLW0603 - the runs of a search mostly have the same state
-    if len(state.entries) <= MAX_ENTRIES or state.git_commit is None:
-        return state
-    if _last is None or _last[0] is not state:
-        try:
-            committed = _entries_at(state.project, state.git_commit)
-        except MlflowDvcError:
-            return state
-        _last = state, replace(state, committed=committed)
-    return _last[1]
-
-
-# The last state that was asked about, and the same with its commit's entries.
-_last: tuple[DataState, DataState] | None = None
-
-
-@lru_cache(maxsize=1)
-def _entries_at(project: str, commit: str) -> tuple[Entry, ...]:
-    return state_at(project, commit).entries
 
 
 def ignored(
@@ -232,7 +151,7 @@ def ignored(
     except GitError:
         # It exits with 1 if it ignores none of them.
         return set()
-    prefix = _prefix(project) if without else ""
+    prefix = prefix_of(project) if without else ""
     fields = [os.fsdecode(field) for field in out.split(b"\0")]
     return {
         path.removeprefix("./")
@@ -273,28 +192,3 @@ def is_committed(project: str, commit: str, path: str, data: bytes) -> bool:
         return git(project, "hash-object", "--stdin", f"--path={path}", stdin=data) == known
     except GitError:
         return False
-
-
-def _files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, bytes]]:
-    """The files of a commit that say what the outs are: path in the project, content."""
-    listing = git(project, "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", prefix or ".")
-    wanted: list[tuple[str, bytes]] = []
-    for line in listing.split(b"\0"):
-        meta, _, name = line.partition(b"\t")
-        path = os.fsdecode(name).removeprefix(prefix)
-        fields = meta.split()
-        if (
-            len(fields) != 4
-            or not fields[0].startswith(b"100")
-            or not _READ_BY_DVC.search("/" + path)
-        ):
-            continue
-        if int(fields[3]) <= _MAX_SIZE:
-            wanted.append((path, fields[2]))
-    stream = git(project, "cat-file", "--batch", stdin=b"".join(oid + b"\n" for _, oid in wanted))
-    at = 0
-    for path, _ in wanted:
-        end = stream.index(b"\n", at)
-        size = int(stream[at:end].split()[2])
-        yield path, stream[end + 1 : end + 1 + size]
-        at = end + size + 2

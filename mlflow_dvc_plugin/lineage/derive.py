@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlflow_dvc_plugin.committed import state_at, with_committed
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
-from mlflow_dvc_plugin.git import is_commit, resolve, state_at
+from mlflow_dvc_plugin.git import is_commit, resolve
 from mlflow_dvc_plugin.lineage.workspace import root_of, state_now
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.runs import Run, find_run, has_tag, search, write_tags
+from mlflow_dvc_plugin.settings import for_project
 from mlflow_dvc_plugin.tags import to_tags
 
 SOURCE = "dvc.source"
@@ -70,7 +72,7 @@ def tag(
             f"Run {found.run_id} has DVC tags: `mlflow-dvc show {found.run_id}` shows them, "
             "--force replaces them."
         )
-    tags = to_tags(state_now(root)) if rev is None else derived_tags(root, resolve(root, rev))
+    tags = tags_now(root) if rev is None else derived_tags(root, resolve(root, rev))
     write_tags(found.run_id, tags, [key for key in old if key not in tags], tracking_uri)
     return TaggedRun(found.run_id, tags)
 
@@ -121,8 +123,20 @@ def backfill(
         yield TaggedRun(run_id, tags)
 
 
+def tags_now(root: str) -> dict[str, str]:
+    """The tags that a run started in the project now would get.
+
+    Raises:
+        MlflowDvcError: the project's metafiles or settings cannot be read.
+    """
+    return to_tags(with_committed(state_now(root)), for_project(root).max_path_tags)
+
+
 def derived_tags(root: str, commit: str) -> dict[str, str]:
     """The tags that say what a commit's metafiles say, and that nobody observed it.
+
+    Outs are selected by the settings of that commit's pyproject.toml, and of
+    the environment, as a run there would.
 
     Args:
         root: absolute path of the project.
@@ -132,11 +146,11 @@ def derived_tags(root: str, commit: str) -> dict[str, str]:
         LineageError: the commit's metafiles track nothing.
         MlflowDvcError: the commit or its metafiles cannot be read.
     """
-    state = state_at(root, commit)
+    state = replace(state_at(root, commit, selected=True), project=root)
     if not state.entries:
         raise LineageError(f"DVC tracked nothing in this project at commit {commit[:12]}.")
-    # What the commit says need not be said again in a manifest too large for tags.
-    return {**to_tags(replace(state, committed=state.entries)), SOURCE: DERIVED}
+    tags = to_tags(with_committed(state), for_project(root).max_path_tags)
+    return {**tags, SOURCE: DERIVED}
 
 
 def _try(root: str, commit: str) -> Mapping[str, str] | str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.committed import state_at, write_files_at
 from mlflow_dvc_plugin.dvc_yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import (
@@ -16,8 +17,6 @@ from mlflow_dvc_plugin.git import (
     refs,
     resolve,
     set_ref,
-    state_at,
-    write_files_at,
 )
 from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.restore.metafiles import Recorder

@@ -6,9 +6,9 @@ import hashlib
 import posixpath
 from collections.abc import Mapping
 
+from mlflow_dvc_plugin.committed import state_at
 from mlflow_dvc_plugin.dvc_yaml import load_yaml
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
-from mlflow_dvc_plugin.git import state_at
 from mlflow_dvc_plugin.state import DataState
 
 # What a `.dvc` file from a tag may hold, and at most how many bytes.

@@ -68,10 +68,16 @@ def load_state(
 
 
 def _changed(run: Run, state: DataState) -> NoRecordedStateError:
+    why = "its tags were changed"
+    if state.source == "commit":
+        why = (
+            "the workspace was not as committed, it had other MLFLOW_DVC_INCLUDE or _EXCLUDE, "
+            f"or {why}"
+        )
     return NoRecordedStateError(
         f"Run {run.run_id}: the state recorded in its {state.source} has the fingerprint "
-        f"{state.data_hash}, its dvc.data_hash is {run.tags.get('dvc.data_hash')!r}: its tags "
-        "were changed, so nothing is restored from them."
+        f"{state.data_hash}, its dvc.data_hash is {run.tags.get('dvc.data_hash')!r}: {why}, so "
+        "nothing is restored from them."
     )
 
 
@@ -119,14 +125,18 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
 
 
 def _from_commit(run: Run, project: str | None) -> DataState:
-    state = _commit_state(run, project)
+    # Settings may have kept some outs out of the state.
+    for selected in (False, True):
+        state = _commit_state(run, project, selected)
+        if state.data_hash == run.tags.get("dvc.data_hash"):
+            break
     scalars = _scalars(run, state.entries)
     return replace(scalars, metafiles=state.metafiles, source="commit")
 
 
-def _commit_state(run: Run, project: str | None) -> DataState:
+def _commit_state(run: Run, project: str | None, selected: bool = False) -> DataState:
     from mlflow_dvc_plugin.capture import find_project
-    from mlflow_dvc_plugin.git import state_at
+    from mlflow_dvc_plugin.committed import state_at
 
     commit = run.tags.get("dvc.git_commit")
     here = project or find_project()
@@ -139,7 +149,7 @@ def _commit_state(run: Run, project: str | None) -> DataState:
             f"Run {run.run_id} needs the metafiles of Git commit {commit[:12]}: go to its project."
         )
     try:
-        return state_at(here, commit)
+        return state_at(here, commit, selected)
     except GitError as err:
         raise NoRecordedStateError(f"Run {run.run_id} needs its Git commit: {err}") from err
 

@@ -119,3 +119,58 @@ def test_a_commit_too_large_for_tags_is_still_restored_from(
 def test_backfill_names_its_experiment(history: History) -> None:
     assert history
     assert mlflow_dvc("backfill").code == 2
+
+
+@pytest.mark.parametrize("by", ["pyproject", "environment"])
+def test_a_revision_has_the_outs_that_a_run_there_would_record(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    for name in ("a", "big/b", "c"):
+        project.add(name, name)
+    if by == "environment":
+        monkeypatch.setenv("MLFLOW_DVC_EXCLUDE", "big/")
+    else:
+        project.write("pyproject.toml", '[tool.mlflow-dvc]\nexclude = ["big/"]\n')
+    project.commit()
+    there = history.run()
+    if by == "pyproject":
+        project.write("pyproject.toml", '[tool.mlflow-dvc]\nexclude = ["c"]\n')
+        project.commit("other settings")
+    project.add("a", "2")
+    run_id = history.run(tags={})
+    assert mlflow_dvc("tag", run_id, "--rev", "HEAD~1" if by == "pyproject" else "HEAD").code == 0
+    assert history.tags(run_id)["dvc.data_hash"] == history.tags(there)["dvc.data_hash"]
+    assert [e.path for e in load_state(run_id).entries] == ["a", "c"]
+
+
+def test_a_state_that_is_only_in_git_is_read_by_the_settings_of_then(
+    project: Project, history: History
+) -> None:
+    for name in ("a", "b"):
+        project.add(name, name)
+    project.write("pyproject.toml", '[tool.mlflow-dvc]\nexclude = ["b"]\n')
+    project.commit()
+    tags = {k: v for k, v in record(project.path).tags.items() if not k.startswith("dvc.manifest")}
+    run_id = history.run(tags=tags)
+    project.write("pyproject.toml", "")
+    state = load_state(run_id)
+    assert (state.source, [e.path for e in state.entries]) == ("commit", ["a"])
+    tags["dvc.data_hash"] = "0" * 32
+    assert "MLFLOW_DVC_INCLUDE" in mlflow_dvc("show", history.run(tags=tags)).error
+
+
+def test_a_state_too_large_for_tags_leans_on_its_commit(project: Project, history: History) -> None:
+    metafile = "outs:\n- md5: '{}'\n  size: 1\n  hash: md5\n  path: '{}'\n"
+    for number in range(310):
+        project.write(f"{number:03}.dvc", metafile.format(f"{number:032x}", f"{number:03}"))
+    project.write("pyproject.toml", '[tool.mlflow-dvc]\nexclude = ["300"]\nmax_path_tags = 3\n')
+    project.commit()
+    project.write("000.dvc", metafile.format("f" * 32, "000"))
+    for options in ([], ["--rev", "HEAD"]):
+        run_id = history.run(tags={})
+        assert mlflow_dvc("tag", run_id, *options).code == 0
+        tags = history.tags(run_id)
+        assert sum(key.startswith("dvc.data.") for key in tags) == 3
+        state = load_state(run_id)
+        assert len(state.entries) == 309
+        assert state.entries[0].hash == ("f" * 32 if not options else f"{0:032x}")

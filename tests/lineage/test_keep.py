@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.git import state_at
+from mlflow_dvc_plugin.committed import state_at
 from mlflow_dvc_plugin.restore import restore
 from mlflow_dvc_plugin.runs import load_state
 from tests.history import History, mlflow_dvc

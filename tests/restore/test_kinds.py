@@ -274,7 +274,7 @@ def test_more_than_300_outs(project: Project, tmp_path: Path, dirty: bool) -> No
         repo.add([str(path) for path in (project.path / "data").iterdir()])
     project.commit()
     from mlflow_dvc_plugin.capture import capture
-    from mlflow_dvc_plugin.git import with_committed
+    from mlflow_dvc_plugin.committed import with_committed
 
     if dirty:
         project.add("data/7.txt", "changed")
