@@ -21,6 +21,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import gitfiles, journal
 from mlflow_dvc_plugin.restore import paths as paths_of
 from mlflow_dvc_plugin.restore.fetch import Fetcher
+from mlflow_dvc_plugin.restore.links import is_link
 from mlflow_dvc_plugin.restore.metafiles import Recorder, differing, said_now
 from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
 from mlflow_dvc_plugin.restore.options import Options
@@ -272,7 +273,12 @@ def undo(
     root = _project(project)
     with _opened(root) as dvc:
         last = journal.since(dvc.tmp_dir, record) if record else journal.newest(dvc.tmp_dir)
-        files = Wanted((), dict(last.files), executable=last.executable, kept=last.folders)
+        modes = {
+            path: path in last.executable
+            for path, obj in last.files.items()
+            if obj is not None and not is_link(obj)
+        }
+        files = Wanted((), dict(last.files), modes=modes, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)
         with dvc.locked([os.path.join(root, path) for path in last.files]):
             work = Operation(fetcher, dvc.root, last.run_id, source="undo", options=options)

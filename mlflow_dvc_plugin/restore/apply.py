@@ -7,7 +7,6 @@ import errno
 import hashlib
 import itertools
 import os
-import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -73,13 +72,12 @@ def apply(
     writes = {os.path.join(root, c.path): c.new for c in changes if c.new is not None}
     for folder in keep | {os.path.dirname(target) for target in writes}:
         os.makedirs(folder, exist_ok=True)
-    executable = {os.path.join(root, path) for path in wanted.executable}
     place = _Placer(project, link_types)
     written: dict[str, Obj] = {}
     total = 0
 
     def put(targets: Sequence[str]) -> list[tuple[str, int]]:
-        return [(t, place(writes[t], t, t in executable)) for t in targets]
+        return [(t, place(writes[t], t)) for t in targets]
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -121,7 +119,7 @@ class _Placer:
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
-    def __call__(self, obj: Obj, target: str, executable: bool) -> int:
+    def __call__(self, obj: Obj, target: str) -> int:
         """Put `obj` at `target`; its size in bytes."""
         # Long names leave no room for more: the name beside is made anew.
         name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
@@ -129,8 +127,6 @@ class _Placer:
         try:
             kind = self._make(self._project.cache.path(obj), beside, obj)
             info = os.stat(beside)
-            if executable:
-                os.chmod(beside, info.st_mode | stat.S_IEXEC)
             try:
                 os.replace(beside, target)
             except IsADirectoryError:

@@ -31,23 +31,23 @@ def is_link(obj: Obj | None) -> bool:
     return obj is not None and obj.hash_name == LINK
 
 
-def in_the_way(project: DvcProject, root: str, changes: Iterable[Change]) -> dict[str, Obj]:
-    """The links, other than DVC's own into its cache, at paths that are to change.
+def made_by_people(project: DvcProject, root: str, paths: Iterable[str]) -> dict[str, Obj]:
+    """The links, other than DVC's own into its cache, at some paths.
 
     Args:
         project: the open project.
         root: absolute path that the paths are relative to.
-        changes: what is to change.
+        paths: where to look.
     """
     found = {}
     caches = [os.path.realpath(cache) + os.sep for cache in project.cache.folders]
-    for change in changes:
-        full = os.path.join(root, change.path)
+    for path in paths:
+        full = os.path.join(root, path)
         link = link_at(full)
         if link is not None:
             leads = os.path.join(os.path.realpath(os.path.dirname(full)), link.value)
             if not any((os.path.realpath(leads) + os.sep).startswith(cache) for cache in caches):
-                found[change.path] = link
+                found[path] = link
     return found
 
 

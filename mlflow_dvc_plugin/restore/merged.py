@@ -59,7 +59,7 @@ class Merger:
             if claim is not None and (claim.hash_name, claim.hash) == (e.hash_name, e.hash):
                 continue
             if claim is None:
-                if any(overlap(e.path, path) for path in claims):
+                if not self._make_way(e):
                     return None
                 self._found[f"{e.path}.dvc"] = dump_yaml({"outs": [_record(e, {}, False)]})
             else:
@@ -67,6 +67,17 @@ class Merger:
                 if not edit(claim, e):
                     return None
         return self._found
+
+    def _make_way(self, e: Entry) -> bool:
+        """Take away the ``.dvc`` files of all that is tracked in a new folder, if that will do."""
+        inside = f"{e.path}/"
+        for other in self._now.entries:
+            if overlap(e.path, other.path):
+                of_it = [x.path for x in self._now.entries if x.metafile == other.metafile]
+                if other.stage is not None or not all(path.startswith(inside) for path in of_it):
+                    return False
+                self._found[other.metafile] = None
+        return True
 
     def _in_dvc_file(self, claim: Entry, e: Entry) -> bool:
         same = e.metafile == claim.metafile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
-from mlflow_dvc_plugin.restore import journal, links, workspace
+from mlflow_dvc_plugin.restore import journal, links, modes, workspace
 from mlflow_dvc_plugin.restore.apply import apply, temporary_beside
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
@@ -109,24 +108,27 @@ class Operation:
         old = {change.path: change.old for change in plan.changes if change.old is not None}
         saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
         # Of a link, it is where it leads that has to be kept.
-        way = links.in_the_way(self._dvc, self._root, plan.changes)
+        paths = {change.path for change in plan.changes}
+        people = links.made_by_people(self._dvc, self._root, {*paths, *files.modes})
+        way = {path: link for path, link in people.items() if path in paths}
         unsaved.update({path: link for path, link in way.items() if path not in saved})
         saved.update({path: link for path, link in way.items() if path in saved})
         self._refuse(plan, sorted(unsaved))
         # An empty folder and an executable bit are no file's content.
         folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
-        bits = [path for path in files.executable if not self._is_executable(path)]
+        wanted = {p: on for p, on in files.modes.items() if p in paths or p not in people}
+        bits = modes.differing(self._root, wanted)
         written, record = 0, None
         if not self._options.dry_run and (plan.changes or metafiles or folders or bits):
             for path in unsaved.keys() - way.keys():
                 self._dvc.cache.put(os.path.join(self._root, path), unsaved[path])
-            before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
+            same = {path: files.files[path] for path in bits}
+            before = self._before(plan, {**same, **saved, **unsaved}, metafiles, files, outs)
             if self._in_project:
                 journal.save(self._dvc.tmp_dir, before)
                 record = before.journal_id
             written = self._apply(plan, files)
-            for path in bits:
-                self._make_executable(path)
+            modes.put(self._root, wanted)
             self._write(metafiles)
             if self._in_project:
                 self._claim([] if self._source == "undo" else outs)
@@ -187,7 +189,7 @@ class Operation:
     def _before(
         self,
         plan: Plan,
-        old: Mapping[str, Obj],
+        old: Mapping[str, Obj | None],
         metafiles: Metafiles,
         files: Wanted,
         outs: Sequence[str],
@@ -202,7 +204,7 @@ class Operation:
         before = journal.Journal(
             journal.new_id(),
             self._run_id,
-            {change.path: old.get(change.path) for change in plan.changes},
+            {**old, **{c.path: None for c in plan.changes if c.path not in old}},
             frozenset(executable),
             {path: _bytes_of(os.path.join(self._root, path)) for path in metafiles},
             tuple(outs),
@@ -211,14 +213,6 @@ class Operation:
             undoes=self._source == "undo",
         )
         return journal.resumed(self._dvc.tmp_dir, before) if self._in_project else before
-
-    def _is_executable(self, path: str) -> bool:
-        full = os.path.join(self._root, path)
-        return not os.path.isfile(full) or bool(os.stat(full).st_mode & stat.S_IXUSR)
-
-    def _make_executable(self, path: str) -> None:
-        full = os.path.join(self._root, path)
-        os.chmod(full, os.stat(full).st_mode | stat.S_IXUSR)
 
     def _apply(self, plan: Plan, files: Wanted) -> int:
         self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))

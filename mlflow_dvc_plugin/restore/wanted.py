@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
@@ -30,14 +31,14 @@ class Wanted(NamedTuple):
         entries: the outs they belong to.
         files: what each path must hold.
         folders: outs that are folders, whose other files have to go.
-        executable: outs that are executable files.
+        modes: whether files are executable, where that is recorded.
         kept: folders that stay, even if they are left empty.
     """
 
     entries: tuple[Entry, ...]
     files: dict[str, Obj | None]
     folders: tuple[str, ...] = ()
-    executable: frozenset[str] = frozenset()
+    modes: Mapping[str, bool] = MappingProxyType({})
     kept: tuple[str, ...] = ()
 
 
@@ -102,8 +103,8 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
             folders.append(e.path)
             files += _members(fetcher.project, obj, e.path)
     paths.check_apart(fetcher.project.root, [path for path, _ in files])
-    executable = frozenset(e.path for e in entries if e.isexec and not e.isdir)
-    return Wanted(tuple(entries), dict(files), tuple(folders), executable)
+    modes = {e.path: e.isexec for e in entries if e.path not in folders}
+    return Wanted(tuple(entries), dict(files), tuple(folders), modes)
 
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:

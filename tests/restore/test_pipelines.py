@@ -213,3 +213,29 @@ def _state(recorded: Run) -> tuple[Entry, ...]:
     from mlflow_dvc_plugin.runs import load_state
 
     return load_state(recorded).entries
+
+
+@pytest.mark.parametrize("how", [(), ("--temp",)])
+def test_a_run_in_an_experiment_comes_back(
+    pipeline: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("TAGS_IN", str(tmp_path))
+    pipeline.write(
+        "script.py", SCRIPT.replace('f"{name}.tags"', '__import__("os").environ["TAGS_IN"], name')
+    )
+    pipeline.write("params.yaml", "p: 1\n")
+    pipeline.write(
+        "dvc.yaml", PIPELINE.replace("deps: [raw.csv]", "deps: [raw.csv]\n    params: [p]")
+    )
+    pipeline.dvc("repro", "-q")
+    pipeline.commit("first")
+    pipeline.add("raw.csv", "two ")
+    pipeline.dvc("exp", "run", "-q", *how, "-S", "p=2", "-n", "second")
+    tags = json.loads((tmp_path / "train").read_text())
+    assert tags["dvc.exp_name"] == "second"
+    pipeline.git("checkout", "-q", "-f", "HEAD")
+    pipeline.dvc("checkout", "-q")
+    assert (pipeline.path / "prepared.csv").read_text() == "one prepare"
+    restore(Run("e" * 32, "", "0", 0, tags))
+    assert (pipeline.path / "prepared.csv").read_text() == "two prepare"
+    assert pipeline.data_status() == {}

@@ -36,6 +36,10 @@ def versions(project: Project, *texts: str) -> list[Run]:
     return found
 
 
+def executable(project: Project, name: str) -> bool:
+    return bool((project.path / name).stat().st_mode & 0o100)
+
+
 def without_metafiles(recorded: Run) -> Run:
     """The run, had its metafiles been too large for the tags, and its commit rebased away."""
     state = manifest.parse(manifest_parts(recorded.tags))._replace(metafiles={})
@@ -183,6 +187,54 @@ def test_dvcs_own_links_into_a_lost_cache_are_nobodys_work(project: Project) -> 
     assert project.data_status() == {}
 
 
+# -- executable files ------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_an_executable_makes_no_other_file_of_its_bytes_one(project: Project, link: str) -> None:
+    project.write("tool", "#!/bin/sh\n").chmod(0o755)
+    project.add("tool")
+    recorded = record(project.path)
+    project.add("tool", "other")
+    project.dvc("config", "cache.type", link)
+    project.write("d/same", "#!/bin/sh\n")
+    project.add("d")
+    project.add("same", "#!/bin/sh\n")
+    before = {name: executable(project, name) for name in ("same", "d/same", "tool")}
+    restore(recorded)
+    assert executable(project, "tool")
+    assert project.data_status() == {}
+    assert not executable(project, "same")
+    assert not executable(project, "d/same")
+    undo()
+    assert {name: executable(project, name) for name in before} == before
+    undo()
+    assert executable(project, "tool")
+
+
+def test_undo_takes_back_the_executable_bit_alone(project: Project) -> None:
+    project.write("tool", "#!/bin/sh\n").chmod(0o755)
+    project.add("tool")
+    recorded = record(project.path)
+    (project.path / "tool").chmod(0o644)
+    assert restore(recorded).modified == ["tool"]
+    assert executable(project, "tool")
+    undo()
+    assert not executable(project, "tool")
+
+
+def test_a_link_to_what_the_run_had_stays_a_link(project: Project, tmp_path: Path) -> None:
+    project.add("a", "1")
+    recorded = record(project.path)
+    (tmp_path / "elsewhere").write_text("1")
+    (tmp_path / "elsewhere").chmod(0o755)
+    (project.path / "a").unlink()
+    (project.path / "a").symlink_to(tmp_path / "elsewhere")
+    restore(recorded)
+    assert (project.path / "a").is_symlink()
+    assert os.access(tmp_path / "elsewhere", os.X_OK)
+
+
 # -- metafiles -------------------------------------------------------------
 
 
@@ -269,6 +321,27 @@ def test_a_folder_that_is_now_tracked_file_by_file(project: Project, link: str) 
     undo()
     assert snapshot(project.path) == before
     assert {name: (project.path / name).stat().st_mode for name in before} == modes
+
+
+def test_a_folder_alone_that_is_now_tracked_file_by_file(project: Project) -> None:
+    project.write("data/a", "1")
+    project.add("data")
+    project.add("b", "1")
+    project.commit()
+    recorded = without_metafiles(record(project.path))
+    project.dvc("remove", "-q", "data.dvc")
+    project.add("data/a")
+    project.add("data/z", "2")
+    project.add("b", "2")
+    project.commit()
+    before = snapshot(project.path)
+    restore(recorded, ["data"])
+    assert (project.path / "data.dvc").exists()
+    assert [p.name for p in (project.path / "data").iterdir()] == ["a"]
+    assert (project.path / "b").read_text() == "2"
+    assert project.data_status() == {}
+    undo()
+    assert snapshot(project.path) == before
 
 
 def test_files_that_are_now_one_folder(project: Project) -> None:
