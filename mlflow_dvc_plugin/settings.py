@@ -43,6 +43,10 @@ class Settings:
     autolog: tuple[str, ...] = ()
 
 
+_DEFAULT = Settings()
+_KEYS = {name: PREFIX + name.upper() for name in Settings.__dataclass_fields__}
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment alone, before a project is known.
 
@@ -65,8 +69,7 @@ def for_project(project: str, environ: Mapping[str, str] | None = None) -> Setti
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = Settings.__dataclass_fields__
-    found = {name: environ.get(PREFIX + name.upper()) for name in names}
+    found = {name: environ.get(key) for name, key in _KEYS.items()}
     return {name: value for name, value in found.items() if value}
 
 
@@ -98,6 +101,8 @@ def _pyproject(path: str) -> dict[str, Any]:
 
 
 def _build(values: Mapping[str, Any]) -> Settings:
+    if not values:
+        return _DEFAULT
     return Settings(
         disable=_bool("disable", values.get("disable", False)),
         root=_text("root", values.get("root")),
@@ -111,7 +116,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
 
 
 def _name(key: str) -> str:
-    return PREFIX + key.upper()
+    return _KEYS[key]
 
 
 def _bool(key: str, value: object) -> bool:

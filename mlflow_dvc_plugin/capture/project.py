@@ -90,7 +90,6 @@ def common_dir(git_dir: str) -> str:
 def head_commit(git_dir: str) -> str | None:
     """The commit that HEAD points to; None before the first."""
     value = _line(os.path.join(git_dir, "HEAD"))
-    common = common_dir(git_dir)
     for _ in range(_MAX_SYMREFS):
         if not value.startswith("ref:"):
             break
@@ -99,11 +98,7 @@ def head_commit(git_dir: str) -> str | None:
             return _asked_commit(git_dir)
         if os.path.isabs(ref) or ".." in ref.split("/"):
             return None
-        value = (
-            _line(os.path.join(git_dir, ref))
-            or _line(os.path.join(common, ref))
-            or _packed(common, ref)
-        )
+        value = _line(os.path.join(git_dir, ref)) or _shared_ref(git_dir, ref)
     return value if _COMMIT.fullmatch(value) else None
 
 
@@ -125,7 +120,11 @@ def _asked_commit(git_dir: str) -> str | None:
     return value if _COMMIT.fullmatch(value) else None
 
 
-def _packed(common: str, ref: str) -> str:
+def _shared_ref(git_dir: str, ref: str) -> str:
+    common = common_dir(git_dir)
+    value = _line(os.path.join(common, ref))
+    if value:
+        return value
     try:
         with open(os.path.join(common, "packed-refs"), encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import memory, status
+from mlflow_dvc_plugin.capture.made import Made
 from mlflow_dvc_plugin.capture.project import head_commit
 from mlflow_dvc_plugin.capture.running import outs_within, running_stage
 from mlflow_dvc_plugin.capture.stages import Out, Stage
@@ -25,6 +26,7 @@ class _Chosen(NamedTuple):
         stage: inside which stage,
         patterns: and by which patterns.
         outs: sorted by path.
+        made: those that were made once.
         lock_hash: MD5 over the lock files; None without one.
         states: the states that were made of them, by all else that is in one.
     """
@@ -33,6 +35,7 @@ class _Chosen(NamedTuple):
     stage: Stage | None
     patterns: tuple[tuple[str, ...], tuple[str, ...]]
     outs: list[Out]
+    made: Made
     lock_hash: str | None
     states: dict[tuple[object, ...], DataState]
 
@@ -64,7 +67,7 @@ def _snapshot(project: str, settings: Settings) -> DataState:
     reading = memory.reading(project)
     config, git, contents, _ = reading
     chosen = _chosen(project, reading, settings)
-    verdict, modified = status.judge(project, chosen.outs, config, settings.status_budget_ms)
+    verdict, modified = status.judge(project, chosen.made, config, settings.status_budget_ms)
     commit = head_commit(git[1]) if git else None
     exp_name = os.environ.get("DVC_EXP_NAME") or None
     exp_baseline = os.environ.get("DVC_EXP_BASELINE_REV") or None
@@ -118,7 +121,7 @@ def _chosen(project: str, reading: memory.Reading, settings: Settings) -> _Chose
     lock_hash = _lock_hash(reading.contents.metafiles)
     if len(_last) >= _PROJECTS:
         _last.clear()
-    found = _last[project] = _Chosen(reading, stage, patterns, outs, lock_hash, {})
+    found = _last[project] = _Chosen(reading, stage, patterns, outs, Made(outs), lock_hash, {})
     return found
 
 

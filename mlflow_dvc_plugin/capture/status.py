@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
-from collections.abc import Iterable
-from itertools import islice
 from typing import Literal
 
 from mlflow_dvc_plugin.capture import config as dvc_config
 from mlflow_dvc_plugin.capture import hashing, statedb
 from mlflow_dvc_plugin.capture.cache import Cache, listing_hash
 from mlflow_dvc_plugin.capture.folders import list_folder
+from mlflow_dvc_plugin.capture.made import Made
 from mlflow_dvc_plugin.capture.stages import Out
 from mlflow_dvc_plugin.state import Entry, Status
 
@@ -30,8 +28,6 @@ _FILES_PER_SECOND = 2_000_000
 # A file that changed this lately could change again without a new timestamp.
 _SETTLED_NS = 2_000_000_000
 _PROVEN = 200_000
-# Outs in one folder, from which on one listing of it is cheaper than a stat of each.
-_TOGETHER = 8
 _FOLDERS = 1000
 _CHECK_EVERY = 500
 # Between the two timestamps of one write.
@@ -54,30 +50,30 @@ def forget() -> None:
 
 
 def judge(
-    project: str, outs: Iterable[Out], config: dvc_config.Config, budget_ms: int
+    project: str, made: Made, config: dvc_config.Config, budget_ms: int
 ) -> tuple[Status, tuple[str, ...]]:
     """The status of some outs together, and the paths proven different.
 
     Args:
         project: absolute path of the project.
-        outs: what to look at; those that were never made are passed over.
+        made: what to look at; outs that were never made are passed over.
         config: the project's DVC configuration.
         budget_ms: how long it may take; 0 for no look at all.
     """
     if budget_ms == 0:
         return "unverified", ()
-    made = [out for out in outs if out.entry.hash]
     look = _Look(project, config, budget_ms / 1000)
     try:
         verdicts = look.at(made)
     finally:
         look.close()
-    modified = tuple(o.entry.path for o, v in zip(made, verdicts, strict=True) if v == "different")
-    if modified:
-        return "modified", modified
-    if "absent" in verdicts:
+    found = set(verdicts.values())
+    if "different" in found:
+        different = [position for position, each in verdicts.items() if each == "different"]
+        return "modified", tuple([made.outs[position].entry.path for position in different])
+    if "absent" in found or len(verdicts) < len(made.outs):
         return "missing", ()
-    return ("unverified" if "open" in verdicts else "clean"), ()
+    return ("unverified" if "open" in found else "clean"), ()
 
 
 class _File:
@@ -191,23 +187,23 @@ class _Look:
             self._db = statedb.StateDb(statedb.find(self._project, self._config))
         return self._db
 
-    def at(self, outs: list[Out]) -> list[Verdict]:
-        """A verdict on each out."""
-        absent = _absent(outs)
-        looked = [
-            self._first(out) if out.path not in absent or self._late() else "absent" for out in outs
-        ]
-        files = [each for each in looked if isinstance(each, _File)]
-        folders = [each for each in looked if isinstance(each, _Folder)]
+    def at(self, made: Made) -> dict[int, Verdict]:
+        """A verdict on each out that is not surely absent, by its position."""
+        looked = {
+            position: self._first(made.outs[position])
+            for position in made.perhaps_there(self._late)
+        }
+        files = [each for each in looked.values() if isinstance(each, _File)]
+        folders = [each for each in looked.values() if isinstance(each, _Folder)]
         self._ask_dvc(files)
         for folder in sorted(folders, key=lambda folder: folder.out.entry.nfiles or 0):
             self._enter(folder)
         members = [file for folder in folders for file in (folder.files or {}).values()]
         self._hash(files + members)
-        for each, out in zip(looked, outs, strict=True):
+        for position, each in looked.items():
             if isinstance(each, _File) and each.verdict == "equal":
-                self._remember(each, out.entry)
-        return [self._closed(each) for each in looked]
+                self._remember(each, made.outs[position].entry)
+        return {position: self._closed(each) for position, each in looked.items()}
 
     def _first(self, out: Out) -> Verdict | _File | _Folder:
         """What one stat tells; the file or folder to go on with otherwise."""
@@ -318,35 +314,6 @@ class _Look:
             key = (looked.out.path, looked.out.entry.hash or "")
             _standing[key] = (time.monotonic(), verdict, self._budget)
         return verdict
-
-
-def _absent(outs: list[Out]) -> set[str]:
-    """Paths that are surely not there: to list a folder once tells of all that should be in it."""
-    if sys.platform != "linux":  # elsewhere a file may be found by another name than its own
-        return set()
-    wanted: dict[str, list[str]] = {}
-    for out in outs:
-        if out.local:
-            wanted.setdefault(out.path.rpartition("/")[0], []).append(out.path)
-    absent: set[str] = set()
-    for folder, paths in wanted.items():
-        if len(paths) >= _TOGETHER:
-            names = _names(folder, 4 * len(paths))
-            if names is not None:
-                absent.update([path for path in paths if path.rpartition("/")[2] not in names])
-    return absent
-
-
-def _names(folder: str, most: int) -> set[str] | None:
-    """What is in a folder; None if that is too much, or cannot be said."""
-    try:
-        with os.scandir(folder) as entries:
-            names = {item.name for item in islice(entries, most + 1)}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except (OSError, ValueError):
-        return None
-    return names if len(names) <= most else None
 
 
 def _proof(entry: Entry, info: os.stat_result) -> _Proof:
