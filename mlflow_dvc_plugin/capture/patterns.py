@@ -10,11 +10,12 @@ import re
 from functools import cache
 
 _WORD = r"(?:[nN]ull|NULL|[tT]rue|TRUE|[fF]alse|FALSE)"
-# A text without quotes that is neither a number, a date, nor such a word, and has
-# nothing in it that means something to YAML.
+# A text without quotes that is neither such a word, a number nor a date (no number has
+# any of the letters that end the second form's beginning), and has nothing in it that
+# means something to YAML.
 _TEXT = (
-    rf"(?:(?!{_WORD}[:\n])[A-Za-z_]|(?:[0-9.][A-Za-z0-9_.=@+, -]*)?/)"
-    r"[A-Za-z0-9_./=@+, -]*(?<! )"
+    rf"(?:(?!{_WORD}[:\n])[A-Za-z_]|[0-9][0-9A-Fa-fOoXx_.=@+, -]*[G-NP-WYZg-np-wyz/]"
+    r"|(?:\.[A-Za-z0-9_.=@+, -]*)?/)[A-Za-z0-9_./=@+, -]*(?<! )"
 )
 # 32 digits with one `e` among them, or none, would be a number.
 _MD5 = r"(?=[0-9e]*[abcdf])[0-9a-f]{32}(?:\.dir)?"
