@@ -55,14 +55,16 @@ class Database:
                 found[path] = Obj(hash_info.name, hash_info.value)
         return found
 
-    def remember(self, hashes: Mapping[str, Obj]) -> None:
-        """Tell DVC the hashes of local files."""
-        items = []
-        for path, obj in hashes.items():
-            with contextlib.suppress(OSError):
-                info = os.stat(path)
-                known = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
-                items.append((path, HashInfo(obj.hash_name, obj.value), known))
+    def remember(self, files: Mapping[str, tuple[Obj, os.stat_result]]) -> None:
+        """Tell DVC what local files hold, by absolute path, and their stat when they held it."""
+        items = [
+            (
+                path,
+                HashInfo(obj.hash_name, obj.value),
+                {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size},
+            )
+            for path, (obj, info) in files.items()
+        ]
         with contextlib.suppress(DvcException, OSError):
             self._repo.state.save_many(items, localfs)
 

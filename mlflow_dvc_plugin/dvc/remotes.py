@@ -19,7 +19,6 @@ from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
 from mlflow_dvc_plugin.progress import Progress
 
-_BATCH = 4096
 _READERS = 16
 
 
@@ -129,9 +128,7 @@ class Remotes:
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
                 failed.update(dict.fromkeys(wanted, reason(err)))
                 continue
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                failed.update(download(odb, batch, self._cache, jobs, progress or Progress()))
+            failed.update(download(odb, wanted, self._cache, jobs, progress or Progress()))
         return failed
 
     def upload(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import itertools
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mlflow_dvc_plugin.copying import copy, in_threads
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
@@ -21,10 +20,9 @@ from mlflow_dvc_plugin.restore.wanted import Wanted
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
-_CHUNK = 1024 * 1024
 _LARGE = 4 * 1024 * 1024  # bytes
 _SHARE = 100  # files
-_THREADS = 3  # one hashes a large file while two go on with the small ones
+_THREADS = 2  # one for a large file, one for the small ones; more wait for each other
 # What a file system answers when it does not know a kind of link.
 _UNSUPPORTED = {
     errno.EPERM,
@@ -73,23 +71,16 @@ def apply(
     for folder in keep | {os.path.dirname(target) for target in writes}:
         os.makedirs(folder, exist_ok=True)
     place = _Placer(project, link_types)
-    written: dict[str, Obj] = {}
     total = 0
 
-    def put(targets: Sequence[str]) -> list[tuple[str, int]]:
-        return [(t, place(writes[t], t)) for t in targets]
+    def put(targets: Sequence[str]) -> dict[str, tuple[Obj, os.stat_result]]:
+        return {t: (writes[t], place(writes[t], t)) for t in targets}
 
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        tasks = [pool.submit(put, targets) for targets in _shares(project, writes)]
-        for done in as_completed(tasks):
-            for target, size in done.result():
-                written[target] = writes[target]
-                total += size
-                progress.advance(files=1, size=size)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for written in in_threads(put, _shares(project, writes), _THREADS):
         project.database.remember(written)
+        size = sum(info.st_size for _, info in written.values())
+        total += size
+        progress.advance(files=len(written), size=size)
     return total
 
 
@@ -119,14 +110,13 @@ class _Placer:
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
-    def __call__(self, obj: Obj, target: str) -> int:
-        """Put `obj` at `target`; its size in bytes."""
+    def __call__(self, obj: Obj, target: str) -> os.stat_result:
+        """Put `obj` at `target`; its stat."""
         # Long names leave no room for more: the name beside is made anew.
         name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
         beside = os.path.join(os.path.dirname(target), name)
         try:
-            kind = self._make(self._project.cache.path(obj), beside, obj)
-            info = os.stat(beside)
+            kind, info = self._make(self._project.cache.path(obj), beside, obj)
             try:
                 os.replace(beside, target)
             except IsADirectoryError:
@@ -138,53 +128,35 @@ class _Placer:
         except BaseException:
             _remove(beside)
             raise
-        return info.st_size
+        return info
 
-    def _make(self, source: str, beside: str, obj: Obj) -> str:
+    def _make(self, source: str, beside: str, obj: Obj) -> tuple[str, os.stat_result]:
+        """Make a link or a copy at `beside`: which, and its stat."""
         for kind in self._types:
             if kind == "copy":
-                _copy(source, beside, self._digest_of(obj), obj)
-                return kind
+                return kind, self._copy(source, beside, obj)
             try:
                 self._project.links.make(kind, source, beside)
             except OSError as err:
                 if err.errno not in _UNSUPPORTED:
                     raise
             else:
-                return kind
+                return kind, os.stat(beside)
         raise RestoreError("None of the project's link types works here: see cache.type in DVC.")
 
-    def _digest_of(self, obj: Obj) -> Callable[[str], str] | None:
-        """How to check a copy afterwards, for hashes that are not of the plain bytes."""
-        if obj.hash_name == "md5":
-            return None
-        return lambda path: self._project.hash_file(path, obj.hash_name)
+    def _copy(self, source: str, target: str, obj: Obj) -> os.stat_result:
+        """Copy a file, and check on the way that it is the object that it is said to be."""
+        found, info = copy(source, target)
+        if obj.hash_name != "md5":
+            found = self._project.hash_file(target, obj.hash_name)
+        if found != obj.value:
+            raise RestoreError(f"The cache object {obj.value} is corrupt: run `dvc fetch` again.")
+        return info
 
 
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _copy(source: str, target: str, check: Callable[[str], str] | None, obj: Obj) -> None:
-    """Copy a file, and check on the way that it is the object that it is said to be."""
-    digest = hashlib.md5(usedforsecurity=False)
-    old = os.open(source, os.O_RDONLY)
-    try:
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            while chunk := os.read(old, _CHUNK):
-                digest.update(chunk)
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(new, view) :]
-        finally:
-            os.close(new)
-    finally:
-        os.close(old)
-    found = check(target) if check else digest.hexdigest()
-    if found != obj.value:
-        raise RestoreError(f"The cache object {obj.value} is corrupt: run `dvc fetch` again.")
 
 
 def _remove_empty_tree(folder: str) -> None:
