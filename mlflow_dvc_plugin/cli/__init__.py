@@ -6,6 +6,7 @@ quick. Only this package prints, and only it knows exit codes.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -35,6 +36,7 @@ COMMANDS = (
     "demo",
 )
 
+_ALLOCATIONS = 200_000  # until garbage is collected
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
 
@@ -82,6 +84,9 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    # MLflow and a large folder's files are a million objects that all live on: it takes
+    # long to look through them for garbage again and again.
+    gc.set_threshold(_ALLOCATIONS, 50, 50)
     try:
         code = cli.main(args=args, prog_name="mlflow-dvc", standalone_mode=False)
     except click.ClickException as err:

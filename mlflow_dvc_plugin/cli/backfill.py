@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.derive import backfill
 
 
@@ -24,7 +25,7 @@ def command(
     """
     if not experiments:
         raise click.UsageError("Name an experiment with --experiment.")
-    with output.Bar() as progress:
+    with Bar() as progress:
         done = list(
             backfill(experiments, dry_run=dry_run, tracking_uri=tracking_uri, progress=progress)
         )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.check import CheckedRun, check
 
 _WORDS = {
@@ -37,7 +38,7 @@ def command(
     """
     if bool(runs) == bool(experiments):
         raise click.UsageError("Name runs, or an experiment with --experiment.")
-    with output.Bar() as progress:
+    with Bar() as progress:
         found = list(
             check(runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress)
         )
@@ -50,7 +51,7 @@ def command(
 
 
 def _draw(runs: Sequence[CheckedRun]) -> None:
-    console = output.console()
+    console = tables.console()
     for run in runs:
         words, style = _WORDS[run.verdict.restorable]
         reason = f": {run.verdict.reason}" if run.verdict.reason else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 
 
@@ -32,7 +32,7 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
 
 
 def _draw(found: Diff) -> None:
-    console = output.console()
+    console = tables.console()
     for sign, style, items in (
         ("A", "green", found.added),
         ("D", "red", found.removed),
@@ -65,7 +65,7 @@ def _draw_files(item: Item) -> None:
     assert files is not None
     if [other.path for other in files.items] == [item.path]:
         return
-    console = output.console()
+    console = tables.console()
     for sign, style, items in (
         ("A", "green", files.added),
         ("D", "red", files.removed),

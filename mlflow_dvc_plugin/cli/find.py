@@ -9,7 +9,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.find import find
 from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 
@@ -50,7 +51,7 @@ def command(  # noqa: PLR0917 - click passes them by name
             "Choose one of --same-as, --data-hash, and --path with or without --hash."
         )
     path = None if path is None else output.in_project(path)
-    with output.Bar() as progress:
+    with Bar() as progress:
         found = find(
             same_as=same_as,
             data_hash=data_hash,
@@ -99,7 +100,7 @@ def warn(found: Findings) -> None:
 
 
 def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:
-    console = output.console()
+    console = tables.console()
     if not runs:
         console.print("No run is on this data.")
         return

@@ -8,7 +8,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.cli.find import warn
 from mlflow_dvc_plugin.lineage.history import Version, log
 
@@ -34,7 +35,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     if minimize and not metric:
         raise click.UsageError("--minimize goes with --metric.")
     path = output.in_project(path)
-    with output.Bar() as progress:
+    with Bar() as progress:
         found, runs = log(
             path,
             metric=metric,
@@ -53,7 +54,7 @@ def command(  # noqa: PLR0917 - click passes them by name
 
 
 def _draw(found: Sequence[Version], metric: str | None) -> None:
-    console = output.console()
+    console = tables.console()
     if not found:
         console.print("No run used or made it.")
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.push import push
 
 
@@ -21,7 +22,7 @@ def command(
 
     Outputs that are `push: false` are never pushed.
     """
-    with output.Bar() as progress:
+    with Bar() as progress:
         result = push(run, remote=remote, jobs=jobs, tracking_uri=tracking_uri, progress=progress)
     for path, reason in result.skipped.items():
         output.note(f"Not pushed: {path}: {reason}.")

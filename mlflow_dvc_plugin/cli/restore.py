@@ -8,6 +8,7 @@ import click
 
 from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restore import RestoreResult, restore
 
@@ -48,7 +49,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     in the DVC cache is never overwritten; --force saves it. `mlflow-dvc undo`
     takes a restore back.
     """
-    with output.Bar() as progress:
+    with Bar() as progress:
         result = restore(
             run,
             _in_project(paths) if paths else None,
@@ -94,26 +95,22 @@ def _relative(path: str, root: str) -> str | None:
 
 def draw(result: RestoreResult, where: str | None = None) -> None:
     """Tell a person what was done, or would be."""
-    console = output.console()
     if result.source != "undo":
-        console.print(f"Run {result.run_id}, its state read from the run's {result.source}.")
-    for sign, style, paths in (
+        output.say(f"Run {result.run_id}, its state read from the run's {result.source}.")
+    for sign, colour, paths in (
         ("A", "green", result.added),
         ("M", "yellow", result.modified),
         ("D", "red", result.deleted),
         ("M", "yellow", result.metafiles),
-        ("-", "dim", result.left),
+        ("-", None, result.left),
     ):
         for path in paths:
-            console.print(output.printable(f"{sign}  {path}"), style=style, markup=False)
+            output.say(f"{sign}  {path}", colour, dim=colour is None)
     if result.kept:
-        kept = ", ".join(result.kept)
-        console.print(
-            f"Tracked today, not in the run, left alone: {kept}", style="dim", markup=False
-        )
-    console.print(_summary(result, where), markup=False)
+        output.say(f"Tracked today, not in the run, left alone: {', '.join(result.kept)}", dim=True)
+    output.say(_summary(result, where))
     if result.undo:
-        console.print("To take it back: mlflow-dvc undo")
+        output.say("To take it back: mlflow-dvc undo")
 
 
 def _summary(result: RestoreResult, where: str | None) -> str:

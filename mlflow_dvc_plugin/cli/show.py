@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
 from mlflow_dvc_plugin.runs import find_run, load_state
 
 
@@ -37,15 +37,15 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
             }
         )
         return
-    console = output.console()
+    console = tables.console()
     console.print(
-        output.facts(
+        tables.facts(
             [
                 ("run", f"{found.run_id}  {found.name}"),
                 ("data hash", state.data_hash),
                 ("inputs hash", state.inputs_hash),
                 ("stage", state.stage),
-                ("status", output.status_text(state.status)),
+                ("status", tables.status_text(state.status)),
                 ("changed", ", ".join(state.modified)),
                 ("Git commit", state.git_commit),
                 ("project", None if state.root == "." else state.root),
@@ -55,6 +55,6 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         )
     )
     console.print()
-    console.print(output.entries_table(state.entries))
+    console.print(tables.entries_table(state.entries))
     console.print()
     console.print(f"Bring it back: mlflow-dvc restore {found.run_id}", markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import output, tables
 from mlflow_dvc_plugin.readiness import Readiness, assess
 
 
@@ -32,14 +32,14 @@ def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
 
 
 def _draw(found: Readiness) -> None:
-    state, console = found.state, output.console()
+    state, console = found.state, tables.console()
     console.print(
-        output.facts(
+        tables.facts(
             [
                 ("project", state.project),
                 ("exported state", found.file),
                 ("data hash", state.data_hash),
-                ("status", output.status_text(state.status)),
+                ("status", tables.status_text(state.status)),
                 ("changed", ", ".join(state.modified)),
                 ("Git commit", state.git_commit),
                 ("remote", state.remote),
@@ -49,7 +49,7 @@ def _draw(found: Readiness) -> None:
     )
     console.print()
     if state.entries:
-        console.print(output.entries_table(state.entries))
+        console.print(tables.entries_table(state.entries))
     else:
         console.print("DVC tracks nothing here yet: `dvc add` something.")
     console.print()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.cli.restore import draw
 from mlflow_dvc_plugin.restore import undo, undoable
 from mlflow_dvc_plugin.restore.journal import Journal
@@ -42,7 +43,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         else:
             _draw(records)
         return
-    with output.Bar() as progress:
+    with Bar() as progress:
         result = undo(record, dry_run=dry_run, force=force, progress=progress)
     if as_json:
         output.print_json(result.to_dict())
@@ -62,12 +63,9 @@ def _row(record: Journal) -> dict[str, Any]:
 
 
 def _draw(records: list[Journal]) -> None:
-    console = output.console()
     if not records:
-        console.print("There is nothing to undo: no restore was done in this project.")
+        output.say("There is nothing to undo: no restore was done in this project.")
     for each in records:
         what = "undo of" if each.undoes else "restore of"
         files = output.count(len(each.files), "file")
-        console.print(
-            output.printable(f"{each.journal_id}  {what} {each.run_id[:8]}: {files}"), markup=False
-        )
+        output.say(f"{each.journal_id}  {what} {each.run_id[:8]}: {files}")

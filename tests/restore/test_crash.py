@@ -10,10 +10,11 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dvc_objects.fs import generic
 
+from mlflow_dvc_plugin.dvc.remotes import Remotes
 from mlflow_dvc_plugin.errors import MissingObjectsError, MlflowDvcError
 from mlflow_dvc_plugin.restore import restore, undo
 from mlflow_dvc_plugin.runs import Run
@@ -146,15 +147,15 @@ def test_a_remote_that_dies_half_way_leaves_the_workspace(
     shutil.rmtree(project.path / ".dvc/cache")
     before = snapshot(project.path)
     calls = iter(range(1000))
-    transfer = generic.transfer
+    fetch = Remotes.fetch
 
-    def dying(*args: object, **kwargs: object) -> None:
+    def dying(self: Remotes, *args: Any, **kwargs: Any) -> Any:
         if next(calls):
             shutil.rmtree(tmp_path / "remote", ignore_errors=True)
-        transfer(*args, **kwargs)
+        return fetch(self, *args, **kwargs)
 
     # The folder's listing still arrives; then the remote is gone.
-    monkeypatch.setattr(generic, "transfer", dying)
+    monkeypatch.setattr(Remotes, "fetch", dying)
     with pytest.raises(MissingObjectsError, match=r"folder/0 .*and 0 more|folder/0"):
         restore(recorded)
     assert snapshot(project.path) == before
