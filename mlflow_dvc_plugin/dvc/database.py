@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +13,9 @@ from dvc.exceptions import DvcException
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs.local import localfs
 
+from mlflow_dvc_plugin.capture.folders import walk_folder
+from mlflow_dvc_plugin.capture.statedb import checksum, recorded_hash
+from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.objects import Obj
 
 _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
@@ -38,21 +43,16 @@ class Database:
             writable: people may have edited them; False for cache objects,
                 whose inodes change whenever they are protected or linked.
         """
-        sober = {
-            path: {
-                "type": "file",
-                "size": info.st_size,
-                "ino": info.st_ino,
-                "mtime": info.st_mtime,
-                "mode": info.st_mode,
-            }
+        sober = [
+            path
             for path, info in infos.items()
             if not writable or info.st_ctime - info.st_mtime < _SAME_MOMENT
-        }
+        ]
         found = {}
-        for path, _, hash_info in self._repo.state.get_many(list(sober), localfs, sober):
-            if hash_info is not None:
-                found[path] = Obj(hash_info.name, hash_info.value)
+        for path, record in self._repo.state.hashes.get_many(sober):
+            known = record and recorded_hash(record, checksum(infos[path]))
+            if known:
+                found[path] = Obj(*known)
         return found
 
     def remember(self, files: Mapping[str, tuple[Obj, os.stat_result]]) -> None:
@@ -70,5 +70,20 @@ class Database:
 
     def remember_link(self, path: str) -> None:
         """Tell DVC that it may clean up this path when nothing tracks it any more."""
-        with contextlib.suppress(DvcException, OSError):
-            self._repo.state.save_link(path, localfs)
+        state = self._repo.state
+        with contextlib.suppress(DvcException, OSError, CaptureError):
+            if os.path.isdir(path):
+                state.set_link(path, os.lstat(path).st_ino, self._moments(path))
+            else:
+                state.save_link(path, localfs)
+
+    def _moments(self, folder: str) -> str:
+        """A digest of the times of a folder's files, as DVC takes it."""
+        inside = os.path.relpath(folder, self._repo.root_dir).replace(os.sep, "/")
+        times = {
+            f"{folder}{os.sep}{name}": info.st_mtime
+            for name, info in walk_folder(self._repo.root_dir, inside, folder)
+            if info is not None
+        }
+        text = json.dumps(times, sort_keys=True)
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
