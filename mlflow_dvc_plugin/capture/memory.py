@@ -6,7 +6,10 @@ there is none.
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capture import config as dvc_config
@@ -55,12 +58,31 @@ def reading(project: str) -> Reading:
     Raises:
         CaptureError: it cannot be read truthfully.
     """
-    environment = tuple(map(os.environ.get, _ENVIRONMENT))
+    return remembered(project) or read(project)
+
+
+def remembered(project: str) -> Reading | None:
+    """What `project` said last, if that is what it says now."""
+    before = _remembered.get(project)
+    if (
+        before is not None
+        and before.environment == _environment()
+        and before.reading.git == find_git(project)
+        and before.reading.watch.holds()
+    ):
+        return before.reading
+    return None
+
+
+def read(project: str) -> Reading:
+    """What `project` says now, read anew as far as it changed.
+
+    Raises:
+        CaptureError: it cannot be read truthfully.
+    """
+    environment = _environment()
     git = find_git(project)
     before = _remembered.get(project)
-    same = before is not None and before.environment == environment and before.reading.git == git
-    if before is not None and same and before.reading.watch.holds():
-        return before.reading
     watch = Watch()
     config = dvc_config.load(project, watch.file)
     known = None
@@ -73,6 +95,22 @@ def reading(project: str) -> Reading:
         _remembered.clear()
     _remembered[project] = _Remembered(environment, found)
     return found
+
+
+def _environment() -> tuple[str | None, ...]:
+    return tuple(map(os.environ.get, _ENVIRONMENT))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, to which ten thousand new values look like garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def forget(project: str) -> None:

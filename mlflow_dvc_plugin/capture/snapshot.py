@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from hashlib import md5
 from typing import Any, NamedTuple
@@ -53,20 +52,15 @@ def snapshot(project: str, settings: Settings) -> DataState:
         CaptureError: the state cannot be read truthfully.
         SettingsError: an include or exclude pattern makes no sense.
     """
-    # To the garbage collector, ten thousand new values look like garbage.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return _snapshot(project, settings)
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _snapshot(project: str, settings: Settings) -> DataState:
-    reading = memory.reading(project)
+    reading = memory.remembered(project)
+    if reading is None:
+        # Not around all of this: another thread may fork, and its child keep what it finds.
+        with memory.uncollected():
+            reading = memory.read(project)
+            chosen = _chosen(project, reading, settings)
+    else:
+        chosen = _chosen(project, reading, settings)
     config, git, contents, _ = reading
-    chosen = _chosen(project, reading, settings)
     verdict, modified = status.judge(project, chosen.made, config, settings.status_budget_ms)
     commit = head_commit(git[1]) if git else None
     exp_name = os.environ.get("DVC_EXP_NAME") or None

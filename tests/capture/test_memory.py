@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.capture import capture, memory, pipeline, status, watch
+from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
 from tests.capture.oracle import UNJUDGED
@@ -159,3 +161,19 @@ def test_single_file_is_proven_anew_each_time(root: Path, monkeypatch: pytest.Mo
     state = capture(root, Settings(status_budget_ms=10_000))
     assert state is not None
     assert (state.status, state.modified) == ("modified", ("out",))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(root: Path, enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        for _ in range(2):
+            look(root)
+            assert gc.isenabled() == enabled
+        (root / "dvc.lock").write_text("[")
+        with pytest.raises(CaptureError):
+            look(root)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
