@@ -1,0 +1,48 @@
+"""What DVC is told of files is what it would have found out itself."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+
+from dvc_objects.fs.local import localfs
+
+from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.objects import Obj, bytes_obj
+from tests.project import Project
+
+
+def test_a_folder_is_claimed_as_dvc_claims_it(project: Project) -> None:
+    project.write(".dvcignore", "*.tmp\n")
+    for name in ("folder/a", "folder/sub/größe", "folder/left.tmp", "one"):
+        project.write(name, name)
+    (project.path / "folder/link").symlink_to(project.path / "one")
+    (project.path / "folder/broken").symlink_to(project.path / "nothing")
+    with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
+        for name in ("folder", "one"):
+            path = str(project.path / name)
+            dvc.database.remember_link(path)
+            ours = repo.state.links[name]
+            repo.state.save_link(path, localfs)
+            assert ours == repo.state.links[name]
+
+
+def test_dvc_takes_a_hash_that_it_was_told_for_its_own(project: Project) -> None:
+    path = str(project.write("one", "1"))
+    obj = bytes_obj(b"1")
+    with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
+        info = os.stat(path)
+        assert dvc.database.hashes({path: info}) == {}
+        dvc.database.remember({path: (obj, info)})
+        assert repo.state.get(path, localfs)[1].value == obj.value
+        assert dvc.database.hashes({path: info}) == {path: obj}
+        os.utime(path, (1, 1))
+        assert dvc.database.hashes({path: os.stat(path)}, writable=False) == {}
+
+
+def test_a_hash_that_dvc_found_is_known(project: Project) -> None:
+    project.add("one", "1")
+    path = str(project.path / "one")
+    with closing(DvcProject(str(project.path))) as dvc:
+        known = dvc.database.hashes({path: os.stat(path)}, writable=False)
+        assert known == {path: Obj("md5", bytes_obj(b"1").value)}
