@@ -69,7 +69,7 @@ class Outs:
             DvcError: the source has it no more.
         """
         with (
-            self._out(path, commit) as out,
+            self.at(path, commit) as out,
             self._cache.staging() as folder,
             quiet(),
             translating(),
@@ -132,12 +132,12 @@ class Outs:
         Raises:
             DvcError: the metafile cannot be read.
         """
-        with self._out(path, commit) as out, quiet(), translating():
+        with self.at(path, commit) as out, quiet(), translating():
             data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
         return data
 
     @contextlib.contextmanager
-    def _out(self, path: str, commit: str | None) -> Iterator[Any]:
+    def at(self, path: str, commit: str | None) -> Iterator[Any]:
         """DVC's own view of an out; None if the metafiles have none."""
         place = self._place(path, commit)
         revs = [commit] if commit else None

@@ -19,6 +19,7 @@ from mlflow_dvc_plugin.dvc.locks import locked
 from mlflow_dvc_plugin.dvc.outs import Outs
 from mlflow_dvc_plugin.dvc.reasons import reason
 from mlflow_dvc_plugin.dvc.remotes import Remotes
+from mlflow_dvc_plugin.dvc.sources import Sources
 from mlflow_dvc_plugin.errors import DvcError
 
 
@@ -35,6 +36,7 @@ class DvcProject:
         cache: the objects on this machine.
         remotes: the objects elsewhere.
         outs: what DVC itself makes of an out's metafile.
+        sources: the places that imports and cloud-versioned outs come from.
         links: how files get from the cache into the workspace.
 
     Raises:
@@ -54,6 +56,7 @@ class DvcProject:
         self.cache = Cache(self._repo, self.database)
         self.remotes = Remotes(self._repo, self.cache)
         self.outs = Outs(self._repo, self.cache)
+        self.sources = Sources(self._repo, self.outs)
         self.links = Links(self._repo)
 
     def close(self) -> None:

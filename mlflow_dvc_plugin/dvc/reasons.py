@@ -6,13 +6,13 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from dvc.exceptions import DvcException
-
-from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
 
 
 def reason(err: BaseException) -> str:
     """Why something could not be done, in one line."""
+    # DVC says "SCM error", and why only in the cause.
+    err = err.__cause__ if str(err) == "SCM error" and err.__cause__ else err
     if isinstance(err, FileNotFoundError):
         return "not in the remote"
     if isinstance(err, OSError) and err.strerror:
@@ -23,14 +23,16 @@ def reason(err: BaseException) -> str:
 
 @contextlib.contextmanager
 def translating() -> Iterator[None]:
-    """Raise what DVC or the system raises as ours.
+    """Raise what DVC, a place or the system raises as ours.
 
     Raises:
         DvcError: instead of theirs.
     """
     try:
         yield
-    except (DvcException, OSError) as err:
+    except MlflowDvcError:
+        raise
+    except Exception as err:  # each kind of place has its own errors
         raise DvcError(reason(err)) from err
 
 

@@ -61,7 +61,9 @@ class Remotes:
         found: set[Obj] = set()
         for legacy, some in _by_part(objs):
             try:
-                there = _present(self._open(remote, legacy, "status"), [obj.value for obj in some])
+                there = present_in(
+                    self._open(remote, legacy, "status"), [obj.value for obj in some]
+                )
             except Exception as err:  # each kind of remote has its own errors
                 raise DvcError(reason(err)) from err
             found.update(obj for obj in some if obj.value in there)
@@ -199,7 +201,7 @@ def _by_part(objs: Iterable[Obj]) -> Iterator[tuple[bool, list[Obj]]]:
         yield legacy, list(some)
 
 
-def _present(odb: Any, values: Sequence[str]) -> set[str]:
+def present_in(odb: Any, values: Sequence[str]) -> set[str]:
     """Those of the hashes that a remote has; it is an error if that cannot be known."""
     _reachable(odb)
     if odb.fs.protocol == "local":
@@ -225,22 +227,21 @@ def _reachable(odb: Any) -> None:
 
 
 def _first_byte(odb: Any, value: str) -> bool:
-    return _content(odb, value, 1) is not None
+    return content_of(odb.fs, odb.oid_to_path(value), 1) is not None
 
 
 def _read(odb: Any, obj: Obj) -> bytes | None:
-    return _content(odb, obj.value, -1)
+    return content_of(odb.fs, odb.oid_to_path(obj.value), -1)
 
 
-def _content(odb: Any, value: str, size: int) -> bytes | None:
-    """The first bytes of a remote's object, -1 for all; None if it is surely not there."""
-    path = odb.oid_to_path(value)
+def content_of(fs: Any, path: str, size: int) -> bytes | None:
+    """The first bytes of a file elsewhere, -1 for all; None if it is surely not there."""
     try:
-        if odb.fs.protocol in ("http", "https"):
+        if fs.protocol in ("http", "https"):
             # Opening a file would take any failure for an absent one.
             part = {"start": 0, "end": size} if size > 0 else {}
-            return bytes(odb.fs.fs.cat_file(path, **part))
-        with odb.fs.open(path, "rb") as file:
+            return bytes(fs.fs.cat_file(path, **part))
+        with fs.open(path, "rb") as file:
             return bytes(file.read(size))
     except FileNotFoundError:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.lineage.states import Entries, States
 from mlflow_dvc_plugin.lineage.stock import Stock, Whereabouts
 from mlflow_dvc_plugin.lineage.workspace import root_of
@@ -26,8 +27,10 @@ class CheckedOut:
         hash: its hash.
         cache: all of it is in the cache.
         remote: all of it is in the remote; None if the remote cannot be asked.
-        missing: its files that are in neither: the path itself, or members.
+        missing: its files that are in neither, nor where an import came from:
+            the path itself, or members.
         unknown: why it is not known whether some of it is missing.
+        source: the place that it was imported from has it.
     """
 
     path: str
@@ -36,16 +39,20 @@ class CheckedOut:
     remote: bool | None
     missing: tuple[str, ...] = ()
     unknown: str = ""
+    source: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        return {
+        document: dict[str, Any] = {
             "path": self.path,
             "hash": self.hash,
             "cache": self.cache,
             "remote": self.remote,
             "missing": list(self.missing),
         }
+        if self.source:
+            document["source"] = True
+        return document
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,9 @@ def check(
     """Look where the data of runs is, each object once for all of them.
 
     What is in a remote is judged by its name there, as DVC does; what is in
-    the cache, by its bytes.
+    the cache, by its bytes. Imports that neither has are looked for where they
+    came from, and cloud-versioned outs by their versions, as DVC would: no data
+    is downloaded.
 
     Args:
         runs: what :func:`~mlflow_dvc_plugin.runs.find_run` takes.
@@ -131,21 +140,25 @@ def check(
     dvc = DvcProject(root)
     try:
         stock = Stock(dvc, (e for s in distinct.values() for e in s if _is_data(e)), progress)
-        verdicts = {key: judge((e, stock.of(e)) for e in s if _is_data(e))
-                    for key, s in distinct.items()}  # fmt: skip
+        verdicts: dict[tuple[int, str | None], Verdict] = {}
+        for run, state in read:
+            if isinstance(state, str):
+                yield CheckedRun(run.run_id, run.name, Verdict(False, state), run.modified)
+                continue
+            plain = all(e.kind == "plain" for e in state)
+            named = run.tags.get("dvc.git_commit", "")
+            commit = named if not plain and is_commit(named) else None
+            key = id(state), commit
+            if key not in verdicts:
+                verdicts[key] = judge((e, stock.of(e, commit)) for e in state if _is_data(e))
+            yield CheckedRun(run.run_id, run.name, verdicts[key], run.modified)
     finally:
         dvc.close()
-    for run, state in read:
-        verdict = Verdict(False, state) if isinstance(state, str) else verdicts[id(state)]
-        yield CheckedRun(run.run_id, run.name, verdict, run.modified)
 
 
 def judge(outs: Iterable[tuple[Entry, Whereabouts]]) -> Verdict:
     """What the whereabouts of a state's outs mean for the whole."""
-    checked = tuple(
-        CheckedOut(e.path, str(e.hash), where.cache, where.remote, where.lost, where.unknown)
-        for e, where in outs
-    )
+    checked = tuple(CheckedOut(e.path, str(e.hash), *where) for e, where in outs)
     lost = [path for out in checked for path in out.missing]
     if lost:
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""

@@ -116,8 +116,8 @@ class _Store:
         self._tracking_uri = tracking_uri
         self._progress = progress
 
-    def runs(self, *clauses: str) -> Iterator[Run]:
-        self._progress.begin("Reading runs", 0)
+    def runs(self, *clauses: str, what: str = "Reading runs") -> Iterator[Run]:
+        self._progress.begin(what, 0)
         for run in search(clauses, self._experiments, self._tracking_uri):
             self._progress.advance(files=1)
             yield run
@@ -175,7 +175,8 @@ class _Search:
         from mlflow_dvc_plugin.lineage.holders import Holders
 
         holders = Holders(value, dvc)
-        runs = self._store.runs(has_tag("dvc.data_hash"))
+        what = "Reading all runs (--path or --experiment means fewer)"
+        runs = self._store.runs(has_tag("dvc.data_hash"), what=what)
         # So many at once that folders' listings are read side by side.
         while some := list(islice(runs, _BATCH)):
             batch = [(run, self._used(run), _made(run)) for run in some]

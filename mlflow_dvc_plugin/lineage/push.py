@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.state import Entry
 
 _SHOWN = 10
 _LEFT = {
-    "import": "imported from another repository, which has it",
+    "import": "imported from another repository, where DVC fetches it",
     "cloud-versioned": "in a cloud-versioned remote, where only `dvc push` can send it",
 }
 
@@ -86,6 +86,9 @@ def push(
             _send(dvc, name, objs, jobs, progress)
     finally:
         dvc.close()
+    for e in chosen:
+        if e.kind != "plain" and stock.stored(e).lost:
+            skipped[e.path] = "not in the cache: `dvc fetch` brings it from where it was imported"
     return PushResult(found.run_id, sum(map(len, lacking.values())), present, skipped)
 
 
@@ -101,7 +104,8 @@ def _sort(stock: Stock, entries: list[Entry]) -> tuple[int, dict[str | None, dic
     for e in entries:
         if silence := stock.silence(e.remote):
             raise DvcError(f"The DVC remote cannot be asked: {silence}")
-        lost.update(dict.fromkeys(stock.of(e).lost))
+        if e.kind == "plain":
+            lost.update(dict.fromkeys(stock.stored(e).lost))
         for path, obj in stock.objects(e).items():
             if stock.pushed(obj, e.remote):
                 present.add((obj, e.remote))

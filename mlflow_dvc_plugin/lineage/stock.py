@@ -26,12 +26,15 @@ class Whereabouts(NamedTuple):
         remote: all of it is in the remote; None if that cannot be known.
         lost: its files that are in neither.
         unknown: why some of it may or may not be lost; empty if it is known.
+        source: the place that it was imported from has it, which cache and
+            remote have not.
     """
 
     cache: bool
     remote: bool | None
     lost: tuple[str, ...] = ()
     unknown: str = ""
+    source: bool = False
 
 
 class Stock:
@@ -53,6 +56,7 @@ class Stock:
         self._silent: dict[str | None, str] = {}
         self._unread: dict[Obj, str] = {}
         self._members: dict[Obj, Members] = {}
+        self._elsewhere: dict[tuple[str, Obj, str | None], list[str] | DvcError] = {}
         tops = {(obj_of(e), e.remote): e for e in entries}
         self._look_up(tops.values())
 
@@ -84,8 +88,44 @@ class Stock:
         """Why a remote cannot be asked; empty if it can."""
         return self._silent.get(remote, "")
 
-    def of(self, entry: Entry) -> Whereabouts:
-        """Where an out is."""
+    def of(self, entry: Entry, commit: str | None = None) -> Whereabouts:
+        """Where an out is; what is an import, or cloud-versioned, is also asked for at its source.
+
+        Args:
+            entry: the out.
+            commit: whose metafile says where it comes from, where the
+                workspace's is of another version.
+        """
+        found = self.stored(entry)
+        if not found.lost or entry.kind == "plain":
+            return found
+        versioned = entry.kind == "cloud-versioned"
+        gone: tuple[str, ...] = ()
+        for rev in dict.fromkeys((None, commit)):
+            lost = self._lost(entry, rev)
+            if not isinstance(lost, DvcError):
+                paths = [posixpath.join(entry.path, name).rstrip("/") for name in lost]
+                gone = tuple(p for p in paths if p in found.lost or found.lost == (entry.path,))
+                if not gone:
+                    remote = (versioned and not lost) or found.remote
+                    return found._replace(lost=(), remote=remote, source=not versioned)
+        if gone:
+            return found._replace(lost=gone)
+        why = f"it is not known whether its source has it: {lost}"
+        return found._replace(lost=(), remote=None if versioned else found.remote, unknown=why)
+
+    def _lost(self, entry: Entry, commit: str | None) -> list[str] | DvcError:
+        key = (entry.path, obj_of(entry), commit)
+        if key not in self._elsewhere:
+            self._progress.begin("Asking where it was imported from", 0)
+            try:
+                self._elsewhere[key] = self._dvc.sources.lost(entry.path, obj_of(entry), commit)
+            except DvcError as err:
+                self._elsewhere[key] = err
+        return self._elsewhere[key]
+
+    def stored(self, entry: Entry) -> Whereabouts:
+        """Where an out is, as far as cache and remote go."""
         obj, remote = obj_of(entry), entry.remote
         objects = self.objects(entry)
         pushed = [self.pushed(o, remote) for o in objects.values()]
@@ -94,9 +134,6 @@ class Stock:
         unknown = ""
         if len(lost) < len(away) and remote in self._silent:
             unknown = f"the remote cannot be asked: {self._silent[remote]}"
-        if lost and entry.kind != "plain":
-            unknown = f"it is no plain output ({entry.kind}), and its own source is not asked"
-            lost = []
         in_remote = False if False in pushed else None if None in pushed else True
         listed = obj in self._members or not is_folder(obj)
         if not listed:
@@ -115,12 +152,16 @@ class Stock:
         self._cached = self._dvc.cache.present(objs)
         self._progress.advance(files=len(objs))
         # A listing that the cache lacks is read from the remote, which also tells it is there.
-        self._ask({(obj_of(e), e.remote) for e in tops if self._asked_for(obj_of(e))})
-        folders = [e for e in tops if is_folder(obj_of(e))]
+        # No hash finds what a cloud-versioned remote has.
+        hashed = {e for e in tops if e.kind != "cloud-versioned"}
+        self._ask({(obj_of(e), e.remote) for e in hashed if self._asked_for(obj_of(e))})
+        folders = [
+            e for e in tops if is_folder(obj_of(e)) and (e in hashed or self.cached(obj_of(e)))
+        ]
         places: set[Place] = set()
         remotes: dict[Obj, set[str | None]] = {}
         for e in folders:
-            remotes.setdefault(obj_of(e), set()).add(e.remote)
+            remotes.setdefault(obj_of(e), set()).update([e.remote] if e in hashed else [])
         self._progress.begin("Reading folders' listings", len(remotes))
         for obj, members, reason in listings.read(self._dvc, folders):
             self._progress.advance(files=1)

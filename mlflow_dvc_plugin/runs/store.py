@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -41,7 +42,7 @@ def client_of(tracking_uri: str | None) -> Any:
 
 
 def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
-    """What is on all pages.
+    """What is on all pages; the next is asked for while one is read.
 
     Args:
         ask: brings the page of a token; None for the first one.
@@ -49,16 +50,15 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
     Raises:
         TrackingError: the store did not answer.
     """
-    token: str | None = None
-    while True:
-        try:
-            page = ask(token)
-        except Exception as err:
-            raise tracking_error(err) from err
-        yield from page
-        token = page.token
-        if not token:
-            return
+    with ThreadPoolExecutor(1) as ahead:
+        coming: Future[Any] | None = ahead.submit(ask, None)
+        while coming:
+            try:
+                page = coming.result()
+            except Exception as err:
+                raise tracking_error(err) from err
+            coming = ahead.submit(ask, page.token) if page.token else None
+            yield from page
 
 
 def tracking_error(err: Exception) -> TrackingError:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -308,3 +309,33 @@ def test_a_dataset_with_too_many_files_for_its_source_loads_by_its_metafile(
     assert snapshot(loaded) == {"one": b"1", "sub/größe": b"2"}
     with pytest.raises(DatasetError, match=r"folder cannot be loaded here.*clone of the project"):
         source.load(project=str(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize("kind", ["version_aware", "worktree"])
+def test_check_asks_a_cloud_versioned_remote_for_each_version(
+    data: Project, s3: str, history: History, kind: str
+) -> None:
+    bucket = f"versions-{kind}".replace("_", "-")
+    s3_remote(data, s3, bucket, **{kind: "true"})
+    data.push()
+    data.commit("first")
+    run_id = history.run()
+    data.add("a.csv", "3,4\n")
+    data.write("folder/one", "one")
+    data.add("folder")
+    data.push()
+    data.commit("second")
+    data.lose()
+
+    def checked() -> list[Any]:
+        (found,) = mlflow_dvc("check", run_id, "--json").json
+        return [found["restorable"], *((e["remote"], e["missing"]) for e in found["entries"])]
+
+    assert checked() == [True, (True, []), (True, [])]
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3)
+    listed = client.list_object_versions(Bucket=bucket, Prefix="store/folder/one")["Versions"]
+    (old,) = [item["VersionId"] for item in listed if not item["IsLatest"]]
+    client.delete_object(Bucket=bucket, Key="store/folder/one", VersionId=old)
+    assert checked()[::2] == [False, (False, ["folder/one"])]
