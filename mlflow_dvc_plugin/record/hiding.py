@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from urllib.parse import urlsplit
 
+from mlflow_dvc_plugin.record.writer import local_folder
 from mlflow_dvc_plugin.state import DataState
 
 NAME = ".dvcignore"
@@ -31,12 +31,11 @@ def hide(state: DataState, run_id: str, artifact_uri: str) -> bool:
     """
     if not state.project:
         return True
-    if urlsplit(artifact_uri).scheme not in ("", "file"):
+    folder = local_folder(artifact_uri)
+    if folder is None:
         # A server that stores files itself may do so anywhere.
         return not artifact_uri.startswith("mlflow-artifacts:")
-    from mlflow.utils.file_utils import local_file_uri_to_path
-
-    path = os.path.realpath(local_file_uri_to_path(artifact_uri))
+    path = os.path.realpath(folder)
     root = os.path.realpath(state.project)
     if not path.startswith(root + os.sep):
         return True

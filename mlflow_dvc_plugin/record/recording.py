@@ -170,7 +170,7 @@ def _upload(client: Any, run: Any, recording: Recording, parent_digest: str, fre
         # What hides the files goes first: others may look at any moment.
         if not hiding.hide(recording.state, recording.run_id, run.info.artifact_uri):
             writer.text(client, recording.run_id, hiding.TEXT, hiding.NAME)
-        writer.artifacts(client, recording.run_id, collected)
+        writer.artifacts(client, run, collected)
 
 
 def _log_params(client: Any, recording: Recording, known: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlflow_dvc_plugin.datasets import digest_of, source_of
 from mlflow_dvc_plugin.record.describe import describe
@@ -29,15 +30,39 @@ def tags(client: Any, run_id: str, values: Mapping[str, str]) -> None:
         client.log_batch(run_id, tags=items[start : start + _BATCH], synchronous=True)
 
 
-def artifacts(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Upload files below ``dvc/``."""
-    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        for path, data in files.items():
-            target = os.path.join(folder, *path.split("/"))
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(data)
-        client.log_artifacts(run_id, folder, FOLDER)
+def artifacts(client: Any, run: Any, files: Mapping[str, bytes]) -> None:
+    """Upload files below ``dvc/``.
+
+    Args:
+        client: an ``MlflowClient``.
+        run: the run, an ``mlflow.entities.Run``.
+        files: their bytes, by path.
+    """
+    folder = local_folder(run.info.artifact_uri)
+    if folder is not None:
+        # What MLflow's client would do, too, after it had asked the store for the run.
+        _write(os.path.join(folder, FOLDER), files)
+        return
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as staged:
+        _write(staged, files)
+        client.log_artifacts(run.info.run_id, staged, FOLDER)
+
+
+def local_folder(artifact_uri: str) -> str | None:
+    """The folder that has a run's artifacts; None if they go elsewhere."""
+    if urlsplit(artifact_uri).scheme not in ("", "file"):
+        return None
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return str(local_file_uri_to_path(artifact_uri))
+
+
+def _write(folder: str, files: Mapping[str, bytes]) -> None:
+    for path, data in files.items():
+        target = os.path.join(folder, *path.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(data)
 
 
 def text(client: Any, run_id: str, content: str, name: str) -> None:
