@@ -163,6 +163,19 @@ def test_a_small_table_has_a_schema_like_the_users_own(pipeline: Project) -> Non
     assert json.loads(artifacts(run.info.run_id)["state.json"])["status"] == "clean"
 
 
+def test_data_that_dvc_did_not_record_is_no_dataset_of_the_run(
+    pipeline: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.add("other.csv", "b\n")
+    pipeline.write("data/a.csv", "edited\n")
+    mlflow_dvc.autolog()
+    with mlflow.start_run() as run:
+        pass
+    assert MlflowClient().get_run(run.info.run_id).data.tags["dvc.modified"] == "data/a.csv"
+    assert inputs(run.info.run_id).keys() == {"other.csv"}
+    assert "data/a.csv is not logged as a dataset" in caplog.text
+
+
 def test_files_older_than_the_run_are_not_taken(pipeline: Project) -> None:
     pipeline.write("metrics.json", '{"acc": 0.1}')
     pipeline.write("curve.csv", "x,y\n")

@@ -124,14 +124,7 @@ def end(client: Any, recording: Recording) -> None:
         _say(parts, f"run {recording.run_id} cannot be read: {err}")
         return
     if parts.datasets:
-        inputs = getattr(run, "inputs", None)
-        known = [item.dataset.digest for item in (inputs.dataset_inputs if inputs else ())]
-        entries = writer.inputs_of(state, recording.most)
-        _guarded(
-            "datasets",
-            parts,
-            lambda: writer.datasets(client, recording.run_id, state, entries, known),
-        )
+        _guarded("datasets", parts, lambda: _log_datasets(client, recording, run))
     if parts.params:
         _guarded("params", parts, lambda: _log_params(client, recording, run.data.params))
     if parts.metrics:
@@ -171,6 +164,22 @@ def _upload(client: Any, run: Any, recording: Recording, parent_digest: str, fre
         if not hiding.hide(recording.state, recording.run_id, run.info.artifact_uri):
             writer.text(client, recording.run_id, hiding.TEXT, hiding.NAME)
         writer.artifacts(client, run, collected)
+
+
+def _log_datasets(client: Any, recording: Recording, run: Any) -> None:
+    assert recording.state is not None
+    inputs = getattr(run, "inputs", None)
+    known = [item.dataset.digest for item in (inputs.dataset_inputs if inputs else ())]
+    entries = writer.inputs_of(recording.state, recording.most)
+    changed = set(recording.state.modified)
+    for entry in entries:
+        if entry.path in changed:
+            _say(
+                recording.parts,
+                f"{entry.path} is not logged as a dataset: it was not what DVC recorded",
+            )
+    same = [entry for entry in entries if entry.path not in changed]
+    writer.datasets(client, recording.run_id, recording.state, same, known)
 
 
 def _log_params(client: Any, recording: Recording, known: dict[str, str]) -> None:
