@@ -71,8 +71,7 @@ class Stage(NamedTuple):
     @property
     def deps(self) -> list[str]:
         """Absolute paths (URLs for what is not local)."""
-        paths = (path for path in self.reads if not path.startswith(_DATASET))
-        return [self.folder.place(path).path for path in paths]
+        return self.folder.deps(self.reads)
 
 
 class Place(NamedTuple):
@@ -126,6 +125,8 @@ class Folder:
         self._config = config
         self._prefix = project.rstrip(os.sep) + os.sep
         self._start = f"{path}/"
+        # Where deps lead, of which many stages may have the same, or be asked again.
+        self._deps: dict[str, str] = {}
         # What plain paths start with, relative to the project; None where none are.
         self._inside: str | None = None
         if os.sep == "/" and self._start.startswith(self._prefix):
@@ -169,8 +170,20 @@ class Folder:
             inside = full[len(self._prefix) :].replace(os.sep, "/")
         return Place(full, key, inside, "md5")
 
+    def deps(self, paths: Sequence[str]) -> list[str]:
+        """The absolute paths, or URLs, of some deps.
+
+        Raises:
+            CaptureError: DVC refuses one.
+        """
+        found = self._deps
+        for path in paths:
+            if path not in found and not path.startswith(_DATASET):
+                found[path] = self.place(path).path
+        return [found[path] for path in paths if path in found]
+
     def check(self, paths: Iterable[str]) -> None:
-        """See that each of some deps leads somewhere.
+        """See that each of some deps leads somewhere, at less cost.
 
         Raises:
             CaptureError: DVC refuses one.
