@@ -183,7 +183,8 @@ def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
         yield address
     finally:
         if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
+            # It may be at an answer that nobody waits for any more.
+            os.killpg(server.pid, signal.SIGKILL)
             server.wait(30)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -50,15 +52,31 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
     Raises:
         TrackingError: the store did not answer.
     """
-    with ThreadPoolExecutor(1) as ahead:
-        coming: Future[Any] | None = ahead.submit(ask, None)
-        while coming:
-            try:
-                page = coming.result()
-            except Exception as err:
-                raise tracking_error(err) from err
-            coming = ahead.submit(ask, page.token) if page.token else None
+    bring: Callable[[], Any] = partial(ask, None)
+    while True:
+        try:
+            page = bring()
+        except Exception as err:
+            raise tracking_error(err) from err
+        if not page.token:
             yield from page
+            return
+        bring = _begun(partial(ask, page.token))
+        yield from page
+
+
+def _begun(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """The same, begun in a thread that does not keep a person who interrupts."""
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as err:  # noqa: BLE001 - whoever waits for it gets it
+            answer.set_exception(err)
+
+    threading.Thread(target=work, daemon=True).start()
+    return answer.result
 
 
 def tracking_error(err: Exception) -> TrackingError:

@@ -104,3 +104,30 @@ def test_an_export_that_cannot_be_written_leaves_nothing(project: Project, tmp_p
     before = sorted(tmp_path.iterdir())
     assert "cannot be written" in mlflow_dvc("export", "--output", str(folder)).error
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_person_who_interrupts_does_not_wait_for_the_next_page(
+    project: Project, history: History
+) -> None:
+    """The second page never comes: a thread waits for it, and must not be waited for."""
+    project.add("a", "1")
+    history.run()
+    history.run()
+    script = (
+        "import os, signal, threading, time\n"
+        "from mlflow_dvc_plugin.runs import store\n"
+        "from mlflow_dvc_plugin.cli import main\n"
+        "from mlflow import MlflowClient\n"
+        "store.PAGE, search = 1, MlflowClient.search_runs\n"
+        "def slow(*args, **kwargs):\n"
+        "    if kwargs.get('page_token'):\n"
+        "        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "        time.sleep(60)\n"
+        "    return search(*args, **kwargs)\n"
+        "MlflowClient.search_runs = slow\n"
+        "main(['find', '--path', 'a'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Interrupted.")
