@@ -107,6 +107,11 @@ class Job(NamedTuple):
         inside = os.path.relpath(os.path.realpath(folder), os.path.realpath(root)).split(os.sep)
         if inside[0] in (".", ".dvc", ".git"):
             raise RestoreError(f"{folder} is the project's own: name another folder for --out.")
+        rel = "/".join(inside)
+        if inside[0] != ".." and any(
+            rel == e.path or rel.startswith(f"{e.path}/") for e in said_now(root).entries
+        ):
+            raise RestoreError(f"DVC tracks what is in {folder}: name another folder for --out.")
         state, options = self.state, self.options
         entries, left = select(state, self.paths)
         data, in_git = split(entries)
