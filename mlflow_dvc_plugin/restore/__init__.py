@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from mlflow_dvc_plugin.capture import find_project
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.restore import journal
+from mlflow_dvc_plugin.restore import gitfiles, journal, modes
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.job import Job, opened
 from mlflow_dvc_plugin.restore.links import is_link
@@ -132,16 +132,26 @@ def undo(
     options = Options(dry_run, force, progress=progress or Progress())
     root = _project(project)
     with opened(root) as dvc:
-        last = journal.since(dvc.tmp_dir, record) if record else journal.newest(dvc.tmp_dir)
-        modes = {
-            path: path in last.executable
+        last = journal.before(dvc.tmp_dir, record)
+        bits = {
+            path: modes.exactly(last.modes[path])
             for path, obj in last.files.items()
-            if obj is not None and not is_link(obj)
+            if obj is not None and not is_link(obj) and path in last.modes
         }
-        files = Wanted((), dict(last.files), modes=modes, kept=last.folders)
+        files = Wanted((), dict(last.files), modes=bits, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)
         with dvc.locked([os.path.join(root, path) for path in last.files]):
-            work = Operation(fetcher, dvc.root, last.run_id, source="undo", options=options)
+            if journal.before(dvc.tmp_dir, record) != last:
+                raise RestoreError("Something else was restored just now: run the command again.")
+            edited = gitfiles.edited(dvc.root, last)
+            if edited and not force:
+                raise UnsavedContentError(edited)
+            work = Operation(
+                *(fetcher, dvc.root, last.run_id),
+                source="undo",
+                options=options,
+                takes_back=last.journal_id,
+            )
             return work.run(files, last.outs, last.metafiles)
 
 

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlflow_dvc_plugin.capture.project import find_git
-from mlflow_dvc_plugin.errors import UnsavedContentError
-from mlflow_dvc_plugin.git import blob, ignored, is_committed
+from mlflow_dvc_plugin.errors import GitError, UnsavedContentError
+from mlflow_dvc_plugin.git import blob, ignored, is_committed, resolve
 from mlflow_dvc_plugin.restore import paths
+from mlflow_dvc_plugin.restore.journal import Journal, digest
 from mlflow_dvc_plugin.state import DataState, Entry
 
 
@@ -112,6 +113,30 @@ def ignores(
         gap = b"" if not today or today.endswith(b"\n") else b"\n"
         found[path] = today + gap + os.fsencode(line) + b"\n"
     return found
+
+
+def edited(project: str, last: Journal) -> list[str]:
+    """Files that people write, and wrote to since a restore did, with what Git does not have.
+
+    Args:
+        project: absolute path of the project.
+        last: what the restore replaced, and by what.
+    """
+    found = []
+    for path, old in last.metafiles.items():
+        today = bytes_of(os.path.join(project, path))
+        by_hand = not path.endswith(".dvc") and posixpath.basename(path) != "dvc.lock"
+        ours = today in (None, old) or digest(today) == last.wrote.get(path)
+        if by_hand and today is not None and not ours:
+            found += [] if _is_in_head(project, path, today) else [path]
+    return sorted(found)
+
+
+def _is_in_head(project: str, path: str, data: bytes) -> bool:
+    try:
+        return is_committed(project, resolve(project, "HEAD"), path, data)
+    except GitError:
+        return False
 
 
 def dropped(now: DataState, metafiles: Mapping[str, bytes | None]) -> set[tuple[str, str]]:

@@ -7,11 +7,17 @@ data files are in the cache, those of metafiles in the journal itself.
 from __future__ import annotations
 
 import base64
+import calendar
+import hashlib
 import json
 import os
+import posixpath
+import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
@@ -19,6 +25,7 @@ from mlflow_dvc_plugin.objects import Obj
 
 KEPT = 10
 _VERSION = 1
+_NAME = re.compile(r"(\d{8}T\d{6})\.(\d{9})-[0-9a-f]{6}\.json\Z")
 
 
 class Journal(NamedTuple):
@@ -28,34 +35,46 @@ class Journal(NamedTuple):
         journal_id: names the journal; later ones sort after earlier ones.
         run_id: the run that was restored.
         files: what each changed path held; None for nothing.
-        executable: those of the files that were executable.
+        modes: the permissions that those files had.
         metafiles: the bytes of each changed metafile; None for no file.
         outs: the outs that the files belong to, to report on.
         folders: those of the outs that were folders.
         done: the restore came to its end.
-        undoes: it was an undo itself.
+        wrote: the digest of what became of each metafile; None for no file.
+        takes_back: names the journal that it took back; empty for a restore.
     """
 
     journal_id: str
     run_id: str
     files: Mapping[str, Obj | None]
-    executable: frozenset[str]
+    modes: Mapping[str, int]
     metafiles: Mapping[str, bytes | None]
     outs: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     done: bool = True
-    undoes: bool = False
+    wrote: Mapping[str, str | None] = MappingProxyType({})
+    takes_back: str = ""
+
+    @property
+    def undoes(self) -> bool:
+        """It was an undo itself."""
+        return bool(self.takes_back)
 
 
-def new_id() -> str:
-    """A name for a journal that sorts by time."""
-    seconds, rest = divmod(time.time_ns(), 10**9)
+def new_id(tmp_dir: str) -> str:
+    """A name for a journal that sorts after all that there are, even if the clock was set back."""
+    now = time.time_ns()
+    for name in _names(_folder(tmp_dir))[-1:]:
+        day, rest = name[:15], name[16:25]
+        last = calendar.timegm(time.strptime(day, "%Y%m%dT%H%M%S")) * 10**9 + int(rest)
+        now = max(now, last + 1)
+    seconds, fraction = divmod(now, 10**9)
     day = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
-    return f"{day}.{rest:09d}-{uuid.uuid4().hex[:6]}"
+    return f"{day}.{fraction:09d}-{uuid.uuid4().hex[:6]}"
 
 
 def save(tmp_dir: str, journal: Journal) -> None:
-    """Write a journal; only the newest ten are kept.
+    """Write a journal; of those before one that is done, only the newest are kept.
 
     Raises:
         OSError: it cannot be written.
@@ -65,44 +84,67 @@ def save(tmp_dir: str, journal: Journal) -> None:
     document = {
         "version": _VERSION,
         "run_id": journal.run_id,
-        "files": {path: list(obj) if obj else None for path, obj in journal.files.items()},
-        "executable": sorted(journal.executable),
+        "files": {
+            path: [*obj, journal.modes.get(path)] if obj else None
+            for path, obj in journal.files.items()
+        },
         "outs": list(journal.outs),
         "folders": list(journal.folders),
         "done": journal.done,
-        "undoes": journal.undoes,
+        "wrote": dict(journal.wrote),
+        "takes_back": journal.takes_back,
         "metafiles": {
             path: None if data is None else base64.b64encode(data).decode()
             for path, data in journal.metafiles.items()
         },
     }
     beside = os.path.join(folder, f".{journal.journal_id}.tmp")
-    with open(beside, "w", encoding="utf-8") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, os.path.join(folder, f"{journal.journal_id}.json"))
-    for old in _names(folder)[:-KEPT]:
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, os.path.join(folder, f"{journal.journal_id}.json"))
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+    for old in _names(folder)[:-KEPT] if journal.done else ():
         os.unlink(os.path.join(folder, old))
 
 
 def resumed(tmp_dir: str, journal: Journal) -> Journal:
-    """The journal of a restore that goes on where a killed one stopped.
+    """The journal of a restore that goes on where the same one was killed.
 
-    What the killed one replaced is what an undo has to bring back.
+    What is right by now needs no change: it is the killed one that knows how
+    that was. What does need one was not reached, or somebody changed it since.
     """
     try:
         last = newest(tmp_dir)
     except RestoreError:
         return journal
-    if last.done:
-        return journal
-    return journal._replace(
-        files={**journal.files, **last.files},
-        executable=journal.executable - last.files.keys() | last.executable,
-        metafiles={**journal.metafiles, **last.metafiles},
-        outs=tuple(dict.fromkeys(journal.outs + last.outs)),
-        folders=tuple(dict.fromkeys(journal.folders + last.folders)),
+    same = (last.run_id, last.takes_back) == (journal.run_id, journal.takes_back)
+    return journal if last.done or not same else _joined(last, journal, by_path=journal)
+
+
+def is_pending(tmp_dir: str, takes_back: str) -> bool:
+    """An undo was killed before it could say that it was done."""
+    try:
+        found = newest(tmp_dir)
+    except RestoreError:
+        return False
+    return not found.done and found.undoes and found.takes_back == takes_back
+
+
+def _joined(older: Journal, newer: Journal, by_path: Journal) -> Journal:
+    """Two journals as one; where both have a path, the one that is named tells of it."""
+    other = older if by_path is newer else newer
+    return newer._replace(
+        files={**other.files, **by_path.files},
+        modes={**other.modes, **by_path.modes},
+        metafiles={**other.metafiles, **by_path.metafiles},
+        outs=tuple(dict.fromkeys(newer.outs + older.outs)),
+        folders=tuple(sorted({*newer.folders} - {*older.outs} | {*older.folders})),
+        wrote={**older.wrote, **newer.wrote},
     )
 
 
@@ -116,6 +158,26 @@ def newest(tmp_dir: str) -> Journal:
     if not names:
         raise RestoreError("There is nothing to undo: no restore was done in this project.")
     return _load(tmp_dir, names[-1])
+
+
+def before(tmp_dir: str, record: str | None) -> Journal:
+    """How the workspace was before a restore.
+
+    Args:
+        tmp_dir: the project's folder for temporary files.
+        record: names the restore; None for the last one, or for that which a
+            killed undo did not take back whole.
+
+    Raises:
+        RestoreError: there is none, or it cannot be read.
+    """
+    if record:
+        return since(tmp_dir, record)
+    found = newest(tmp_dir)
+    known = {journal.journal_id for journal in kept(tmp_dir)}
+    if found.done or found.takes_back not in known:
+        return found
+    return since(tmp_dir, found.takes_back)
 
 
 def kept(tmp_dir: str) -> list[Journal]:
@@ -143,14 +205,13 @@ def since(tmp_dir: str, journal_id: str) -> Journal:
     found, *older = journals[: ids.index(journal_id) + 1]
     for each in older:
         # Of each path, the oldest journal that has it tells how it was.
-        found = each._replace(
-            files={**found.files, **each.files},
-            executable=found.executable - each.files.keys() | each.executable,
-            metafiles={**found.metafiles, **each.metafiles},
-            outs=tuple(dict.fromkeys(found.outs + each.outs)),
-            folders=tuple({*found.folders} - {*each.outs} | {*each.folders}),
-        )
-    return found
+        found = _joined(each, found, by_path=each)
+    return found._replace(journal_id=journal_id, run_id=journals[ids.index(journal_id)].run_id)
+
+
+def digest(data: bytes | None) -> str | None:
+    """What tells a metafile's bytes from others; None for no file."""
+    return None if data is None else hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _load(tmp_dir: str, name: str) -> Journal:
@@ -159,11 +220,18 @@ def _load(tmp_dir: str, name: str) -> Journal:
             document: Any = json.load(file)
         if document["version"] != _VERSION:
             raise RestoreError("The restore was done by another release: use that to undo it.")
+        files = document["files"]
+        if not all(map(_is_inside, (*files, *document["metafiles"], *document["folders"]))):
+            raise ValueError("a path leads out of the project")
         return Journal(
             name.removesuffix(".json"),
             document["run_id"],
-            {path: Obj(*obj) if obj else None for path, obj in document["files"].items()},
-            frozenset(document["executable"]),
+            {path: Obj(*row[:2]) if row else None for path, row in files.items()},
+            {
+                path: int(row[2])
+                for path, row in files.items()
+                if row and row[2:] not in ([], [None])
+            },
             {
                 path: None if text is None else base64.b64decode(text)
                 for path, text in document["metafiles"].items()
@@ -171,7 +239,8 @@ def _load(tmp_dir: str, name: str) -> Journal:
             tuple(document["outs"]),
             tuple(document["folders"]),
             document["done"],
-            document["undoes"],
+            document.get("wrote", {}),
+            document.get("takes_back", ""),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as err:
         raise RestoreError(f"The record of a restore cannot be read: {err!r}.") from err
@@ -183,6 +252,14 @@ def _folder(tmp_dir: str) -> str:
 
 def _names(folder: str) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+        return sorted(filter(_NAME.match, os.listdir(folder)))
     except FileNotFoundError:
         return []
+
+
+def _is_inside(path: str) -> bool:
+    return (
+        posixpath.normpath(path) == path
+        and path[:1] != "/"
+        and path.split("/", maxsplit=1)[0] != ".."
+    )

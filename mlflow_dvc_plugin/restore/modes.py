@@ -1,54 +1,84 @@
-"""The executable bit of files, which is no part of their content."""
+"""The permissions of files, which are no part of their content."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 
 from mlflow_dvc_plugin.restore.apply import temporary_beside
 
+# What a file's permissions have to become.
+Change = Callable[[int], int]
 
-def differing(root: str, wanted: Mapping[str, bool]) -> dict[str, bool]:
-    """Those of the files that are there, and are executable where they should not be, or not.
+
+def executable(mode: int) -> int:
+    """Its owner may run it."""
+    return mode if mode & stat.S_IXUSR else mode | stat.S_IXUSR | stat.S_IWUSR
+
+
+def plain(mode: int) -> int:
+    """Nobody may run it."""
+    return mode & ~0o111 | stat.S_IWUSR if mode & stat.S_IXUSR else mode
+
+
+@cache
+def exactly(wanted: int) -> Change:
+    """They become just these."""
+    return lambda _: wanted
+
+
+def modes_of(root: str, paths: Iterable[str]) -> dict[str, int]:
+    """The permissions of those of the files that are there.
 
     Args:
         root: absolute path that the paths are relative to.
-        wanted: whether each file has to be executable.
+        paths: of the files.
     """
-    return {path: on for path, on in wanted.items() if _is_executable(root, path) == (not on)}
+    found = {path: _mode(root, path) for path in paths}
+    return {path: mode for path, mode in found.items() if mode is not None}
 
 
-def put(root: str, wanted: Mapping[str, bool]) -> None:
-    """Make files executable, or not.
+def differing(root: str, wanted: Mapping[str, Change]) -> dict[str, int]:
+    """What the permissions of those files have to be that are there and have others.
 
     Args:
         root: absolute path that the paths are relative to.
-        wanted: whether each file has to be executable.
+        wanted: what those of each file have to become.
     """
-    for path, on in differing(root, wanted).items():
+    today = modes_of(root, wanted)
+    return {path: new for path, mode in today.items() if (new := wanted[path](mode)) != mode}
+
+
+def put(root: str, wanted: Mapping[str, Change]) -> None:
+    """Give files their permissions.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        wanted: what those of each file have to become.
+    """
+    for path, mode in differing(root, wanted).items():
         full = os.path.join(root, path)
-        mode = stat.S_IMODE(os.stat(full).st_mode)
-        mode = mode | stat.S_IXUSR if on else mode & ~0o111
         if os.lstat(full).st_nlink == 1 and not os.path.islink(full):
             os.chmod(full, mode)
             continue
-        # The bit belongs to the cache's object, and to all files that are linked to it.
+        # They belong to the cache's object, and to all files that are linked to it.
         beside = temporary_beside(full)
         try:
             shutil.copyfile(full, beside)
-            os.chmod(beside, mode | stat.S_IWUSR)
+            os.chmod(beside, mode)
             os.replace(beside, full)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(beside)
 
 
-def _is_executable(root: str, path: str) -> bool | None:
+def _mode(root: str, path: str) -> int | None:
     try:
         info = os.stat(os.path.join(root, path))
     except OSError:
         return None
-    return bool(info.st_mode & stat.S_IXUSR) if stat.S_ISREG(info.st_mode) else None
+    return stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else None

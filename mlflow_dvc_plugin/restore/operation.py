@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
+from mlflow_dvc_plugin.errors import RestoreError, UnsafePathError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import journal, links, modes, workspace
 from mlflow_dvc_plugin.restore.apply import apply, temporary_beside
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.paths import Guard
 from mlflow_dvc_plugin.restore.plan import Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -76,10 +77,18 @@ class Operation:
         run_id: the run that the data belongs to.
         source: where the state was read.
         options: how it is done.
+        takes_back: names the journal that is taken back; empty for a restore.
     """
 
     def __init__(
-        self, fetcher: Fetcher, root: str, run_id: str, *, source: str, options: Options
+        self,
+        fetcher: Fetcher,
+        root: str,
+        run_id: str,
+        *,
+        source: str,
+        options: Options,
+        takes_back: str = "",
     ) -> None:
         self._fetcher = fetcher
         self._dvc = fetcher.project
@@ -88,6 +97,7 @@ class Operation:
         self._run_id = run_id
         self._source = source
         self._options = options
+        self._takes_back = takes_back
 
     def run(self, files: Wanted, outs: Sequence[str], metafiles: Metafiles) -> RestoreResult:
         """Fetch, check what is in the way, and only then touch the folder.
@@ -104,26 +114,36 @@ class Operation:
             OSError: the disk refused.
         """
         started = time.monotonic()
+        self._refuse_links(metafiles)
         plan = self._plan(files, metafiles)
+        metafiles = {p: data for p, data in metafiles.items() if data != self._bytes_of(p)}
         old = {change.path: change.old for change in plan.changes if change.old is not None}
-        saved, unsaved = workspace.saved_as(self._dvc, self._root, old)
+        content = {path: obj for path, obj in old.items() if not links.is_link(obj)}
+        saved, unsaved = workspace.saved_as(self._dvc, self._root, content)
         # Of a link, it is where it leads that has to be kept.
         paths = {change.path for change in plan.changes}
         people = links.made_by_people(self._dvc, self._root, {*paths, *files.modes})
         way = {path: link for path, link in people.items() if path in paths}
         unsaved.update({path: link for path, link in way.items() if path not in saved})
         saved.update({path: link for path, link in way.items() if path in saved})
+        saved.update({p: obj for p, obj in old.items() if p not in content and p not in unsaved})
         self._refuse(plan, sorted(unsaved))
-        # An empty folder and an executable bit are no file's content.
+        # An empty folder and permissions are no file's content.
         folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
         wanted = {p: on for p, on in files.modes.items() if p in paths or p not in people}
         bits = modes.differing(self._root, wanted)
         written, record = 0, None
-        if not self._options.dry_run and (plan.changes or metafiles or folders or bits):
+        pending = self._in_project and journal.is_pending(self._dvc.tmp_dir, self._takes_back)
+        anything = plan.changes or metafiles or folders or bits or pending
+        if anything and not self._options.dry_run:
             for path in unsaved.keys() - way.keys():
                 self._dvc.cache.put(os.path.join(self._root, path), unsaved[path])
-            same = {path: files.files[path] for path in bits}
-            before = self._before(plan, {**same, **saved, **unsaved}, metafiles, files, outs)
+            same = {path: files.files[path] for path in bits if path not in paths}
+            before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
+            before = before._replace(
+                files={**same, **before.files},
+                modes={**modes.modes_of(self._root, same), **before.modes},
+            )
             if self._in_project:
                 journal.save(self._dvc.tmp_dir, before)
                 record = before.journal_id
@@ -131,7 +151,7 @@ class Operation:
             modes.put(self._root, wanted)
             self._write(metafiles)
             if self._in_project:
-                self._claim([] if self._source == "undo" else outs)
+                self._claim([] if self._takes_back else outs)
                 journal.save(self._dvc.tmp_dir, before._replace(done=True))
         by_kind = plan.outs(outs)
         touched = {**dict.fromkeys(bits, "modified"), **dict.fromkeys(folders, "added")}
@@ -172,6 +192,14 @@ class Operation:
             self._fetcher.look(needed)
         return plan
 
+    def _refuse_links(self, metafiles: Metafiles) -> None:
+        """Refuse metafiles that are links, or behind some: they lead to what is not ours."""
+        guard = Guard(self._root)
+        for path in metafiles:
+            guard.check(path)
+            if os.path.islink(os.path.join(self._root, path)):
+                raise UnsafePathError(path, "it is a symbolic link")
+
     def _refuse(self, plan: Plan, unsaved: list[str]) -> None:
         """Refuse to replace what nothing else has, or in a folder that is not the project's."""
         foreign = [c.path for c in plan.changes if c.old is not None and c.new is None]
@@ -195,22 +223,18 @@ class Operation:
         outs: Sequence[str],
     ) -> journal.Journal:
         """How everything is, before anything changes."""
-        executable = {
-            path
-            for path, obj in old.items()
-            if not links.is_link(obj) and os.access(os.path.join(self._root, path), os.X_OK)
-        }
         candidates = {*files.folders, *files.kept, *outs}
         before = journal.Journal(
-            journal.new_id(),
+            journal.new_id(self._dvc.tmp_dir),
             self._run_id,
             {**old, **{c.path: None for c in plan.changes if c.path not in old}},
-            frozenset(executable),
-            {path: _bytes_of(os.path.join(self._root, path)) for path in metafiles},
+            modes.modes_of(self._root, [p for p, obj in old.items() if not links.is_link(obj)]),
+            {path: self._bytes_of(path) for path in metafiles},
             tuple(outs),
             tuple(sorted(f for f in candidates if os.path.isdir(os.path.join(self._root, f)))),
             done=False,
-            undoes=self._source == "undo",
+            wrote={path: journal.digest(data) for path, data in metafiles.items()},
+            takes_back=self._takes_back,
         )
         return journal.resumed(self._dvc.tmp_dir, before) if self._in_project else before
 
@@ -249,15 +273,14 @@ class Operation:
                 with suppress(FileNotFoundError):
                     os.unlink(beside)
 
+    def _bytes_of(self, path: str) -> bytes | None:
+        try:
+            with open(os.path.join(self._root, path), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def _claim(self, outs: Sequence[str]) -> None:
         """Tell DVC that the outs are its own to clean up."""
         for out in outs:
             self._dvc.database.remember_link(os.path.join(self._root, out))
-
-
-def _bytes_of(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None

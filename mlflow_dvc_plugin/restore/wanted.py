@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
-from mlflow_dvc_plugin.restore import paths
+from mlflow_dvc_plugin.restore import modes, paths
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.state import DataState, Entry
 
@@ -31,14 +31,14 @@ class Wanted(NamedTuple):
         entries: the outs they belong to.
         files: what each path must hold.
         folders: outs that are folders, whose other files have to go.
-        modes: whether files are executable, where that is recorded.
+        modes: what files' permissions have to become, where that is known.
         kept: folders that stay, even if they are left empty.
     """
 
     entries: tuple[Entry, ...]
     files: dict[str, Obj | None]
     folders: tuple[str, ...] = ()
-    modes: Mapping[str, bool] = MappingProxyType({})
+    modes: Mapping[str, modes.Change] = MappingProxyType({})
     kept: tuple[str, ...] = ()
 
 
@@ -103,8 +103,12 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
             folders.append(e.path)
             files += _members(fetcher.project, obj, e.path)
     paths.check_apart(fetcher.project.root, [path for path, _ in files])
-    modes = {e.path: e.isexec for e in entries if e.path not in folders}
-    return Wanted(tuple(entries), dict(files), tuple(folders), modes)
+    bits = {
+        e.path: modes.executable if e.isexec else modes.plain
+        for e in entries
+        if e.path not in folders
+    }
+    return Wanted(tuple(entries), dict(files), tuple(folders), bits)
 
 
 def _members(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:

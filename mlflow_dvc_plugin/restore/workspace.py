@@ -7,7 +7,6 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ def scan(
     comparison = Comparison(wanted.files)
     if sweep:
         _sweep(root, {os.path.dirname(path) for path in wanted.files})
-    found = ((path, info) for path, info in _found(root, wanted) if path not in apart)
+    found = ((path, info) for path, info in _found(root, wanted, sweep) if path not in apart)
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
         for path, obj in _identify(project, root, batch, wanted.files):
@@ -64,7 +63,7 @@ def _is_right_link(root: str, change: Change) -> bool:
     return is_link(change.new) and link_at(os.path.join(root, change.path)) == change.new
 
 
-def _found(root: str, wanted: Wanted) -> Iterator[tuple[str, os.stat_result | None]]:
+def _found(root: str, wanted: Wanted, sweep: bool) -> Iterator[tuple[str, os.stat_result | None]]:
     """Each file that is there, once; with its stat, if that is known already."""
     guard = Guard(root)
     seen: set[str] = set()
@@ -74,7 +73,7 @@ def _found(root: str, wanted: Wanted) -> Iterator[tuple[str, os.stat_result | No
             seen.add(blocked)
             yield blocked, None
         elif blocked is not None:
-            for path, info in _listed(root, folder):
+            for path, info in _listed(root, folder, sweep):
                 seen.add(path)
                 yield path, info
     for path in wanted.files.keys() - seen:
@@ -84,13 +83,15 @@ def _found(root: str, wanted: Wanted) -> Iterator[tuple[str, os.stat_result | No
                 yield name, None
 
 
-def _listed(root: str, folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
+def _listed(root: str, folder: str, sweep: bool) -> Iterator[tuple[str, os.stat_result | None]]:
     """The files in a folder that ``.dvcignore`` does not leave out."""
     try:
         for name, info in walk_folder(root, folder, os.path.join(root, folder)):
             path = f"{folder}/{name}"
             if not TEMPORARY.search(name):
                 yield path, info
+            elif sweep:
+                os.unlink(os.path.join(root, path))
     except CaptureError as err:
         raise RestoreError(str(err)) from err
 
@@ -144,12 +145,18 @@ def _at(root: str, path: str, guard: Guard) -> Iterable[str]:
     except FileNotFoundError:
         return []
     if stat.S_ISDIR(mode):
-        return [
-            os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
-            for folder, _, names in os.walk(full)
-            for name in names
-        ]
+        return list(_all_in(root, full))
     return [path]
+
+
+def _all_in(root: str, full: str) -> Iterator[str]:
+    """The files in a folder that would have to go, and the links to folders."""
+    for above, folders, names in os.walk(full):
+        shown = os.path.relpath(above, root).replace(os.sep, "/")
+        if {".git", ".dvc"} & {*folders, *names}:
+            raise UnsafePathError(shown, "a repository or project of its own stands there")
+        for name in (*names, *(f for f in folders if os.path.islink(os.path.join(above, f)))):
+            yield f"{shown}/{name}"
 
 
 def _identify(
@@ -162,11 +169,10 @@ def _identify(
     infos: dict[str, os.stat_result] = {}
     prefix = root + os.sep
     for path, known_info in found.items():
-        info = known_info
-        if info is None:
-            # A link into a cache that was deleted leads nowhere: there is no content to lose.
-            with suppress(FileNotFoundError):
-                info = os.stat(prefix + path)
+        info = known_info or _stat(prefix + path)
+        link = link_at(prefix + path) if info is None else None
+        if link is not None:
+            yield path, link
         if info is not None:
             if not stat.S_ISREG(info.st_mode):
                 raise UnsafePathError(path, "something that is not a file stands there")
@@ -188,6 +194,14 @@ def _identify(
             values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
             for (path, hash_name), value in zip(doubtful, values, strict=True):
                 yield path, Obj(hash_name, value)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    """None for a link that leads nowhere, as one into a cache that was deleted."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
 
 
 def _same_bytes(project: DvcProject, path: str, obj: Obj) -> bool:
