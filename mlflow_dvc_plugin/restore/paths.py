@@ -114,7 +114,7 @@ def _folded(part: str) -> str:
 
 
 class Guard:
-    """Knows the folders below a root, and refuses to go through symbolic links.
+    """Knows the folders below a root, and refuses links to others and projects of their own.
 
     Args:
         root: absolute path of the root, itself trusted.
@@ -125,7 +125,7 @@ class Guard:
         self._known: dict[str, str | None] = {"": ""}
 
     def check(self, path: str) -> None:
-        """Refuse `path` if a folder above it is a symbolic link.
+        """Refuse `path` if a folder above it is a symbolic link or another project.
 
         Raises:
             UnsafePathError: one is.
@@ -144,7 +144,7 @@ class Guard:
             the file that stands there, or above it.
 
         Raises:
-            UnsafePathError: it is, or is below, a symbolic link.
+            UnsafePathError: it is, or is below, a symbolic link or another project.
         """
         if folder in self._known:
             return self._known[folder]
@@ -154,10 +154,14 @@ class Guard:
         return found
 
     def _look(self, folder: str, path: str) -> str | None:
+        full = os.path.join(self._root, folder)
         try:
-            mode = os.lstat(os.path.join(self._root, folder)).st_mode
+            mode = os.lstat(full).st_mode
         except FileNotFoundError:
             return None
         if stat.S_ISLNK(mode):
             raise UnsafePathError(path, f"{folder} is a symbolic link")
+        if os.path.isdir(os.path.join(full, ".dvc")):
+            # DVC does not look into one from the project above it.
+            raise UnsafePathError(path, f"{folder} is a DVC project of its own")
         return "" if stat.S_ISDIR(mode) else folder

@@ -16,7 +16,12 @@ import pytest
 from mlflow_dvc_plugin import manifest
 from mlflow_dvc_plugin.cli.restore import draw
 from mlflow_dvc_plugin.dvc.remotes import Remotes
-from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError, UnsavedContentError
+from mlflow_dvc_plugin.errors import (
+    MlflowDvcError,
+    RestoreError,
+    UnsafePathError,
+    UnsavedContentError,
+)
 from mlflow_dvc_plugin.restore import operation, restore, undo
 from mlflow_dvc_plugin.runs import Run
 from mlflow_dvc_plugin.state import Entry, fingerprint
@@ -90,6 +95,17 @@ def test_a_metafile_in_a_tag_has_no_other_outs(project: Project) -> None:
     said = metafile.read_text() if metafile.exists() else ""
     assert "http" not in said
     assert "outside" not in said
+
+
+def test_a_tag_does_not_write_into_a_project_in_the_project(project: Project) -> None:
+    project.add("a", "1")
+    inner = Project.create(project.path / "sub", git=False)
+    before = snapshot(project.path)
+    e = Entry("sub/x", "md5", md5("1"), size=1, metafile="sub/x.dvc")
+    with pytest.raises(UnsafePathError, match="a DVC project of its own"):
+        restore(crafted(e))
+    assert snapshot(project.path) == before
+    assert inner.data_status() == {}
 
 
 def test_what_tags_say_is_printable(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
