@@ -30,6 +30,7 @@ class Rehearsal:
     def __init__(self, project: str, metafiles: Mapping[str, bytes]) -> None:
         self._project = project
         self._metafiles = metafiles
+        self._depth = project.count(os.sep)
 
     def said(self, proposal: Mapping[str, bytes | None]) -> Said | None:
         """What the project's metafiles would say with a proposal, as DVC reads them.
@@ -46,9 +47,11 @@ class Rehearsal:
         for path in proposal:
             paths.check(path)
             paths.Guard(self._project).check(path)
-        with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as scratch:
+            # As deep as the project: what that takes from above it has its place here, too.
+            folder = os.path.join(scratch, *(["_"] * self._depth))
             try:
-                os.mkdir(os.path.join(folder, ".dvc"))
+                os.makedirs(os.path.join(folder, ".dvc"))
                 for path, data in {**self._metafiles, **proposal}.items():
                     if data is not None:
                         _write(os.path.join(folder, path), data)
@@ -61,9 +64,8 @@ class Rehearsal:
     def _read(self, folder: str, proposal: Mapping[str, bytes | None]) -> list[Entry]:
         """The outs; what else of the project the reading asks for is brought, and read again."""
         reading = memory.reading(self._project)
-        prefix = self._project.rstrip(os.sep) + os.sep
         gone = {path for path, data in proposal.items() if data is None}
-        needed = {p[len(prefix) :] for p in reading.watch.files if p.startswith(prefix)} - gone
+        needed = _names(reading.watch.files, self._project) - gone
         for _ in range(_ROUNDS):
             self._bring(folder, needed)
             watch = Watch()
@@ -74,8 +76,7 @@ class Rehearsal:
                 entries = [out.entry for stage in contents.stages for out in stage.outs]
             except CaptureError as err:
                 failure = err
-            inside = folder + os.sep
-            needed = {p[len(inside) :] for p in watch.files if p.startswith(inside)} - gone
+            needed = _names(watch.files, folder) - gone
             needed |= {f"{above}.dvcignore" for e in entries for above in _above(e.path)}
             needed = {name for name in needed if self._lacks(folder, name)}
             if not needed:
@@ -88,17 +89,24 @@ class Rehearsal:
         # What is in `.dvc` is no part of what metafiles say.
         return (
             not name.startswith(".dvc/")
-            and not os.path.lexists(os.path.join(folder, name))
-            and os.path.isfile(os.path.join(self._project, name))
+            and name.count("../") <= self._depth
+            and not os.path.lexists(os.path.normpath(os.path.join(folder, name)))
+            and os.path.isfile(os.path.normpath(os.path.join(self._project, name)))
         )
 
     def _bring(self, folder: str, names: Iterable[str]) -> None:
         for name in names:
             if self._lacks(folder, name):
-                target = os.path.join(folder, name)
+                target = os.path.normpath(os.path.join(folder, name))
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 # Read in place: a file of variables may be large.
                 os.symlink(os.path.join(self._project, name), target)
+
+
+def _names(files: Iterable[str], folder: str) -> set[str]:
+    """Those files that are named by way of a folder, relative to it; some may be above it."""
+    prefix = folder.rstrip(os.sep) + os.sep
+    return {os.path.normpath(path[len(prefix) :]) for path in files if path.startswith(prefix)}
 
 
 def _above(path: str) -> Iterable[str]:

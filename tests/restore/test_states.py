@@ -263,6 +263,31 @@ def test_variables_from_another_folder_are_read(project: Project) -> None:
         assert snapshot(project.path) == second
 
 
+def test_variables_from_above_the_project_leave_nothing_behind(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    # Somebody else's file, where scratch folders are, is not the project's.
+    (scratch / "names.yaml").write_text("name: other\n")
+    (tmp_path / "names.yaml").write_text("name: out\n")
+    project.write(
+        "dvc.yaml",
+        "vars: [../names.yaml]\nstages:\n  s:\n    cmd: cp in ${name}\n    deps: [in]\n"
+        "    outs: ['${name}']\n",
+    )
+    project.add("in", "1")
+    project.dvc("repro", "-q")
+    recorded = record(project.path)
+    project.add("in", "2")
+    project.dvc("repro", "-q")
+    restore(recorded)
+    assert (project.path / "out").read_text() == "1"
+    assert project.data_status() == {}
+    assert [path.name for path in scratch.iterdir()] == ["names.yaml"]
+
+
 def test_variables_that_only_dvc_can_read_are_brought_to_it(project: Project) -> None:
     project.write("conf/names.toml", 'name = "out"\n')
     project.write(
