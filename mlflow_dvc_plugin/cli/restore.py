@@ -108,6 +108,12 @@ def draw(result: RestoreResult, where: str | None = None) -> None:
             output.say(f"{sign}  {path}", colour, dim=colour is None)
     if result.kept:
         output.say(f"Tracked today, not in the run, left alone: {', '.join(result.kept)}", dim=True)
+    if result.differed:
+        output.say(
+            f"The run itself saw something else, which DVC never recorded, in: "
+            f"{', '.join(result.differed)}",
+            "yellow",
+        )
     output.say(_summary(result, where))
     if result.undo:
         output.say("To take it back: mlflow-dvc undo")

@@ -75,10 +75,13 @@ def restore(
         job.fetch(root)
         with new_worktree(root, state.git_commit, os.path.abspath(worktree)) as inside:
             # There was nothing there before: `git worktree remove` takes it back.
-            return replace(job.in_place(inside), undo=None)
-    if out is not None:
-        return job.into(root, os.path.abspath(out))
-    return job.done_already(root) or job.in_place(root)
+            result = replace(job.in_place(inside), undo=None)
+    elif out is not None:
+        result = job.into(root, os.path.abspath(out))
+    else:
+        result = job.done_already(root) or job.in_place(root)
+    outs = {*result.added, *result.modified, *result.unchanged}
+    return replace(result, differed=[path for path in state.modified if path in outs])
 
 
 def extract(

@@ -41,6 +41,8 @@ class RestoreResult:
         metafiles: metafiles written or removed.
         kept: tracked paths of today that the run did not have, left alone.
         left: outs of the run that are not restored, and why.
+        differed: restored outs of which the run's own workspace held something
+            else than DVC had recorded: that is what comes back.
         dry_run: nothing was done.
         seconds: how long fetching and writing took.
     """
@@ -58,6 +60,7 @@ class RestoreResult:
     metafiles: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    differed: list[str] = field(default_factory=list)
     dry_run: bool = False
     seconds: float = 0.0
 

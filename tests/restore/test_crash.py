@@ -64,6 +64,7 @@ def data(project: Project) -> dict[str, bytes]:
     return {k: v for k, v in snapshot(project.path).items() if k.startswith(("folder/", "large"))}
 
 
+@pytest.mark.timeout(600 + 60 * KILLS)
 @pytest.mark.parametrize("link", ["copy", "hardlink"])
 def test_a_restore_killed_at_any_instant_leaves_whole_files(project: Project, link: str) -> None:
     project.dvc("config", "cache.type", link)

@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin import manifest
 from mlflow_dvc_plugin.cli import main
+from mlflow_dvc_plugin.cli.restore import draw
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.restore import restore, undo, undoable
 from mlflow_dvc_plugin.runs import Run
@@ -426,6 +427,24 @@ def test_line_ends_that_git_converts_are_no_unsaved_work(project: Project) -> No
     restore(replace(recorded, tags={k: v for k, v in recorded.tags.items() if "manifest" not in k}))
     assert (project.path / "m").read_text() == "1"
     assert project.data_status() == {}
+
+
+def test_data_that_was_edited_when_the_run_started_is_told(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.add("a", "1")
+    project.add("b", "1")
+    project.write("a", "edited, and never added")
+    recorded = record(project.path)
+    assert recorded.tags["dvc.modified"] == "a"
+    project.add("a", "2")
+    done = restore(recorded)
+    assert done.differed == ["a"]
+    assert (project.path / "a").read_text() == "1"
+    draw(done)
+    assert "The run itself saw something else, which DVC never recorded, in: a\n" in (
+        capsys.readouterr().out
+    )
 
 
 # -- places ----------------------------------------------------------------
