@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capture import capture, status
 from mlflow_dvc_plugin.capture.folders import left_out
-from mlflow_dvc_plugin.errors import CaptureError, RestoreError
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.restore import gitfiles
 from mlflow_dvc_plugin.restore import paths as paths_of
 from mlflow_dvc_plugin.restore.fetch import Fetcher
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
 _GLANCE_MS = 500  # how long to look whether there is nothing to do
+
+
+_SETTINGS = {"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes", ".gitmodules"}
 
 
 class Job(NamedTuple):
@@ -83,6 +87,7 @@ class Job(NamedTuple):
         state, options = self.state, self.options
         entries, left = select(state, self.paths)
         data, in_git = split(entries)
+        _refuse_special(data)
         with opened(root) as dvc, dvc.locked([os.path.join(root, e.path) for e in entries]):
             fetcher = Fetcher(dvc, data, state.git_commit, options)
             dvc.remotes.check(options.remote)
@@ -142,6 +147,15 @@ def _refuse_other_project(project: str, root: str, wanted: str) -> None:
         raise RestoreError(
             f"The run was made in {wanted}, another project of this repository: go there, or use "
             "--out DIR."
+        )
+
+
+def _refuse_special(entries: Sequence[Entry]) -> None:
+    """Refuse data that DVC or Git would take for its own settings."""
+    special = [e.path for e in entries if posixpath.basename(e.path) in _SETTINGS]
+    if special:
+        raise UnsafePathError(
+            min(special), "DVC or Git would go by it; --out DIR is for the data alone"
         )
 
 

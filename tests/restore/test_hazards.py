@@ -108,6 +108,15 @@ def test_a_tag_does_not_write_into_a_project_in_the_project(project: Project) ->
     assert inner.data_status() == {}
 
 
+@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock", ".dvcignore", ".gitmodules"])
+def test_a_tag_does_not_make_data_into_settings(project: Project, name: str) -> None:
+    project.add("a", "1")
+    before = snapshot(project.path)
+    with pytest.raises(UnsafePathError):
+        restore(crafted(Entry(f"s/{name}", "md5", md5("1"), size=1, metafile=f"s/{name}.dvc")))
+    assert snapshot(project.path) == before
+
+
 def test_what_tags_say_is_printable(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.add("data/a", "1")
     project.commit()
