@@ -98,6 +98,9 @@ class Cache:
         with self.staging() as folder:
             staged = os.path.join(folder, "object")
             shutil.copyfile(source, staged)
+            # Soon it is all that there is of it, even if the power fails.
+            with open(staged, "rb+") as file:
+                os.fsync(file.fileno())
             if not is_file_of(staged, obj):
                 raise DvcError(f"{source} changed while it was being saved: try again.")
             self.adopt(staged, obj)
