@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Bench:
         self.path.mkdir(parents=True)
         git("init", "-q", cwd=self.path)
         self.remote = folder / "remote"
+        self.lost = folder / "lost"
         self.store = f"sqlite:///{folder / 'mlflow.db'}"
         self.env = {
             "DVC_SITE_CACHE_DIR": str(folder / "site"),
@@ -111,12 +113,21 @@ class Bench:
         return Row(what, mine, found["theirs"].median, target)
 
     def lose(self, *names: str) -> None:
+        """Have paths gone as in a fresh clone: set aside, not deleted.
+
+        For minutes a file system passes over the inodes of deleted files, one
+        by one, so that each new file costs ten times as much.
+        """
+        self.lost.mkdir(exist_ok=True)
         for name in names:
             path = self.path / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            if path.exists():
+                aside = self.lost / str(time.monotonic_ns())
+                path.rename(aside)
+                for file in [aside, *aside.rglob("*")]:
+                    if file.is_file() and file.stat().st_size > 1_000_000:
+                        file.chmod(0o644)
+                        os.truncate(file, 0)
 
 
 def git(*arguments: str, cwd: Path) -> None:
