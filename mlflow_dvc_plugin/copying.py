@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-_CHUNK = 256 * 1024  # what a processor's own cache holds
+_CHUNK = 64 * 1024  # what a processor keeps close: four times as much takes twice as long
 _WAITING = 8  # pieces of work that wait for each thread
 
 _T = TypeVar("_T")

@@ -12,7 +12,7 @@ import pytest
 from mlflow_dvc_plugin.copying import copy, in_threads
 
 
-@pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_000])
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000])
 def test_a_copy_has_the_bytes_and_tells_their_md5(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
