@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.copying import copy, in_threads
+from mlflow_dvc_plugin.copying import clone, copy, in_threads
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000])
@@ -28,6 +28,35 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         copy(str(tmp_path / "a"), str(tmp_path / "b"))
     assert (tmp_path / "b").read_text() == "b"
+
+
+@pytest.mark.skipif(not hasattr(os, "copy_file_range"), reason="the system cannot")
+def test_a_clone_has_the_bytes(tmp_path: Path) -> None:
+    data = os.urandom(3_000_001)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(data)
+    info = clone(str(source), str(target), source.stat())
+    assert info is not None
+    assert (info.st_ino, info.st_size) == (target.stat().st_ino, len(data))
+    assert target.read_bytes() == data
+    with pytest.raises(FileExistsError):
+        clone(str(source), str(target), source.stat())
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other bytes", "another file"])
+def test_no_clone_is_made_of_a_file_that_was_touched(tmp_path: Path, change: str) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"x" * 1000)
+    os.utime(source, (1, 1))
+    known = source.stat()
+    if change == "another file":
+        (tmp_path / "other").write_bytes(b"y" * 1000)
+        os.utime(tmp_path / "other", (1, 1))
+        os.replace(tmp_path / "other", source)
+    else:
+        source.write_bytes(b"y" * {"longer": 1001, "shorter": 999, "other bytes": 1000}[change])
+    assert clone(str(source), str(target), known) is None
+    assert not target.exists()
 
 
 def test_all_pieces_are_done_and_few_wait() -> None:

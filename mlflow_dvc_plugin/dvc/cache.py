@@ -18,6 +18,7 @@ from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import Obj
 
 _READ_ONLY = 0o444
+_LARGE = 1024 * 1024  # bytes
 
 
 class Cache:
@@ -34,6 +35,7 @@ class Cache:
     def __init__(self, repo: Any, database: Database) -> None:
         self._repo = repo
         self._database = database
+        self._verified: dict[Obj, os.stat_result] = {}
         self.folders = [str(part.path) for part in (repo.cache.local, repo.cache.legacy)]
 
     def path(self, obj: Obj) -> str:
@@ -87,7 +89,13 @@ class Cache:
                 self._repo.cache.local.protect(path)
             self._database.remember({path: (obj, infos[path]) for obj, path in right})
             good |= {obj for obj, _ in right}
+        large = {obj: infos[present[obj]] for obj in good if infos[present[obj]].st_size > _LARGE}
+        self._verified.update(large)
         return good
+
+    def verified(self, obj: Obj) -> os.stat_result | None:
+        """The stat that a large object had when it was seen to have the right bytes."""
+        return self._verified.get(obj)
 
     def put(self, source: str, obj: Obj) -> None:
         """Save a file's bytes in the cache as `obj`; the file itself stays as it is.
@@ -125,6 +133,7 @@ class Cache:
 
     def remember(self, objs: Mapping[Obj, os.stat_result]) -> None:
         """Tell DVC which objects were verified, and their stat at that time."""
+        self._verified.update({obj: info for obj, info in objs.items() if info.st_size > _LARGE})
         self._database.remember({self.path(obj): (obj, info) for obj, info in objs.items()})
 
     @contextlib.contextmanager

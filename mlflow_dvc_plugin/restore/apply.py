@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.copying import copy, in_threads
+from mlflow_dvc_plugin.copying import clone, copy, in_threads
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LARGE = 4 * 1024 * 1024  # bytes
 _SHARE = 100  # files
+_TOLD_AT_ONCE = 5000  # files
 _THREADS = 2  # one for a large file, one for the small ones; more wait for each other
 # What a file system answers when it does not know a kind of link.
 _UNSUPPORTED = {
@@ -76,11 +77,18 @@ def apply(
     def put(targets: Sequence[str]) -> dict[str, tuple[Obj, os.stat_result]]:
         return {t: (writes[t], place(writes[t], t)) for t in targets}
 
-    for written in in_threads(put, _shares(project, writes), _THREADS):
-        project.database.remember(written)
-        size = sum(info.st_size for _, info in written.values())
-        total += size
-        progress.advance(files=len(written), size=size)
+    untold: dict[str, tuple[Obj, os.stat_result]] = {}
+    try:
+        for written in in_threads(put, _shares(project, writes), _THREADS):
+            size = sum(info.st_size for _, info in written.values())
+            total += size
+            progress.advance(files=len(written), size=size)
+            untold.update(written)
+            if len(untold) >= _TOLD_AT_ONCE:
+                project.database.remember(untold)
+                untold.clear()
+    finally:
+        project.database.remember(untold)
     return total
 
 
@@ -146,6 +154,10 @@ class _Placer:
 
     def _copy(self, source: str, target: str, obj: Obj) -> os.stat_result:
         """Copy a file, and check on the way that it is the object that it is said to be."""
+        known = self._project.cache.verified(obj)
+        done = known and clone(source, target, known)
+        if done:
+            return done
         found, info = copy(source, target)
         if obj.hash_name != "md5":
             found = self._project.hash_file(target, obj.hash_name)

@@ -41,11 +41,15 @@ def made_by_people(project: DvcProject, root: str, paths: Iterable[str]) -> dict
     """
     found = {}
     caches = [os.path.realpath(cache) + os.sep for cache in project.cache.folders]
+    there: dict[str, bool] = {}
     for path in paths:
         full = os.path.join(root, path)
-        link = link_at(full)
+        folder = os.path.dirname(full)
+        if folder not in there:
+            there[folder] = os.path.isdir(folder)
+        link = link_at(full) if there[folder] else None
         if link is not None:
-            leads = os.path.join(os.path.realpath(os.path.dirname(full)), link.value)
+            leads = os.path.join(os.path.realpath(folder), link.value)
             if not any((os.path.realpath(leads) + os.sep).startswith(cache) for cache in caches):
                 found[path] = link
     return found
