@@ -8,7 +8,7 @@ import math
 import pytest
 from rich.console import Console
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.lineage.findings import FoundRun
 from mlflow_dvc_plugin.lineage.history import versions
 from tests.history import History, mlflow_dvc
@@ -85,6 +85,6 @@ def test_bars_are_drawn_on_a_terminal_only(
     piped = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
     assert md5("2") in piped
     assert "▇" not in piped
-    monkeypatch.setattr(output, "console", lambda: Console(force_terminal=True, width=200))
+    monkeypatch.setattr(tables, "console", lambda: Console(force_terminal=True, width=200))
     drawn = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
     assert [line.count("▇") for line in drawn.splitlines()[1:]] == [1, 24, 0]

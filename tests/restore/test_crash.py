@@ -24,7 +24,7 @@ from tests.record import record, snapshot
 FILES = 2000
 LARGE = 32 * 1024 * 1024
 # How many instants: many for a thorough look, a few for every day.
-KILLS = int(os.environ.get("MLFLOW_DVC_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("MLFLOW_DVC_TEST_KILLS", "6"))
 
 
 def fill(project: Project, version: bytes) -> None:

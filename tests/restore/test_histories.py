@@ -24,7 +24,7 @@ from tests.project import Project
 from tests.record import record, snapshot
 
 # How many lives: many for a thorough look, a few for every day.
-LIVES = int(os.environ.get("MLFLOW_DVC_TEST_LIVES", "3"))
+LIVES = int(os.environ.get("MLFLOW_DVC_TEST_LIVES", "2"))
 STEPS = 14
 
 # Bytes of each file of an out, by path in it ("" for a file).
