@@ -136,10 +136,11 @@ def undo(
     root = _project(project)
     with opened(root) as dvc:
         last = journal.before(dvc.tmp_dir, record)
+        back = {p for p, obj in last.files.items() if obj is not None and not is_link(obj)}
         bits = {
-            path: modes.exactly(last.modes[path])
-            for path, obj in last.files.items()
-            if obj is not None and not is_link(obj) and path in last.modes
+            path: modes.exactly(mode)
+            for path, mode in last.modes.items()
+            if path in back or path in last.metafiles
         }
         files = Wanted((), dict(last.files), modes=bits, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)

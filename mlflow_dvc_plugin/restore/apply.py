@@ -14,6 +14,7 @@ from mlflow_dvc_plugin.copying import clone, copy, in_threads
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restore import meanwhile
 from mlflow_dvc_plugin.restore.plan import Change
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -60,22 +61,26 @@ def apply(
         Bytes written.
 
     Raises:
-        RestoreError: an object in the cache has other bytes than its name says.
+        RestoreError: an object in the cache has other bytes than its name says, or
+            another program wrote to a file that is to be replaced.
         OSError: the disk is full, or a folder cannot be written to.
     """
     for change in changes:
         if change.new is None:
-            _remove(os.path.join(root, change.path))
+            target = os.path.join(root, change.path)
+            meanwhile.check(target, change.seen)
+            _remove(target)
     keep = {os.path.join(root, folder) for folder in (*wanted.folders, *wanted.kept)}
     _remove_empty(root, [c.path for c in changes if c.new is None], keep)
     writes = {os.path.join(root, c.path): c.new for c in changes if c.new is not None}
+    seen = {os.path.join(root, c.path): c.seen for c in changes if c.seen is not None}
     for folder in keep | {os.path.dirname(target) for target in writes}:
         os.makedirs(folder, exist_ok=True)
     place = _Placer(project, link_types)
     total = 0
 
     def put(targets: Sequence[str]) -> dict[str, tuple[Obj, os.stat_result]]:
-        return {t: (writes[t], place(writes[t], t)) for t in targets}
+        return {t: (writes[t], place(writes[t], t, seen.get(t))) for t in targets}
 
     untold: dict[str, tuple[Obj, os.stat_result]] = {}
     try:
@@ -118,13 +123,14 @@ class _Placer:
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
-    def __call__(self, obj: Obj, target: str) -> os.stat_result:
-        """Put `obj` at `target`; its stat."""
+    def __call__(self, obj: Obj, target: str, seen: int | None) -> os.stat_result:
+        """Put `obj` at `target`, in place of the file with the stamp `seen`; its stat."""
         # Long names leave no room for more: the name beside is made anew.
         name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
         beside = os.path.join(os.path.dirname(target), name)
         try:
             kind, info = self._make(self._project.cache.path(obj), beside, obj)
+            meanwhile.check(target, seen)
             try:
                 os.replace(beside, target)
             except IsADirectoryError:

@@ -35,7 +35,7 @@ class Journal(NamedTuple):
         journal_id: names the journal; later ones sort after earlier ones.
         run_id: the run that was restored.
         files: what each changed path held; None for nothing.
-        modes: the permissions that those files had.
+        modes: the permissions that those files had, and the metafiles.
         metafiles: the bytes of each changed metafile; None for no file.
         outs: the outs that the files belong to, to report on.
         folders: those of the outs that were folders.
@@ -97,6 +97,7 @@ def save(tmp_dir: str, journal: Journal) -> None:
             path: None if data is None else base64.b64encode(data).decode()
             for path, data in journal.metafiles.items()
         },
+        "modes": {path: journal.modes[path] for path in journal.metafiles if path in journal.modes},
     }
     beside = os.path.join(folder, f".{journal.journal_id}.tmp")
     try:
@@ -231,7 +232,8 @@ def _load(tmp_dir: str, name: str) -> Journal:
                 path: int(row[2])
                 for path, row in files.items()
                 if row and row[2:] not in ([], [None])
-            },
+            }
+            | document.get("modes", {}),
             {
                 path: None if text is None else base64.b64decode(text)
                 for path, text in document["metafiles"].items()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.restore import meanwhile
 from mlflow_dvc_plugin.restore.apply import temporary_beside
 from mlflow_dvc_plugin.restore.plan import Change
 
@@ -61,6 +62,9 @@ def put(root: str, changes: Iterable[Change]) -> None:
     Args:
         root: absolute path that the paths are relative to.
         changes: those whose new object is a link.
+
+    Raises:
+        RestoreError: another program wrote to what is to be replaced.
     """
     for change in changes:
         assert change.new is not None
@@ -69,6 +73,7 @@ def put(root: str, changes: Iterable[Change]) -> None:
         beside = temporary_beside(target)
         try:
             os.symlink(change.new.value, beside)
+            meanwhile.check(target, change.seen)
             os.replace(beside, target)
         finally:
             with suppress(FileNotFoundError):

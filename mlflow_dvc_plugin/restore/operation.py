@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.errors import RestoreError, UnsafePathError, UnsavedContentError
+from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
-from mlflow_dvc_plugin.restore import journal, links, modes, workspace
-from mlflow_dvc_plugin.restore.apply import apply, temporary_beside
+from mlflow_dvc_plugin.restore import journal, links, modes, texts, workspace
+from mlflow_dvc_plugin.restore.apply import apply
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
-from mlflow_dvc_plugin.restore.paths import Guard
 from mlflow_dvc_plugin.restore.plan import Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -114,12 +112,15 @@ class Operation:
             MissingObjectsError: data cannot be had; nothing was touched.
             UnsavedContentError: something in the way is not saved; nothing was
                 touched.
+            RestoreError: another program wrote to what is to be replaced.
             OSError: the disk refused.
         """
         started = time.monotonic()
-        self._refuse_links(metafiles)
+        texts.refuse_links(self._root, metafiles)
+        today = texts.bytes_of(self._root, metafiles)
         plan = self._plan(files, metafiles)
-        metafiles = {p: data for p, data in metafiles.items() if data != self._bytes_of(p)}
+        metafiles = {path: data for path, data in metafiles.items() if data != today[path]}
+        today = {path: today[path] for path in metafiles}
         old = {change.path: change.old for change in plan.changes if change.old is not None}
         content = {path: obj for path, obj in old.items() if not links.is_link(obj)}
         saved, unsaved = workspace.saved_as(self._dvc, self._root, content)
@@ -133,17 +134,23 @@ class Operation:
         self._refuse(plan, sorted(unsaved))
         # An empty folder and permissions are no file's content.
         folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
-        wanted = {p: on for p, on in files.modes.items() if p in paths or p not in people}
+        wanted = {
+            path: on
+            for path, on in files.modes.items()
+            if path in files.files and (path in paths or path not in people)
+        }
         bits = modes.differing(self._root, wanted)
         written, record = 0, None
         pending = self._in_project and journal.is_pending(self._dvc.tmp_dir, self._takes_back)
         anything = plan.changes or metafiles or folders or bits or pending
         if anything and not self._options.dry_run:
+            texts.check(self._root, today)
             for path in unsaved.keys() - way.keys():
                 self._dvc.cache.put(os.path.join(self._root, path), unsaved[path])
             same = {path: files.files[path] for path in bits if path not in paths}
-            before = self._before(plan, {**saved, **unsaved}, metafiles, files, outs)
+            before = self._before(plan, {**saved, **unsaved}, today, files, outs)
             before = before._replace(
+                wrote={**before.wrote, **{p: journal.digest(d) for p, d in metafiles.items()}},
                 files={**same, **before.files},
                 modes={**modes.modes_of(self._root, same), **before.modes},
             )
@@ -152,7 +159,7 @@ class Operation:
                 record = before.journal_id
             written = self._apply(plan, files)
             modes.put(self._root, wanted)
-            self._write(metafiles)
+            texts.write(self._root, metafiles, today, files.modes)
             if self._in_project:
                 self._claim([] if self._takes_back else outs)
                 journal.save(self._dvc.tmp_dir, before._replace(done=True))
@@ -195,14 +202,6 @@ class Operation:
             self._fetcher.look(needed)
         return plan
 
-    def _refuse_links(self, metafiles: Metafiles) -> None:
-        """Refuse metafiles that are links, or behind some: they lead to what is not ours."""
-        guard = Guard(self._root)
-        for path in metafiles:
-            guard.check(path)
-            if os.path.islink(os.path.join(self._root, path)):
-                raise UnsafePathError(path, "it is a symbolic link")
-
     def _refuse(self, plan: Plan, unsaved: list[str]) -> None:
         """Refuse to replace what nothing else has, or in a folder that is not the project's."""
         foreign = [c.path for c in plan.changes if c.old is not None and c.new is None]
@@ -221,7 +220,7 @@ class Operation:
         self,
         plan: Plan,
         old: Mapping[str, Obj | None],
-        metafiles: Metafiles,
+        today: Metafiles,
         files: Wanted,
         outs: Sequence[str],
     ) -> journal.Journal:
@@ -231,12 +230,13 @@ class Operation:
             journal.new_id(self._dvc.tmp_dir),
             self._run_id,
             {**old, **{c.path: None for c in plan.changes if c.path not in old}},
-            modes.modes_of(self._root, [p for p, obj in old.items() if not links.is_link(obj)]),
-            {path: self._bytes_of(path) for path in metafiles},
+            modes.modes_of(
+                self._root, [*today, *(p for p, obj in old.items() if not links.is_link(obj))]
+            ),
+            today,
             tuple(outs),
             tuple(sorted(f for f in candidates if os.path.isdir(os.path.join(self._root, f)))),
             done=False,
-            wrote={path: journal.digest(data) for path, data in metafiles.items()},
             takes_back=self._takes_back,
         )
         return journal.resumed(self._dvc.tmp_dir, before) if self._in_project else before
@@ -256,32 +256,6 @@ class Operation:
         )
         links.put(self._root, [change for change in plan.changes if links.is_link(change.new)])
         return written
-
-    def _write(self, metafiles: Metafiles) -> None:
-        for path, data in metafiles.items():
-            target = os.path.join(self._root, path)
-            if data is None:
-                with suppress(FileNotFoundError):
-                    os.unlink(target)
-                continue
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            beside = temporary_beside(target)
-            try:
-                with open(beside, "xb") as file:
-                    file.write(data)
-                if os.path.exists(target):
-                    os.chmod(beside, os.stat(target).st_mode)
-                os.replace(beside, target)
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(beside)
-
-    def _bytes_of(self, path: str) -> bytes | None:
-        try:
-            with open(os.path.join(self._root, path), "rb") as file:
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
 
     def _claim(self, outs: Sequence[str]) -> None:
         """Tell DVC that the outs are its own to clean up."""

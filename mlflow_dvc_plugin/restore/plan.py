@@ -15,11 +15,13 @@ class Change(NamedTuple):
         path: POSIX, relative to the project (or to ``--out``).
         old: what is there; None for nothing.
         new: what has to be there; None for nothing.
+        seen: the stamp of what is there; None for nothing.
     """
 
     path: str
     old: Obj | None
     new: Obj | None
+    seen: int | None
 
 
 class Plan(NamedTuple):
@@ -63,19 +65,19 @@ class Comparison:
         self._changes: list[Change] = []
         self._unchanged = 0
 
-    def saw(self, path: str, found: Obj) -> None:
+    def saw(self, path: str, found: Obj, seen: int | None) -> None:
         """A file is there; one that is not wanted has to go."""
         self._unseen.discard(path)
         new = self._wanted.get(path)
         if new == found:
             self._unchanged += 1
         else:
-            self._changes.append(Change(path, found, new))
+            self._changes.append(Change(path, found, new, seen))
 
     def plan(self) -> Plan:
         """What has to change, now that everything that is there was seen."""
         unseen = ((path, self._wanted[path]) for path in self._unseen)
-        absent = [Change(path, None, new) for path, new in unseen if new is not None]
+        absent = [Change(path, None, new, None) for path, new in unseen if new is not None]
         changes = sorted(self._changes + absent, key=lambda change: change.path)
         return Plan(changes, self._unchanged)
 

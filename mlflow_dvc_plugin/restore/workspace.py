@@ -14,6 +14,7 @@ from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore.links import is_link, link_at
+from mlflow_dvc_plugin.restore.meanwhile import stamp, stamp_at
 from mlflow_dvc_plugin.restore.paths import Guard
 from mlflow_dvc_plugin.restore.plan import Change, Comparison, Plan
 from mlflow_dvc_plugin.restore.wanted import Wanted
@@ -52,8 +53,8 @@ def scan(
     found = ((path, info) for path, info in _found(root, wanted, sweep) if path not in apart)
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
-        for path, obj in _identify(project, root, batch, wanted.files):
-            comparison.saw(path, obj)
+        for path, obj, seen in _identify(project, root, batch, wanted.files):
+            comparison.saw(path, obj, seen)
     plan = comparison.plan()
     changes = [c for c in plan.changes if not _is_right_link(root, c)]
     return Plan(changes, plan.unchanged + len(plan.changes) - len(changes))
@@ -164,15 +165,15 @@ def _identify(
     root: str,
     found: Mapping[str, os.stat_result | None],
     wanted: Mapping[str, Obj | None],
-) -> Iterator[tuple[str, Obj]]:
-    """What files hold: the wanted object if it is just that, else the object of the bytes."""
+) -> Iterator[tuple[str, Obj, int | None]]:
+    """What files hold (the wanted object if it is just that), and their stamps."""
     infos: dict[str, os.stat_result] = {}
     prefix = root + os.sep
     for path, known_info in found.items():
         info = known_info or _stat(prefix + path)
         link = link_at(prefix + path) if info is None else None
         if link is not None:
-            yield path, link
+            yield path, link, stamp_at(prefix + path)
         if info is not None:
             if not stat.S_ISREG(info.st_mode):
                 raise UnsafePathError(path, "something that is not a file stands there")
@@ -180,20 +181,20 @@ def _identify(
     known = project.database.hashes(infos)
     doubtful: list[tuple[str, str]] = []
     cut = len(prefix)
-    for full in infos:
+    for full, info in infos.items():
         path = full[cut:]
         aim = wanted.get(path)
         aim = None if is_link(aim) else aim
         obj = known.get(full)
         if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
-            yield path, obj
+            yield path, obj, stamp(info)
         else:
             doubtful.append((path, aim.hash_name if aim else "md5"))
     if doubtful:
         with ThreadPoolExecutor() as pool:
             values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
             for (path, hash_name), value in zip(doubtful, values, strict=True):
-                yield path, Obj(hash_name, value)
+                yield path, Obj(hash_name, value), stamp(infos[prefix + path])
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -22,7 +22,7 @@ from mlflow_dvc_plugin.errors import (
     UnsafePathError,
     UnsavedContentError,
 )
-from mlflow_dvc_plugin.restore import operation, restore, undo
+from mlflow_dvc_plugin.restore import restore, texts, undo
 from mlflow_dvc_plugin.runs import Run
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from tests.project import Project
@@ -265,7 +265,7 @@ def test_undo_after_a_kill_and_a_second_run(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(operation.Operation, "_write", killed)
+        patch.setattr(texts, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             restore(recorded, force=True)
     restore(recorded, force=True)

@@ -13,14 +13,20 @@ import pytest
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.errors import UnsavedContentError as Unsaved
-from mlflow_dvc_plugin.restore import operation, restore, undo
+from mlflow_dvc_plugin.restore import operation, restore, texts, undo
 from mlflow_dvc_plugin.runs import Run
 from tests.project import Project
 from tests.record import record, snapshot
 
 PIPELINE = "stages:\n  {}:\n    cmd: cp in m\n    deps: [in]\n    outs: [m]\n"
 
-at_any_instant = pytest.mark.parametrize("instant", ["_apply", "_write", "_claim"])
+# An object, and the name of the function in it that is not reached.
+Instant = tuple[object, str]
+at_any_instant = pytest.mark.parametrize(
+    "instant",
+    [(operation.Operation, "_apply"), (texts, "write"), (operation.Operation, "_claim")],
+    ids=["apply", "write", "claim"],
+)
 
 
 def versions(project: Project, *contents: str) -> list[Run]:
@@ -31,12 +37,12 @@ def versions(project: Project, *contents: str) -> list[Run]:
     return runs
 
 
-def killed(monkeypatch: pytest.MonkeyPatch, instant: str, work: Callable[[], object]) -> None:
+def killed(monkeypatch: pytest.MonkeyPatch, instant: Instant, work: Callable[[], object]) -> None:
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(operation.Operation, instant, end)
+        patch.setattr(*instant, end)
         with pytest.raises(KeyboardInterrupt):
             work()
 
@@ -55,7 +61,7 @@ def journal(project: Project) -> Path:
 
 @at_any_instant
 def test_work_between_a_kill_and_an_undo_comes_back(
-    project: Project, monkeypatch: pytest.MonkeyPatch, instant: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, instant: Instant
 ) -> None:
     first, _ = versions(project, "1", "2")
     killed(monkeypatch, instant, lambda: restore(first))
@@ -70,7 +76,7 @@ def test_work_between_a_kill_and_an_undo_comes_back(
 @at_any_instant
 @pytest.mark.parametrize("number", [0, 1])
 def test_work_between_a_kill_and_a_restore_comes_back(
-    project: Project, monkeypatch: pytest.MonkeyPatch, instant: str, number: int
+    project: Project, monkeypatch: pytest.MonkeyPatch, instant: Instant, number: int
 ) -> None:
     runs = versions(project, "1", "2", "3")
     killed(monkeypatch, instant, lambda: restore(runs[0]))
@@ -83,7 +89,7 @@ def test_work_between_a_kill_and_a_restore_comes_back(
 
 @at_any_instant
 def test_an_undo_that_was_killed_is_gone_on_with(
-    project: Project, monkeypatch: pytest.MonkeyPatch, instant: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, instant: Instant
 ) -> None:
     first, _ = versions(project, "1", "2")
     before = snapshot(project.path)
@@ -118,6 +124,23 @@ def test_permissions_come_back(project: Project, mode: int) -> None:
     restore(first)
     undo()
     assert permissions("a") == mode
+
+
+def test_permissions_of_a_metafile_that_was_deleted_come_back(project: Project) -> None:
+    project.add("data/x", "1")
+    recorded = record(project.path)
+    project.dvc("remove", "-q", "data/x.dvc")
+    project.add("data")
+    project.commit()
+    (project.path / "data.dvc").chmod(0o600)
+    restore(recorded)
+    assert not (project.path / "data.dvc").exists()
+    undo()
+    assert permissions("data.dvc") == 0o600
+    (project.path / "data.dvc").chmod(0o640)
+    undo()
+    undo()
+    assert permissions("data.dvc") == 0o640
 
 
 def test_an_unsaved_file_comes_back_writable_in_a_project_with_hard_links(

@@ -1,0 +1,109 @@
+"""What other programs write while a restore is at work is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
+from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restore import restore, undo
+from mlflow_dvc_plugin.runs import Run
+from tests.project import Project
+from tests.record import record, snapshot
+
+
+class Meanwhile(Progress):
+    """Does something in between looking at the workspace and changing it."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+
+    def begin(self, what: str, files: int, size: int | None = None) -> None:  # noqa: ARG002
+        if what == "Restoring":
+            self._work()
+
+
+@pytest.fixture
+def two(project: Project, request: pytest.FixtureRequest) -> tuple[Project, Run]:
+    """A project, and the run of the first of two versions of its data."""
+    with project.opened() as repo, repo.config.edit() as config:
+        config["cache"]["type"] = getattr(request, "param", "copy")
+    for name, text in (("both", "one"), ("first", "one"), ("untouched", "one")):
+        project.write(f"d/{name}", text)
+    project.add("d")
+    project.add("a", "one")
+    project.commit()
+    run = record(project.path)
+    (project.path / "d/first").unlink()
+    for name, text in (("both", "two"), ("second", "two")):
+        project.write(f"d/{name}", text)
+    project.add("d")
+    project.add("a", "two")
+    project.commit()
+    return project, run
+
+
+@pytest.mark.parametrize(
+    ("two", "name"),
+    [
+        ("copy", "a"),
+        ("copy", "d/second"),
+        ("copy", "d/first"),
+        ("hardlink", "d/both"),
+        ("symlink", "d/both"),
+    ],
+    indirect=["two"],
+)
+def test_a_file_written_by_another_program_stays(two: tuple[Project, Run], name: str) -> None:
+    project, run = two
+    before = snapshot(project.path)
+    with pytest.raises(RestoreError, match=f"wrote to .*/{name} just now") as err:
+        restore(run, progress=Meanwhile(lambda: project.write(name, "new")))
+    assert "\n" not in str(err.value)
+    assert (project.path / name).read_text() == "new"
+    with pytest.raises(UnsavedContentError, match=name):
+        restore(run)
+    restore(run, force=True)
+    assert project.data_status() == {}
+    undo()
+    assert snapshot(project.path) in ({**before, name: b"new"}, before)
+
+
+def test_what_was_done_until_then_is_taken_back(two: tuple[Project, Run]) -> None:
+    project, run = two
+    before = snapshot(project.path)
+    with pytest.raises(RestoreError, match="just now"):
+        restore(run, progress=Meanwhile(lambda: project.write("a", "new")))
+    with pytest.raises(UnsavedContentError, match="a"):
+        undo()
+    undo(force=True)
+    assert snapshot(project.path) == before
+    undo()
+    assert (project.path / "a").read_text() == "new"
+
+
+def test_a_metafile_written_by_another_program_stays(two: tuple[Project, Run]) -> None:
+    project, run = two
+    metafile = project.path / "a.dvc"
+    mine = metafile.read_text() + "desc: mine\n"
+    with pytest.raises(RestoreError, match=r"wrote to .*/a\.dvc just now"):
+        restore(run, progress=Meanwhile(lambda: metafile.write_text(mine)))
+    assert metafile.read_text() == mine
+    restore(run)
+    assert project.data_status() == {}
+
+
+def test_a_file_deleted_by_another_program_is_no_hindrance(two: tuple[Project, Run]) -> None:
+    project, run = two
+    restore(run, progress=Meanwhile((project.path / "d/both").unlink))
+    assert project.data_status() == {}
+
+
+def test_an_undo_leaves_what_another_program_wrote(two: tuple[Project, Run]) -> None:
+    project, run = two
+    restore(run)
+    with pytest.raises(RestoreError, match="just now"):
+        undo(progress=Meanwhile(lambda: project.write("a", "new")))
+    assert (project.path / "a").read_text() == "new"
