@@ -63,9 +63,10 @@ def _tags(state: DataState, max_path_tags: int) -> dict[str, str]:
         "dvc.exp_name": state.exp_name,
         "dvc.exp_baseline": state.exp_baseline,
         "dvc.remote": state.remote,
-        "dvc.modified": _modified(state.modified),
     }
     tags = {key: line for key, value in scalars.items() if (line := _line(value))}
+    if modified := _line(_modified(state.modified), _MAX_MODIFIED_TOTAL):
+        tags["dvc.modified"] = modified
     tags.update(_path_tags(state, max_path_tags))
     tags.update({"dvc.root": _line(state.root), "dvc.schema": SCHEMA})
     room = MAX_TOTAL - sum(map(len, tags.values()))
@@ -138,13 +139,13 @@ def _folders_of(key: str) -> set[str]:
 def _modified(paths: Sequence[str]) -> str:
     shown: list[str] = []
     for path in paths[:MAX_MODIFIED]:
-        if sum(map(len, shown)) + len(path) > _MAX_MODIFIED_TOTAL:
+        if len(",".join([*shown, path])) > _MAX_MODIFIED_TOTAL:
             break
         shown.append(path)
     return ",".join(shown)
 
 
-def _line(value: str | None) -> str:
+def _line(value: str | None, most: int = _MAX_SCALAR) -> str:
     """One line of text that every store can hold."""
     text = (value or "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:_MAX_SCALAR].strip()
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:most].strip()

@@ -86,6 +86,14 @@ def test_the_fingerprint_is_the_documented_md5() -> None:
     assert fingerprint([]) == "d41d8cd98f00b204e9800998ecf8427e"
 
 
+def test_paths_that_were_modified_are_named_whole() -> None:
+    modified = [f"data/{number:03}-{'x' * 50}" for number in range(30)]
+    state = DataState(root=".", entries=(), status="modified", modified=tuple(modified))
+    assert to_tags(state)["dvc.modified"].split(",") == modified[:20]
+    longer = DataState(root=".", entries=(), modified=("a", "x" * 1_990, "b" * 10, "c"))
+    assert to_tags(longer)["dvc.modified"] == "a," + "x" * 1_990
+
+
 @given(st.lists(entries, max_size=20), st.none() | part, st.lists(paths, max_size=30))
 @settings(max_examples=150, deadline=None)
 def test_any_state_fits_the_limits_of_every_store(

@@ -15,6 +15,7 @@ from mlflow_dvc_plugin.lineage.find import find
 from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 
 _SHOWN_PATHS = 3
+_SHOWN_RUNS = 3
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -83,14 +84,16 @@ def warn(found: Findings) -> None:
             f"{output.count(found.unread, 'run')} may belong here too: what "
             f"{'it' if found.unread == 1 else 'they'} recorded cannot be read."
         )
-    for run in found.runs:
-        if run.modified:
-            paths = ", ".join(run.modified[:_SHOWN_PATHS])
-            more = ", …" if len(run.modified) > _SHOWN_PATHS else ""
-            output.note(
-                f"Run {run.run_id} read something else than these hashes at {paths}{more}: the "
-                "workspace was modified."
-            )
+    changed = [run for run in found.runs if run.modified]
+    for run in changed[:_SHOWN_RUNS]:
+        paths = ", ".join(run.modified[:_SHOWN_PATHS])
+        more = ", …" if len(run.modified) > _SHOWN_PATHS else ""
+        output.note(
+            f"Run {run.run_id} may have read something else at {paths}{more}: the workspace was "
+            "modified there."
+        )
+    if more_runs := len(changed[_SHOWN_RUNS:]):
+        output.note(f"So did {output.count(more_runs, 'more run')}: --json names them.")
     by_reason: dict[str, list[str]] = {}
     for folder, reason in found.unlisted.items():
         by_reason.setdefault(reason, []).append(folder)
@@ -119,9 +122,13 @@ def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:
             Text(output.printable(run.run_name)),
             output.moment(run.start_time),
             *(output.number(run.metrics.get(name)) for name in metrics),
-            "\n".join(run.roles[path] for path in shown),
+            "\n".join(_role(run, path) for path in shown),
             Text("\n".join([*map(output.printable, shown), *rest])),
             Text("\n".join(output.printable(run.hashes[path]) for path in shown)),
         )
     console.print(table)
     console.print(f"{output.count(len(runs), 'run')}.")
+
+
+def _role(run: FoundRun, path: str) -> str:
+    return f"{run.roles[path]}{', modified' if path in run.modified else ''}"

@@ -62,7 +62,10 @@ def _draw(found: Sequence[Version], metric: str | None) -> None:
     table.add_column("hash", no_wrap=True)
     for name in ("first run", "last run"):
         table.add_column(name, no_wrap=True)
-    table.add_column("runs", justify="right")
+    table.add_column("runs", justify="right", no_wrap=True)
+    changed = any(version.modified for version in found)
+    if changed:
+        table.add_column("modified", justify="right", no_wrap=True)
     if metric:
         table.add_column(Text(f"best {output.printable(metric)}"), justify="right")
         if console.is_terminal:
@@ -75,6 +78,8 @@ def _draw(found: Sequence[Version], metric: str | None) -> None:
             output.moment(version.last),
             f"{len(version.run_ids):,}",
         ]
+        if changed:
+            row.append(f"{len(version.modified):,}" if version.modified else "-")
         if metric:
             row.append(output.number(version.best))
             if console.is_terminal:

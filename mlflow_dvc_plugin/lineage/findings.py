@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ class FoundRun:
         metrics: the chosen metrics that it has.
         roles: for each path, did the run use it (``input``) or make it (``output``).
         hashes: for each path, its hash.
-        modified: those of the paths whose content was proven to be another
-            when the run started: nobody recorded which.
+        modified: those of the paths that are, or are in, an out that was proven to
+            be another when the run started: nobody recorded which.
     """
 
     run_id: str
@@ -98,8 +98,8 @@ class Gathering:
         runs = sorted(self._found.values(), key=lambda found: (-found.start_time, found.run_id))
         for found in runs:
             found.paths.sort()
-            changed = [p for p in found.paths if found.roles[p] == "input"]
-            found.modified[:] = _within(changed, found.modified)
+            used = [p for p in found.paths if found.roles[p] == "input"]
+            found.modified[:] = _within(used, found.modified)
         return Findings(runs, len(self._unread - self._found.keys()), dict(unlisted or {}))
 
     def _bare(self, run: Run) -> FoundRun:
@@ -114,5 +114,12 @@ class Gathering:
         )
 
 
-def _within(paths: Iterable[str], tops: Collection[str]) -> list[str]:
-    return [path for path in paths if any(f"{path}/".startswith(f"{top}/") for top in tops)]
+def _within(paths: Iterable[str], tops: Iterable[str]) -> list[str]:
+    """Those of the paths that are one of the others, or inside one; commas may have split those."""
+    listed = f",{','.join(tops)},"
+    return [path for path in paths if any(f",{top}," in listed for top in _from_top(path))]
+
+
+def _from_top(path: str) -> Iterable[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -21,7 +21,10 @@ class Version:
             since 1970 (UTC).
         last: start of the last one.
         run_ids: the runs, the oldest first.
-        best: the best value of the chosen metric among them; None if none has it.
+        best: the best value of the chosen metric among those that read just
+            this; None if none has it.
+        modified: the runs for which this was recorded, but whose workspace was
+            proven to hold something else there: nobody recorded what.
     """
 
     hash: str
@@ -29,10 +32,14 @@ class Version:
     last: int
     run_ids: list[str] = field(default_factory=list)
     best: float | None = None
+    modified: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        return dict(vars(self))
+        document = dict(vars(self))
+        if not self.modified:
+            del document["modified"]
+        return document
 
 
 def log(
@@ -73,14 +80,19 @@ def log(
 def versions(
     runs: Iterable[FoundRun], path: str, metric: str | None = None, minimize: bool = False
 ) -> list[Version]:
-    """The distinct versions of an out that runs used or made."""
+    """The distinct versions of an out that runs used or made.
+
+    A run whose workspace held something else is no run on the version: its
+    metric says nothing of it.
+    """
     better = min if minimize else max
     by_hash: dict[str, list[FoundRun]] = {}
     for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
         by_hash.setdefault(run.hashes[path], []).append(run)
     found = []
     for value, some in by_hash.items():
-        scores = [run.metrics[metric] for run in some if metric in run.metrics] if metric else []
+        true = [run for run in some if path not in run.modified]
+        scores = [run.metrics[metric] for run in true if metric in run.metrics] if metric else []
         scores = [score for score in scores if score == score]  # noqa: PLR0124 - NaN is no score
         found.append(
             Version(
@@ -89,6 +101,7 @@ def versions(
                 some[-1].start_time,
                 [run.run_id for run in some],
                 better(scores) if scores else None,
+                [run.run_id for run in some if path in run.modified],
             )
         )
     return found

@@ -10,7 +10,7 @@ from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import Members, is_folder, obj_of
-from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj, bytes_obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 
@@ -96,10 +96,12 @@ class Stock:
             commit: whose metafile says where it comes from, where the
                 workspace's is of another version.
         """
+        versioned = entry.kind == "cloud-versioned"
+        if versioned:
+            self._list(entry, commit)
         found = self.stored(entry)
         if not found.lost or entry.kind == "plain":
             return found
-        versioned = entry.kind == "cloud-versioned"
         gone: tuple[str, ...] = ()
         for rev in dict.fromkeys((None, commit)):
             lost = self._lost(entry, rev)
@@ -113,6 +115,22 @@ class Stock:
             return found._replace(lost=gone)
         why = f"it is not known whether its source has it: {lost}"
         return found._replace(lost=(), remote=None if versioned else found.remote, unknown=why)
+
+    def _list(self, entry: Entry, commit: str | None) -> None:
+        """Take a folder's listing from its metafile, which has it, where the cache does not."""
+        obj = obj_of(entry)
+        for rev in dict.fromkeys((None, commit)):
+            if obj in self._members or not is_folder(obj):
+                return
+            try:
+                data = self._dvc.outs.listing(entry.path, rev)
+            except DvcError:
+                continue
+            if data is not None and bytes_obj(data).value + DIR_SUFFIX == obj.value:
+                members = listings.parse(data) or {}
+                self._members[obj] = members
+                files = [Obj(obj.hash_name, value) for value in members.values()]
+                self._cached |= {obj, *self._dvc.cache.present(files)}
 
     def _lost(self, entry: Entry, commit: str | None) -> list[str] | DvcError:
         key = (entry.path, obj_of(entry), commit)
@@ -177,7 +195,11 @@ class Stock:
                 if not self.cached(obj):
                     self._pushed.add((obj, remote))
                 places.update((Obj(obj.hash_name, value), remote) for value in members.values())
-        files = {obj for obj, _ in places}
+        files = {
+            Obj(obj.hash_name, value)
+            for obj, members in self._members.items()
+            for value in members.values()
+        }
         self._progress.begin("Looking into the cache", len(files))
         self._cached |= self._dvc.cache.present(files)
         self._ask(places - self._pushed)

@@ -56,9 +56,14 @@ def near(root: str, path: str) -> str:
         path: relative to it.
     """
     try:
-        outs = [e.path for e in state_now(root).entries]
+        entries = state_now(root).entries
     except MlflowDvcError:
         return ""
+    outs = [e.path for e in entries if e.cached]
+    if path in outs:
+        return ""
+    if any(e.path == path for e in entries):
+        return f"{path} is `cache: false`, so it is Git's: `git log {path}` tells its versions."
     for out in outs:
         if path.startswith(f"{out}/"):
             return f"{path} is inside {out}, which DVC tracks as one: ask for {out}."
@@ -66,7 +71,7 @@ def near(root: str, path: str) -> str:
     if inside:
         more = ", …" if len(inside) > _SHOWN else ""
         return f"{path} is no output, it has some: ask for {', '.join(inside[:_SHOWN])}{more}."
-    return "" if path in outs else f"DVC tracks nothing at {path} now: see `mlflow-dvc status`."
+    return f"DVC tracks nothing at {path} now: see `mlflow-dvc status`."
 
 
 @contextmanager

@@ -122,8 +122,8 @@ class Fetcher:
                 obj = Obj(e.hash_name, str(e.hash))
                 self.project.outs.fetch_from_source(e.path, obj, commit)
             else:
-                self.project.outs.fetch([e.path], commit, options.remote, options.jobs)
                 self._list(e, commit)
+                self.project.outs.fetch([e.path], commit, options.remote, options.jobs)
         except DvcError as err:
             return str(err)
         return ""

@@ -223,6 +223,19 @@ def test_a_path_that_is_no_output_is_explained(three: list[str]) -> None:
         assert mlflow_dvc(*command, "data/a.csv").stderr == ""
 
 
+def test_what_git_keeps_is_not_offered_as_data(project: Project, history: History) -> None:
+    project.write("dvc.yaml", "stages:\n  s:\n    cmd: mkdir -p o/p && touch o/p/x o/m.json\n"
+                  "    outs: [o/p/x]\n    metrics: [o/m.json: {cache: false}]\n")  # fmt: skip
+    project.dvc("repro", "-q")
+    history.run()
+    for command in (("find", "--path"), ("log",)):
+        above = mlflow_dvc(*command, "o").stderr
+        assert above == "o is no output, it has some: ask for o/p/x.\n"
+        assert mlflow_dvc(*command, "o/m.json").stderr == (
+            "o/m.json is `cache: false`, so it is Git's: `git log o/m.json` tells its versions.\n"
+        )
+
+
 def test_a_hash_that_is_cut_is_not_taken_for_an_answer(three: list[str], history: History) -> None:
     fingerprint = history.tags(three[0])["dvc.data_hash"]
     for option, whole in (("--hash", md5("1")), ("--data-hash", fingerprint)):
@@ -241,13 +254,39 @@ def test_a_run_on_data_that_was_edited_is_named(project: Project, history: Histo
         (edited, ["a"]),
         (clean, None),
     ]
-    assert f"Run {edited} read something else" in done.stderr
+    assert f"Run {edited} may have read something else at a: " in done.stderr
+    shown = mlflow_dvc("find", "--path", "a").stdout.splitlines()
+    assert ["input, modified  a" in line for line in shown[1:3]] == [True, False]
     assert "The workspace is modified" in mlflow_dvc("find").stderr
     assert "but for what was modified when it ran: a" in mlflow_dvc("check", edited, clean).stdout
     assert [run.get("modified") for run in mlflow_dvc("check", edited, clean, "--json").json] == [
         ["a"],
         None,
     ]
+
+
+def test_many_runs_on_edited_data_are_counted(project: Project, history: History) -> None:
+    project.add("a", "1")
+    project.write("a", "edited")
+    for _ in range(5):
+        history.run()
+    lines = mlflow_dvc("find", "--path", "a").stderr.splitlines()
+    assert len(lines) == 4
+    assert lines[3] == "So did 2 more runs: --json names them."
+
+
+def test_an_edited_path_with_a_comma_is_named(project: Project, history: History) -> None:
+    for name in ("a,b.csv", "c,d/x"):
+        project.write(name, "1")
+    project.add("a,b.csv")
+    project.add("c,d")
+    project.write("a,b.csv", "edited")
+    project.write("c,d/more", "edited")
+    history.run()
+    (found,) = mlflow_dvc("find", "--path", "a,b.csv", "--json").json
+    assert found["modified"] == ["a,b.csv"]
+    (found,) = mlflow_dvc("find", "--hash", md5("1"), "--json").json
+    assert found["modified"] == found["paths"] == ["a,b.csv", "c,d/x"]
 
 
 def test_the_hash_of_a_folder_is_found_without_any_listing(

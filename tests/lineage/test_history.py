@@ -64,6 +64,33 @@ def test_the_least_can_be_the_best(four: list[str]) -> None:
     assert mlflow_dvc("log", "a", "--minimize").code == 2
 
 
+def test_a_run_that_read_something_else_scores_for_no_version(
+    four: list[str], project: Project, history: History
+) -> None:
+    project.add("a", "1")
+    project.write("a", "edited")
+    edited = history.run(accuracy=0.99)
+    project.add("a", "4")
+    project.write("a", "edited")
+    lost = history.run(accuracy=0.98)
+    found = mlflow_dvc("log", "a", "--metric", "accuracy", "--json")
+    assert [(v["run_ids"], v["best"], v.get("modified")) for v in found.json] == [
+        ([four[0], four[2], edited], 0.7, [edited]),
+        ([four[1]], 0.9, None),
+        ([four[3]], None, None),
+        ([lost], None, [lost]),
+    ]
+    assert f"Run {edited} may have read something else at a: " in found.stderr
+    rows = mlflow_dvc("log", "a", "--metric", "accuracy").stdout.splitlines()
+    assert rows[0].split()[-4:] == ["runs", "modified", "best", "accuracy"]
+    assert [row.split()[-3:] for row in rows[1:]] == [
+        ["3", "1", "0.7"],
+        ["1", "-", "0.9"],
+        ["1", "-", "-"],
+        ["1", "1", "-"],
+    ]
+
+
 def test_a_path_that_no_run_knows_has_no_versions(four: list[str]) -> None:
     assert four
     assert mlflow_dvc("log", "b", "--json").json == []

@@ -339,3 +339,48 @@ def test_check_asks_a_cloud_versioned_remote_for_each_version(
     (old,) = [item["VersionId"] for item in listed if not item["IsLatest"]]
     client.delete_object(Bucket=bucket, Key="store/folder/one", VersionId=old)
     assert checked()[::2] == [False, (False, ["folder/one"])]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("cached", ["1", "2", "12", ""])
+def test_a_version_that_the_remote_lost_is_lost_only_if_the_cache_lacks_it(
+    data: Project, s3: str, history: History, listed: bool, cached: str
+) -> None:
+    import boto3
+
+    bucket = f"lost-{listed}-{cached or 'none'}".lower()
+    s3_remote(data, s3, bucket, version_aware="true")
+    data.push()
+    data.commit("first")
+    run_id = history.run()
+    client = boto3.client("s3", endpoint_url=s3)
+    (one,) = client.list_object_versions(Bucket=bucket, Prefix="store/folder/one")["Versions"]
+    client.delete_object(Bucket=bucket, Key="store/folder/one", VersionId=one["VersionId"])
+    for path in (data.path / ".dvc/cache/files/md5").glob("*/*"):
+        if (path.suffix == ".dir" and not listed) or path.read_text() in set("12") - set(cached):
+            path.unlink()
+    (found,) = mlflow_dvc("check", run_id, "--json").json
+    entry = found["entries"][1]
+    try:
+        restore(run_id, out=data.path.parent / "out")
+        restored = True
+    except MissingObjectsError:
+        restored = False
+    assert (found["restorable"], restored) == ("1" in cached, "1" in cached)
+    assert entry["missing"] == ([] if "1" in cached else ["folder/one"])
+    assert entry["cache"] == (cached == "12")
+
+
+def test_what_the_cache_has_needs_no_cloud_versioned_remote(
+    data: Project, s3: str, history: History, tmp_path: Path
+) -> None:
+    s3_remote(data, s3, "unneeded", version_aware="true")
+    data.push()
+    run_id = history.run()
+    for path in (data.path / ".dvc/cache").rglob("*.dir"):
+        path.unlink()
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["s3"]["endpointurl"] = "http://127.0.0.1:9"
+    (found,) = mlflow_dvc("check", run_id, "--json").json
+    restore(run_id, out=tmp_path / "out")
+    assert (found["restorable"], found["entries"][1]["cache"]) == (True, True)
