@@ -21,6 +21,7 @@ from mlflow_dvc_plugin.restore import restore, undo
 from mlflow_dvc_plugin.runs import Run, load_state
 from mlflow_dvc_plugin.state import Entry
 from tests.project import Project
+from tests.project import run as command
 from tests.record import record, snapshot
 
 # How many lives: many for a thorough look, a few for every day.
@@ -68,6 +69,10 @@ class Life:
     def is_right(self, e: Entry, content: Content) -> bool:
         """An out holds what its hash stands for, unless the workspace never showed that."""
         return self.contents.get(str(e.hash), content) == content
+
+    def git(self, *args: str) -> None:
+        """A Git command that may refuse."""
+        command("git", *args, cwd=self.project.path, check=False)
 
     def text(self) -> str:
         return f"{self.random.randrange(6)}\n" * self.random.choice((1, 3))
@@ -162,6 +167,27 @@ def run_a_pipeline(life: Life) -> None:
         repo.reproduce()
 
 
+def run_other_pipelines(life: Life) -> None:
+    """Stages with a working directory of their own, and those that stand for several."""
+    life.project.write("in.txt", life.text())
+    (life.project.path / "sub").mkdir(exist_ok=True)
+    made, items, numbers = (
+        life.random.choice(c) for c in (("a", "b"), ("x", "x, y"), ("1", "1, 2"))
+    )
+    life.project.write(
+        "dvc.yaml",
+        f"stages:\n  inside:\n    wdir: sub\n    cmd: cp ../in.txt {made}\n"
+        f"    deps: [../in.txt]\n    outs: [{made}]\n"
+        f"  each:\n    foreach: [{items}]\n    do:\n"
+        "      cmd: cp in.txt each-${item}\n      deps: [in.txt]\n      outs: ['each-${item}']\n"
+        f"  grid:\n    matrix: {{n: [{numbers}]}}\n"
+        "    cmd: mkdir -p grid-${item.n} && cp in.txt grid-${item.n}/f\n"
+        "    deps: [in.txt]\n    outs: ['grid-${item.n}']\n",
+    )
+    with life.project.opened() as repo:
+        repo.reproduce()
+
+
 def drop_the_pipeline(life: Life) -> None:
     for name in ("dvc.yaml", "dvc.lock"):
         (life.project.path / name).unlink(missing_ok=True)
@@ -176,6 +202,28 @@ def amend(life: Life) -> None:
     life.project.git("commit", "-q", "--amend", "--allow-empty", "-m", "amended")
 
 
+def switch_branches(life: Life) -> None:
+    life.project.commit()
+    name = life.random.choice(("main", "side"))
+    there = life.project.git("branch", "--list", name)
+    life.git("checkout", "-q", *([] if there else ["-b"]), name)
+    if life.random.random() < 0.7:
+        with life.project.opened() as repo:
+            repo.checkout(force=True)
+
+
+def stash(life: Life) -> None:
+    pop = life.project.git("stash", "list") and life.random.random() < 0.7
+    life.git("stash", *(["pop", "-q"] if pop else ["-q", "--include-untracked"]))
+
+
+def edit_gitignore(life: Life) -> None:
+    path = life.project.path / life.random.choice((".gitignore", "deep/.gitignore"))
+    if path.parent.is_dir():
+        today = path.read_text() if path.exists() else ""
+        path.write_text(today + life.random.choice(("# mine\n", "deep/\n", "*.log", "!a\n", "\n")))
+
+
 def lose_data(life: Life) -> None:
     outs = life.outs()
     if outs:
@@ -186,7 +234,8 @@ def lose_data(life: Life) -> None:
 STEPS_TAKEN: list[Callable[[Life], None]] = [
     *(add_a_file, add_a_file, add_a_folder, edit_without_telling_dvc, stop_tracking, move),
     *(split_a_folder, run_a_pipeline, run_a_pipeline, drop_the_pipeline, commit, commit, amend),
-    lose_data,
+    *(lose_data, run_other_pipelines, run_other_pipelines, switch_branches, stash),
+    edit_gitignore,
 ]
 
 
@@ -216,6 +265,39 @@ def test_a_run_comes_back_whatever_became_of_the_project(
         except AssertionError as err:
             raise AssertionError("\n".join([*life.told, f"run {number}", str(err)])) from err
         life.live()
+    try:
+        some_come_back(life)
+    except AssertionError as err:
+        raise AssertionError("\n".join([*life.told, str(err)])) from err
+
+
+def some_come_back(life: Life) -> None:
+    """Some outs of several runs, one after the other; and taken back, one or all."""
+    folder = life.project.path
+    done: list[tuple[str, dict[str, tuple[bytes, bool]]]] = []
+    for run in life.random.sample(life.runs, min(3, len(life.runs))):
+        entries = load_state(run).entries
+        chosen = life.random.sample(entries, min(2, len(entries)))
+        before = all_of(folder)
+        try:
+            result = restore(run, [e.path for e in chosen], force=True)
+        except MlflowDvcError as err:
+            refused(life, before, err)
+            continue
+        restored = {*result.added, *result.modified, *result.unchanged}
+        for e in chosen:
+            assert e.path not in restored or life.is_right(e, content_of(folder / e.path)), e.path
+        dvc_agrees(life, restored)
+        if result.undo is not None:
+            done.append((result.undo, before))
+    after = all_of(folder)
+    for number in range(len(done)):
+        record, before = life.random.choice(done)
+        life.told.append(f"  undo {number}")
+        undo(record)
+        assert all_of(folder) == before
+        undo()
+        assert all_of(folder) == after
 
 
 def comes_back(life: Life, run: Run, out: Path) -> None:
@@ -243,15 +325,18 @@ def comes_back(life: Life, run: Run, out: Path) -> None:
         assert life.is_right(entries[path], content_of(project.path / path)), path
         assert os.access(project.path / path, os.X_OK) or not entries[path].isexec, path
     after = all_of(project.path)
-    changed = project.data_status().get("uncommitted", {})
-    touched = {*done.added, *done.modified, *done.unchanged}
-    wrong = [n for paths in changed.values() for n in names(paths) if n.rstrip("/") in touched]
-    assert not wrong
+    dvc_agrees(life, {*done.added, *done.modified, *done.unchanged})
     if done.undo is not None:
         undo()
         assert all_of(project.path) == before
         undo()
         assert all_of(project.path) == after
+
+
+def dvc_agrees(life: Life, restored: set[str]) -> None:
+    changed = life.project.data_status().get("uncommitted", {})
+    wrong = [n for paths in changed.values() for n in names(paths) if n.rstrip("/") in restored]
+    assert not wrong
 
 
 def refused(life: Life, before: dict[str, tuple[bytes, bool]], err: MlflowDvcError) -> None:
