@@ -34,8 +34,8 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 _KINDS: tuple[Kind, ...] = ("plain", "import", "import-url", "cloud-versioned")
 # What an entry's flags stand for, from the lowest bit up; the kind follows.
 _FLAGS = ("isdir", "cached", "input", "isexec", "push")
-# A metafile that may name a place or a secret never goes into a tag.
-_PRIVATE = re.compile(rb"://|\burl\s*:|@[\w.-]+:", re.IGNORECASE)
+# A metafile that may name a place or a secret never goes into a tag; `train@v1:` is a stage.
+_PRIVATE = re.compile(rb"://|\burl\s*:|@[\w.-]+:(?=\S)", re.IGNORECASE)
 
 
 class Manifest(NamedTuple):

@@ -203,6 +203,14 @@ def test_metafiles_that_name_a_place_stay_out_of_tags() -> None:
     assert found.metafiles == {"a.dvc": public}
 
 
+def test_a_lock_with_a_stage_for_several_is_no_place() -> None:
+    lock = b"schema: '2.0'\nstages:\n  each@a:\n    cmd: run\n  grid@1-x:\r\n    cmd: run\n"
+    place = b"stages:\n  a:\n    cmd: scp me@host.example:file .\n"
+    state = DataState(root=".", entries=(), metafiles={"dvc.lock": lock, "b/dvc.lock": place})
+    found = manifest.parse(manifest_parts(to_tags(state)))
+    assert found.metafiles == {"dvc.lock": lock}
+
+
 def test_commands_stay_out_of_tags() -> None:
     data = b"stages:\n  a:\n    cmd: run --token=secret\n"
     state = DataState(root=".", entries=(), metafiles={"dvc.yaml": data})
