@@ -128,8 +128,8 @@ class UnsavedContentError(RestoreError):
         shown = ", ".join(paths[:20])
         more = f" and {len(paths) - 20} more" if len(paths) > 20 else ""
         super().__init__(
-            f"Changed since DVC last saved it, and in the way: {shown}{more}. Nothing was "
-            "touched. Keep it (`dvc add`, `dvc commit`, or Git for what is Git's), or use --force, "
-            "which saves it first so that `mlflow-dvc undo` can bring it back."
+            f"Not saved, and in the way: {shown}{more}. Nothing was touched. Save it (`dvc add` or "
+            "`dvc commit` in the cache, Git what is Git's), or use --force, which saves it first "
+            "so that `mlflow-dvc undo` can bring it back."
         )
         self.paths = paths

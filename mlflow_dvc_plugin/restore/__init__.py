@@ -175,7 +175,7 @@ def _project(chosen: str | None) -> str:
     stage = os.environ.get("DVC_STAGE")
     if stage:
         raise RestoreError(
-            f"DVC is running stage {stage!r}: changing data under it would spoil its result."
+            f"DVC is running stage {stage!r}, whose result changing data would spoil: wait for it."
         )
     return _root(chosen)
 

@@ -145,8 +145,9 @@ class Operation:
         anything = plan.changes or metafiles or folders or bits or pending
         if anything and not self._options.dry_run:
             texts.check(self._root, today)
-            for path in unsaved.keys() - way.keys():
-                self._dvc.cache.put(os.path.join(self._root, path), unsaved[path])
+            self._save({path: obj for path, obj in unsaved.items() if path not in way})
+            if self._in_project:
+                self._save(self._uncached({p: o for p, o in files.files.items() if p not in paths}))
             same = {path: files.files[path] for path in bits if path not in paths}
             before = self._before(plan, {**saved, **unsaved}, today, files, outs)
             before = before._replace(
@@ -211,10 +212,33 @@ class Operation:
                 f"{self._root} has files that the run did not have: {shown}. Nothing was touched: "
                 "name another folder."
             )
-        if not self._in_project:
-            unsaved = [c.path for c in plan.changes if c.old is not None]
+        there = [c.path for c in plan.changes if c.old is not None]
+        if not self._in_project and there and not self._options.force:
+            more = f" and {len(there) - 10} more" if len(there) > 10 else ""
+            raise RestoreError(
+                f"{self._root} has other content in {', '.join(there[:10])}{more}. Nothing was "
+                "touched: name another folder, or use --force, which saves it in the cache first."
+            )
         if unsaved and not self._options.force:
             raise UnsavedContentError(unsaved)
+
+    def _uncached(self, files: Mapping[str, Obj | None]) -> dict[str, Obj]:
+        """Those of the files whose objects the cache lost: DVC would call the outs changed."""
+        return {
+            path: obj
+            for path, obj in files.items()
+            if obj is not None
+            and not links.is_link(obj)
+            and not os.path.exists(self._dvc.cache.path(obj))
+        }
+
+    def _save(self, files: Mapping[str, Obj]) -> None:
+        """Have files of the folder in the cache."""
+        if files:
+            self._options.progress.begin("Saving", len(files))
+        for path, obj in files.items():
+            self._dvc.cache.put(os.path.join(self._root, path), obj)
+            self._options.progress.advance(files=1)
 
     def _before(
         self,

@@ -49,7 +49,7 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
         shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN_CANDIDATES])
         more = len(found) - _SHOWN_CANDIDATES
         raise RunNotFoundError(
-            f"{wanted!r} is the start of {len(found)} run ids: {shown}"
+            f"{wanted!r} is the start of {len(found)} run ids, so write more of one: {shown}"
             + (f" and {more} more." if more > 0 else ".")
         )
     return found[0]
@@ -102,10 +102,12 @@ def _run_of_model(client: Any, text: str) -> str:
             found = client.get_model_version(name, version)
     except MlflowException as err:
         if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise RunNotFoundError(f"The model registry has no {text}.") from err
+            raise RunNotFoundError(
+                f"The model registry has no {text}: check it in MLflow, and --tracking-uri."
+            ) from err
         raise store.tracking_error(err) from err
     except Exception as err:
         raise store.tracking_error(err) from err
     if not found.run_id:
-        raise RunNotFoundError(f"{text} does not say which run made it.")
+        raise RunNotFoundError(f"{text} does not say which run made it: name the run itself.")
     return str(found.run_id)

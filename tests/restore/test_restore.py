@@ -77,6 +77,14 @@ def test_a_lost_cache_and_workspace_come_back_from_the_remote(two: Project) -> N
     )
 
 
+def test_what_stays_as_it_is_is_in_the_cache_afterwards(two: Project) -> None:
+    recorded = record(two.path)
+    two.write("data/images/1.txt", "uno")
+    two.lose()
+    restore(recorded, force=True)
+    assert two.data_status() == {}
+
+
 def test_a_second_restore_finds_nothing_to_do(two: Project) -> None:
     recorded = record(two.path)
     second_version(two)
@@ -262,7 +270,7 @@ def test_out_writes_the_data_elsewhere_and_leaves_the_project(two: Project, tmp_
 def test_out_refuses_to_replace_foreign_files(two: Project, tmp_path: Path) -> None:
     (tmp_path / "out/data").mkdir(parents=True)
     (tmp_path / "out/data/a.csv").write_text("someone else's")
-    with pytest.raises(UnsavedContentError):
+    with pytest.raises(RestoreError, match=r"has other content in data/a\.csv\."):
         restore(record(two.path), out=tmp_path / "out")
     assert (tmp_path / "out/data/a.csv").read_text() == "someone else's"
 
