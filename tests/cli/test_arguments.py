@@ -121,13 +121,13 @@ def test_a_person_who_interrupts_does_not_wait_for_the_next_page(
         "store.PAGE, search = 1, MlflowClient.search_runs\n"
         "def slow(*args, **kwargs):\n"
         "    if kwargs.get('page_token'):\n"
-        "        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "        time.sleep(60)\n"
+        "        threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "        time.sleep(300)\n"
         "    return search(*args, **kwargs)\n"
         "MlflowClient.search_runs = slow\n"
         "main(['find', '--path', 'a'])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=200
     )
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Interrupted.")
