@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from mlflow_dvc_plugin.cli import output, tables
 from mlflow_dvc_plugin.cli.bar import Bar
@@ -16,6 +14,7 @@ from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 
 _SHOWN_PATHS = 3
 _SHOWN_RUNS = 3
+_NAME = 40  # characters
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -107,26 +106,29 @@ def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:
     if not runs:
         console.print("No run is on this data.")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("run", "name", "started"):
-        table.add_column(name, no_wrap=True)
-    for name in metrics:
-        table.add_column(Text(output.printable(name)), justify="right", no_wrap=True)
-    for name in ("role", "path", "hash"):
-        table.add_column(name, overflow="fold")
+    columns = [
+        *map(tables.Column, ("run", "name", "started")),
+        *(tables.Column(output.printable(name), right=True) for name in metrics),
+        *map(tables.Column, ("role", "path")),
+        tables.Column("hash", shrinks=True),
+    ]
+    rows: list[list[tables.Cell]] = []
     for run in runs:
         shown = run.paths[:_SHOWN_PATHS]
         rest = [f"… {len(run.paths) - len(shown)} more"] if len(run.paths) > len(shown) else []
-        table.add_row(
-            Text(run.run_id),
-            Text(output.printable(run.run_name)),
-            output.moment(run.start_time),
-            *(output.number(run.metrics.get(name)) for name in metrics),
-            "\n".join(_role(run, path) for path in shown),
-            Text("\n".join([*map(output.printable, shown), *rest])),
-            Text("\n".join(output.printable(run.hashes[path]) for path in shown)),
+        name = output.printable(run.run_name)
+        rows.append(
+            [
+                run.run_id,
+                name if len(name) <= _NAME else f"{name[: _NAME - 1]}…",
+                output.moment(run.start_time),
+                *(output.number(run.metrics.get(name)) for name in metrics),
+                [_role(run, path) for path in shown],
+                [*map(output.printable, shown), *rest],
+                [output.printable(run.hashes[path]) for path in shown],
+            ]
         )
-    console.print(table)
+    tables.draw(console, columns, rows)
     console.print(f"{output.count(len(runs), 'run')}.")
 
 

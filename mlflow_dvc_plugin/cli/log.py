@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mlflow_dvc_plugin.cli import output, tables
@@ -58,22 +58,24 @@ def _draw(found: Sequence[Version], metric: str | None) -> None:
     if not found:
         console.print("No run used or made it.")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("hash", no_wrap=True)
-    for name in ("first run", "last run"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("runs", justify="right", no_wrap=True)
+    columns = [
+        tables.Column("hash"),
+        tables.Column("first run"),
+        tables.Column("last run"),
+        tables.Column("runs", right=True),
+    ]
     changed = any(version.modified for version in found)
     if changed:
-        table.add_column("modified", justify="right", no_wrap=True)
+        columns.append(tables.Column("modified", right=True))
     if metric:
-        table.add_column(Text(f"best {output.printable(metric)}"), justify="right")
+        columns.append(tables.Column(f"best {output.printable(metric)}", right=True))
         if console.is_terminal:
-            table.add_column("", no_wrap=True)
-    scores = [version.best for version in found if version.best is not None]
+            columns.append(tables.Column(""))
+    scores = [v.best for v in found if v.best is not None and math.isfinite(v.best)]
+    rows = []
     for version in found:
-        row: list[str | Text] = [
-            Text(output.printable(version.hash)),
+        row: list[tables.Cell] = [
+            output.printable(version.hash),
             output.moment(version.first),
             output.moment(version.last),
             f"{len(version.run_ids):,}",
@@ -84,14 +86,14 @@ def _draw(found: Sequence[Version], metric: str | None) -> None:
             row.append(output.number(version.best))
             if console.is_terminal:
                 row.append(Text(_bar(version.best, scores), style="cyan"))
-        table.add_row(*row)
-    console.print(table)
+        rows.append(row)
+    tables.draw(console, columns, rows)
 
 
 def _bar(value: float | None, scores: Sequence[float]) -> str:
     """A bar from the least to the greatest value, so that small steps are seen."""
-    if value is None:
+    if value is None or value not in scores:
         return ""
     low, high = min(scores), max(scores)
-    share = (value - low) / (high - low) if high > low else 1.0
+    share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 1.0  # no overflow
     return "▇" * (1 + round(share * (_WIDTH - 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -116,12 +117,23 @@ def print_json(document: Any) -> None:
 
 
 def _dumped(document: Any, indent: int | None = None) -> str:
-    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    try:
+        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON has no NaN, and nothing infinite
+        return _dumped(_finite(document), indent)
     try:
         text.encode()
     except UnicodeEncodeError:  # a file name that is not UTF-8
         return json.dumps(document, indent=indent)
     return text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -55,6 +55,6 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         )
     )
     console.print()
-    console.print(tables.entries_table(state.entries))
+    tables.draw_entries(console, state.entries)
     console.print()
-    console.print(f"Bring it back: mlflow-dvc restore {found.run_id}", markup=False)
+    console.print(f"Bring it back: mlflow-dvc restore {found.run_id}", markup=False, soft_wrap=True)

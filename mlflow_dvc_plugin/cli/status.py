@@ -49,7 +49,7 @@ def _draw(found: Readiness) -> None:
     )
     console.print()
     if state.entries:
-        console.print(tables.entries_table(state.entries))
+        tables.draw_entries(console, state.entries)
     else:
         console.print("DVC tracks nothing here yet: `dvc add` something.")
     console.print()

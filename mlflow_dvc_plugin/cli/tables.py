@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +14,11 @@ from rich.text import Text
 from mlflow_dvc_plugin.cli.output import printable, size
 from mlflow_dvc_plugin.state import Entry
 
-_WIDE = 240
+Cell = str | Text | list[str]
+
+_WIDE = 10_000
+_GAP = 2
+_START = 13  # of a hash, with the sign that it goes on
 _COLOURS = {"clean": "green", "modified": "yellow", "missing": "red", "unverified": "dim"}
 
 
@@ -44,29 +50,96 @@ def facts(pairs: Iterable[tuple[str, str | Text | None]]) -> Table:
     return table
 
 
-def entries_table(entries: Iterable[Entry]) -> Table:
-    """Outs as a table: what, which hash, how much, made by what."""
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        name: its heading; a column without one is left out where there is little room.
+        right: it is flush right.
+        shrinks: the start of its values will do.
+    """
+
+    name: str
+    right: bool = False
+    shrinks: bool = False
+
+
+def draw(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
+    """Print rows as a table; on a terminal that it does not fit, each as a paragraph.
+
+    Args:
+        console: where to.
+        columns: one for each cell of a row.
+        rows: cells, those that are lists with a line for each item.
+    """
+    rows = list(rows)
+    if console.is_terminal and _least_width(columns, rows) > console.width:
+        for row in rows:
+            _paragraph(console, columns, row)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    for column in columns:
+        table.add_column(
+            Text(column.name),
+            justify="right" if column.right else "left",
+            no_wrap=not column.shrinks,
+            overflow="ellipsis",
+            min_width=_START if column.shrinks else None,
+        )
+    for row in rows:
+        table.add_row(*(Text("\n").join(_lines(cell)) for cell in row))
+    console.print(table)
+
+
+def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> int:
+    width = 0
+    for column, *cells in zip(columns, *rows, strict=True):
+        widest = max(line.cell_len for cell in (column.name, *cells) for line in _lines(cell))
+        width += (min(widest, _START) if column.shrinks else widest) + _GAP
+    return width - _GAP
+
+
+def _paragraph(console: Console, columns: Sequence[Column], row: Sequence[Cell]) -> None:
+    gap = Text(" " * _GAP)
+    said = [
+        Text(f"{column.name} ", style="dim") + _lines(cell)[0]
+        for column, cell in zip(columns[1:], row[1:], strict=True)
+        if column.name and not isinstance(cell, list) and cell
+    ]
+    listed = zip_longest(*(_lines(c) for c in row if isinstance(c, list)), fillvalue=Text())
+    for line in (_lines(row[0])[0], gap + gap.join(said), *(gap + gap.join(c) for c in listed)):
+        console.print(line, soft_wrap=True)
+
+
+def _lines(cell: Cell) -> list[Text]:
+    lines = cell if isinstance(cell, list) else [cell]
+    return [line if isinstance(line, Text) else Text(line) for line in lines] or [Text()]
+
+
+def draw_entries(console: Console, entries: Iterable[Entry]) -> None:
+    """Print outs: what, which hash, how much, made by what."""
     entries = list(entries)
-    staged = any(e.input for e in entries)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("path", overflow="fold")
-    table.add_column("hash", overflow="ellipsis", no_wrap=True, min_width=12)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("files", justify="right", no_wrap=True)
-    table.add_column("made by", overflow="fold")
-    if staged:
-        table.add_column("input")
+    columns = [
+        Column("path"),
+        Column("hash", shrinks=True),
+        Column("size", right=True),
+        Column("files", right=True),
+        Column("made by"),
+    ]
+    if staged := any(e.input for e in entries):
+        columns.append(Column("input"))
+    rows: list[list[Cell]] = []
     for e in entries:
         files = "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}"
         value = e.hash if e.cached else f"{e.hash or ''} (in Git)".strip()
-        row: list[str | Text] = [
-            Text(printable(e.path + ("/" if e.isdir else ""))),
+        row: list[Cell] = [
+            printable(e.path + ("/" if e.isdir else "")),
             Text(printable(value or "not made yet"), style="" if e.hash else "dim"),
             size(e.size),
             files,
-            Text(printable(e.stage or e.metafile)),
+            printable(e.stage or e.metafile),
         ]
         if staged:
             row.append("yes" if e.input else "")
-        table.add_row(*row)
-    return table
+        rows.append(row)
+    draw(console, columns, rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import re
 
 import pytest
 from rich.console import Console
@@ -13,6 +15,7 @@ from mlflow_dvc_plugin.lineage.findings import FoundRun
 from mlflow_dvc_plugin.lineage.history import versions
 from tests.history import History, mlflow_dvc
 from tests.project import Project
+from tests.record import record
 
 
 def md5(text: str) -> str:
@@ -115,3 +118,55 @@ def test_bars_are_drawn_on_a_terminal_only(
     monkeypatch.setattr(tables, "console", lambda: Console(force_terminal=True, width=200))
     drawn = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
     assert [line.count("▇") for line in drawn.splitlines()[1:]] == [1, 24, 0]
+
+
+def test_no_number_breaks_json_or_bars(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, score in (("1", math.inf), ("2", math.nan), ("3", 0.5), ("4", -math.inf)):
+        project.add("a", version)
+        history.run(score=score)
+    asked = ("a", "--metric", "score")
+    for done in (
+        mlflow_dvc("log", *asked, "--json"),
+        mlflow_dvc("find", "--path", *asked, "--json"),
+    ):
+        found = json.loads(done.stdout, parse_constant=pytest.fail)
+        assert len(found) == 4
+    assert [run["metrics"]["score"] for run in found[1:3]] == [0.5, None]
+    monkeypatch.setattr(tables, "console", lambda: Console(force_terminal=True, width=200))
+    drawn = mlflow_dvc("log", *asked).stdout
+    assert [line.count("▇") for line in drawn.splitlines()[1:]] == [24, 0, 13, 1]
+
+
+def test_a_narrow_terminal_gets_paragraphs_and_loses_nothing(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("data/images-of-some-kind/ü", "1")
+    project.add("data/images-of-some-kind")
+    name = "n" * 300
+    tags = {**record(project.path).tags, "mlflow.runName": name}
+    run_id = history.run(tags=tags, score=0.5)
+    (value,) = [e["hash"] for e in mlflow_dvc("show", run_id, "--json").json["entries"]]
+    piped = mlflow_dvc("find", "--metric", "score").stdout.splitlines()[1].split()
+    assert [piped[0], piped[-4:]] == [run_id, ["0.5", "input", "data/images-of-some-kind", value]]
+    monkeypatch.setattr(tables, "console", lambda: Console(
+        force_terminal=True, width=60, no_color=True, highlight=False))  # fmt: skip
+    for command, lines in {
+        ("find", "--metric", "score"): [
+            run_id,
+            "score 0.5",
+            f"input  data/images-of-some-kind  {value}",
+        ],
+        ("log", "data/images-of-some-kind", "--metric", "score"): [value, "runs 1  best score 0.5"],
+        ("show", run_id): [
+            "data/images-of-some-kind/\n",
+            f"hash {value}  size 1 B  files 1  made by data/images-of-some-kind.dvc",
+        ],
+        ("status",): [
+            "data/images-of-some-kind/\n",
+            f"hash {value}  size 1 B  files 1  made by data/images-of-some-kind.dvc",
+        ],
+    }.items():
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", mlflow_dvc(*command).stdout)
+        assert all(line in shown for line in lines), shown
