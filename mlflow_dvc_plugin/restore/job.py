@@ -152,7 +152,7 @@ def _refuse_other_project(project: str, root: str, wanted: str) -> None:
 
 def _refuse_special(entries: Sequence[Entry]) -> None:
     """Refuse data that DVC or Git would take for its own settings."""
-    special = [e.path for e in entries if posixpath.basename(e.path) in _SETTINGS]
+    special = [e.path for e in entries if paths_of.folded(posixpath.basename(e.path)) in _SETTINGS]
     if special:
         raise UnsafePathError(
             min(special), "DVC or Git would go by it; --out DIR is for the data alone"

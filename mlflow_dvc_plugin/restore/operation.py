@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
@@ -158,9 +159,12 @@ class Operation:
             if self._in_project:
                 journal.save(self._dvc.tmp_dir, before)
                 record = before.journal_id
+            first = _in_the_way(plan, metafiles)
+            texts.write(self._root, first, today, files.modes)
             written = self._apply(plan, files)
             modes.put(self._root, wanted)
-            texts.write(self._root, metafiles, today, files.modes)
+            last = {path: data for path, data in metafiles.items() if path not in first}
+            texts.write(self._root, last, today, files.modes)
             if self._in_project:
                 self._claim([] if self._takes_back else outs)
                 journal.save(self._dvc.tmp_dir, before._replace(done=True))
@@ -285,3 +289,13 @@ class Operation:
         """Tell DVC that the outs are its own to clean up."""
         for out in outs:
             self._dvc.database.remember_link(os.path.join(self._root, out))
+
+
+def _in_the_way(plan: Plan, metafiles: Metafiles) -> Metafiles:
+    """Those metafiles that go, and are in a folder where a file has to be."""
+    targets = {change.path for change in plan.changes if change.new is not None}
+    return {
+        path: data
+        for path, data in metafiles.items()
+        if data is None and any(str(above) in targets for above in PurePosixPath(path).parents)
+    }

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from mlflow_dvc_plugin.errors import UnsafePathError
 
 _MAX_NAME = 255  # bytes, on all common file systems
+_MAX_DEPTH = 255  # folders
 _KEPT = {".git", ".dvc", "git~1"}
 _ODD = ("/.", "//", "~", "\\", " /", "./")
 
@@ -37,12 +38,12 @@ def check(path: str) -> None:
         name = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as err:
         raise UnsafePathError(path, "it is not text") from err
-    if max(map(len, name.split(b"/"))) > _MAX_NAME:
-        raise UnsafePathError(path, "a name in it is too long")
+    if max(map(len, name.split(b"/"))) > _MAX_NAME or name.count(b"/") > _MAX_DEPTH:
+        raise UnsafePathError(path, "a name in it is too long, or it is too deep")
     for part in path.split("/"):
         if part == "..":
             raise UnsafePathError(path, "it leads out of the project")
-        if _folded(part) in _KEPT:
+        if folded(part) in _KEPT:
             raise UnsafePathError(path, "Git's and DVC's own folders are never written to")
 
 
@@ -107,7 +108,7 @@ def _ignores_case(folder: str) -> bool:
         folder = above
 
 
-def _folded(part: str) -> str:
+def folded(part: str) -> str:
     """A name as the most lenient file systems see it: no case, no invisible characters."""
     text = unicodedata.normalize("NFKC", part).casefold()
     return "".join(c for c in text if unicodedata.category(c) != "Cf").rstrip(" .")

@@ -108,7 +108,7 @@ def test_a_tag_does_not_write_into_a_project_in_the_project(project: Project) ->
     assert inner.data_status() == {}
 
 
-@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock", ".dvcignore", ".gitmodules"])
+@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock", ".dvcignore", ".GitModules"])
 def test_a_tag_does_not_make_data_into_settings(project: Project, name: str) -> None:
     project.add("a", "1")
     before = snapshot(project.path)

@@ -71,6 +71,7 @@ def prey(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         "a\0b",
         "a\nb",
         "a\x1b[2Jb",
+        "x/" * 1500 + "y",
     ],
 )
 def test_a_path_that_leads_elsewhere_is_refused(prey: Project, path: str) -> None:

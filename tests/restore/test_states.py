@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -368,6 +369,31 @@ def test_a_folder_alone_that_is_now_tracked_file_by_file(project: Project) -> No
     assert project.data_status() == {}
     undo()
     assert snapshot(project.path) == before
+
+
+@pytest.mark.parametrize("first", ["a", "a/x", "a/b/x"])
+def test_a_file_where_files_of_their_own_are_tracked_now(project: Project, first: str) -> None:
+    second = "a/x" if first == "a" else "a"
+    project.add(first, "1")
+    project.commit()
+    recorded = record(project.path)
+    with project.opened() as repo:
+        repo.remove(f"{first}.dvc")
+    shutil.rmtree("a") if os.path.isdir("a") else os.unlink("a")
+    project.commit()
+    project.add(second, "2")
+    project.commit()
+    before = snapshot(project.path)
+    restore(recorded)
+    assert (project.path / first).read_text() == "1"
+    # DVC cannot ask for the status of a file that Git has as a folder.
+    project.git("add", "-A")
+    assert project.data_status() == {}
+    after = snapshot(project.path)
+    undo()
+    assert snapshot(project.path) == before
+    undo()
+    assert snapshot(project.path) == after
 
 
 def test_files_that_are_now_one_folder(project: Project) -> None:
