@@ -7,9 +7,12 @@ quick. Only this package prints, and only it knows exit codes.
 from __future__ import annotations
 
 import gc
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -63,6 +66,12 @@ class _Commands(click.Group):
                 param.type = click.types.FuncParamType(text)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        from mlflow_dvc_plugin.cli.output import until_closed
+
+        with until_closed():
+            return super().invoke(ctx)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -82,11 +91,22 @@ def cli() -> None:
     """Know which DVC data made an MLflow run, and bring it back."""
 
 
+def _accept_any_output() -> None:
+    """Print into streams that are closed, or in which not every character can be written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # MLflow and a large folder's files are a million objects that all live on: it takes
     # long to look through them for garbage again and again.
     gc.set_threshold(_ALLOCATIONS, 50, 50)
+    _accept_any_output()
     try:
         code = cli.main(args=args, prog_name="mlflow-dvc", standalone_mode=False)
     except click.ClickException as err:
@@ -101,10 +121,13 @@ def main(args: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; the rest goes nowhere quietly.
-        sys.stdout = None
-        sys.exit(0)
+    except OSError as err:  # a full disk, say
+        from mlflow_dvc_plugin.cli.output import printable
+
+        click.secho("Error: ", nl=False, err=True, fg="red")
+        where = f": {err.filename}" if err.filename else ""
+        click.echo(printable(f"{err.strerror or err}{where}."), err=True)
+        sys.exit(_EXPECTED_FAILURE)
     except Exception as err:  # noqa: BLE001 - a person gets one line, whatever it is
         from mlflow_dvc_plugin.cli.output import printable
 

@@ -122,8 +122,8 @@ def _dumped(document: Any, indent: int | None = None) -> str:
     except ValueError:  # JSON has no NaN, and nothing infinite
         return _dumped(_finite(document), indent)
     try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name that is not UTF-8
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal
         return json.dumps(document, indent=indent)
     return text
 
@@ -141,6 +141,8 @@ def until_closed() -> Iterator[None]:
     """Print until the reader (`| head`) has what it wanted; the rest goes nowhere quietly."""
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = None
 

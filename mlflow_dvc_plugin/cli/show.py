@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.lineage.derive import DERIVED, SOURCE
 from mlflow_dvc_plugin.runs import find_run, load_state
+
+_DERIVED = "from a Git commit after the fact: nobody observed that the run used this"
 
 
 @click.command("show")
@@ -51,6 +54,7 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
                 ("project", None if state.root == "." else state.root),
                 ("remote", state.remote),
                 ("read from", f"the run's {state.source}"),
+                ("derived", _DERIVED if found.tags.get(SOURCE) == DERIVED else None),
             ]
         )
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +61,9 @@ def test_a_question_to_a_store_that_is_not_there_makes_none(
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("args", [["log", "a"], ["find"], ["diff", "RUN"]])
+@pytest.mark.parametrize(
+    "args", [["log", "a"], ["find"], ["find", "--json"], ["status", "--json"], ["diff", "RUN"]]
+)
 def test_a_reader_that_has_had_enough_is_no_failure(
     project: Project, history: History, args: list[str]
 ) -> None:
@@ -95,6 +99,40 @@ def _unheard(args: list[str]) -> tuple[int, str]:
     complained = process.stderr.read()
     process.stderr.close()
     return process.wait(), complained
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_stream_that_takes_no_text_is_no_defect(project: Project, history: History) -> None:
+    project.add("größe/日本", "1")
+    run_id = history.run()
+    command = f"{sys.executable} -m mlflow_dvc_plugin.cli"
+    closed = subprocess.run(f"{command} show {run_id} >&-", shell=True, check=False)
+    assert closed.returncode == 0
+    full = f"{command} show {run_id} >/dev/full"
+    done = subprocess.run(full, shell=True, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device.\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_path_can_be_printed_in_any_encoding(
+    project: Project, history: History, encoding: str
+) -> None:
+    path = "größe/日本😀"
+    project.add(path, "1")
+    run_id = history.run()
+
+    def said(*args: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args],
+            check=True,
+            stdout=subprocess.PIPE,
+            encoding=encoding,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        ).stdout
+
+    assert r"\u65e5\u672c\U0001f600" in said("show", run_id)
+    (found,) = json.loads(said("find", "--json"))
+    assert found["paths"] == [path]
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(project: Project, tmp_path: Path) -> None:

@@ -51,8 +51,10 @@ def test_a_revision_is_recorded_as_derived(project: Project, history: History) -
     assert tags["dvc.git_commit"] == commit
     assert (tags["dvc.source"], tags["dvc.status"]) == ("derived", "unverified")
     assert [e.hash for e in load_state(run_id).entries] == ["c4ca4238a0b923820dcc509a6f75849b"]
+    assert "nobody observed" in mlflow_dvc("show", run_id).stdout
     mlflow_dvc("tag", run_id, "--force")
     assert "dvc.source" not in history.tags(run_id)
+    assert "nobody observed" not in mlflow_dvc("show", run_id).stdout
 
 
 @pytest.mark.parametrize("rev", ["nope", "--help", "-1", "HEAD..HEAD"])
