@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -254,15 +255,17 @@ def memory_of_a_large_folder(root: Path, scale: float, repeat: int) -> list[Row]
     many_files(bench.path / "folder", entries, size=0)
     bench.add("folder")
     bench.record()
+    gone = {f"one of {entries:,} files": "folder/00/0.txt", f"all of {entries:,} files": "folder"}
     return [
         bench.compare(
-            f"peak memory, one of {entries:,} files gone, against dvc checkout",
+            f"peak memory, {what} gone, against dvc checkout",
             ("checkout", "-q"),
-            lambda: bench.lose("folder/00/0.txt"),
+            partial(bench.lose, name),
             target=0.7,
             repeat=repeat,
             memory=True,
         )
+        for what, name in gone.items()
     ]
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.database import Database
@@ -19,6 +20,7 @@ from mlflow_dvc_plugin.objects import Obj
 
 _READ_ONLY = 0o444
 _LARGE = 1024 * 1024  # bytes
+_BATCH = 5000  # objects
 
 
 class Cache:
@@ -69,6 +71,15 @@ class Cache:
 
         The bytes are read, unless DVC's state database vouches for them.
         """
+        good: set[Obj] = set()
+        rest = iter(objs)
+        # In batches: what is known of a million files at once takes much memory.
+        with ThreadPoolExecutor() as pool:
+            while batch := list(islice(rest, _BATCH)):
+                good |= self._good(batch, pool)
+        return good
+
+    def _good(self, objs: Iterable[Obj], pool: ThreadPoolExecutor) -> set[Obj]:
         present: dict[Obj, str] = {}
         infos: dict[str, os.stat_result] = {}
         for obj in objs:
@@ -82,9 +93,8 @@ class Cache:
         good = {obj for obj, path in present.items() if known.get(path) == obj}
         doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
         if doubtful:
-            with ThreadPoolExecutor() as pool:
-                found = pool.map(lambda item: is_file_of(item[1], item[0]), doubtful)
-                right = [item for item, same in zip(doubtful, found, strict=True) if same]
+            found = pool.map(lambda item: is_file_of(item[1], item[0]), doubtful)
+            right = [item for item, same in zip(doubtful, found, strict=True) if same]
             for _, path in right:
                 self._repo.cache.local.protect(path)
             self._database.remember({path: (obj, infos[path]) for obj, path in right})

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -18,6 +19,7 @@ from mlflow_dvc_plugin.capture.statedb import checksum, recorded_hash
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.objects import Obj
 
+_BATCH = 5000  # files
 _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
 
 
@@ -85,5 +87,11 @@ class Database:
             for name, info in walk_folder(self._repo.root_dir, inside, folder)
             if info is not None
         }
-        text = json.dumps(times, sort_keys=True)
-        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        digest, paths, comma = hashlib.md5(b"{", usedforsecurity=False), iter(sorted(times)), ""
+        # In pieces: the text of a million files takes much memory.
+        while batch := list(islice(paths, _BATCH)):
+            text = json.dumps({path: times[path] for path in batch})
+            digest.update(f"{comma}{text[1:-1]}".encode())
+            comma = ", "
+        digest.update(b"}")
+        return digest.hexdigest()

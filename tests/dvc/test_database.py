@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
+import pytest
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc import DvcProject
@@ -12,14 +13,19 @@ from mlflow_dvc_plugin.objects import Obj, bytes_obj
 from tests.project import Project
 
 
-def test_a_folder_is_claimed_as_dvc_claims_it(project: Project) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 5000])
+def test_a_folder_is_claimed_as_dvc_claims_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("mlflow_dvc_plugin.dvc.database._BATCH", batch)
     project.write(".dvcignore", "*.tmp\n")
     for name in ("folder/a", "folder/sub/größe", "folder/left.tmp", "one"):
         project.write(name, name)
     (project.path / "folder/link").symlink_to(project.path / "one")
     (project.path / "folder/broken").symlink_to(project.path / "nothing")
+    (project.path / "empty").mkdir()
     with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
-        for name in ("folder", "one"):
+        for name in ("folder", "empty", "one"):
             path = str(project.path / name)
             dvc.database.remember_link(path)
             ours = repo.state.links[name]
