@@ -122,6 +122,11 @@ def draw(result: RestoreResult, where: str | None = None) -> None:
 def _summary(result: RestoreResult, where: str | None) -> str:
     verified = output.count(result.verified, "file")
     if not result.files and not result.metafiles:
+        if result.source == "undo":
+            return (
+                "Nothing to do: everything is as it was before that restore. `mlflow-dvc undo "
+                "--list` tells of earlier ones."
+            )
         return f"Nothing to do: {where or 'the workspace'} holds the run's data ({verified})."
     outs = output.count(len(result.added + result.modified + result.deleted), "out")
     files = output.count(result.files, "file")

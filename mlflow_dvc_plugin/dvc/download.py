@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from mlflow_dvc_plugin.copying import copy, in_threads
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.hashing import digest_of, is_file_of
 from mlflow_dvc_plugin.dvc.reasons import reason
+from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 
@@ -46,6 +48,9 @@ def download(
 
     Returns:
         The objects that could not be had, and why.
+
+    Raises:
+        DvcError: the cache's disk is full.
     """
     failed: dict[Obj, str] = {}
     with cache.staging() as folder:
@@ -60,6 +65,11 @@ def download(
             cache.remember(arrived)
             failed.update(lost)
             progress.advance(files=len(arrived) + len(lost))
+    if os.strerror(errno.ENOSPC) in failed.values():
+        raise DvcError(
+            f"The disk of the DVC cache ({cache.folders[0]}) is full: make room, then run the "
+            "same command again. What arrived is in the cache, nothing else was touched."
+        )
     return failed
 
 

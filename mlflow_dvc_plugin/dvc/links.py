@@ -41,7 +41,11 @@ class Links:
         os.makedirs(cache.path, exist_ok=True)
         probe = os.path.join(folder, tmp_fname())
         types = self.types if linked else ["reflink", "copy"]
-        found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
+        try:
+            found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
+        except OSError:
+            # A cache that is only for reading: what does not work is found when it is used.
+            found = types
         if not found:
             raise DvcError(
                 f"None of the project's link types ({', '.join(self.types)}) works here: "

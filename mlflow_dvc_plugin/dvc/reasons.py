@@ -40,13 +40,12 @@ def translating() -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """Keep DVC's own log lines from the terminal: what failed is said once, by us."""
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    before = [(logger, logger.propagate) for logger in loggers]
+    before = [(logger, logger.propagate, logger.handlers) for logger in loggers]
     for logger in loggers:
         logger.propagate = False
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+        logger.handlers = [logging.NullHandler()]
     try:
         yield
     finally:
-        for logger, propagate in before:
-            logger.propagate = propagate
+        for logger, propagate, handlers in before:
+            logger.propagate, logger.handlers = propagate, handlers

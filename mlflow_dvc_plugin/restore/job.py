@@ -189,9 +189,9 @@ def opened(root: str) -> Iterator[DvcProject]:
         with closing(DvcProject(root)) as dvc:
             yield dvc
     except OSError as err:
-        where = f" ({err.filename})" if err.filename else ""
         raise RestoreError(
-            f"{err.strerror or err}{where}. Mend that, then run the same command again."
+            f"{err.strerror or err} ({err.filename or root}). Mend that, then run the same command "
+            "again."
         ) from err
     except (UnicodeError, sqlite3.Error) as err:
         raise RestoreError(f"DVC's files cannot be read ({err}): see `dvc doctor`.") from err

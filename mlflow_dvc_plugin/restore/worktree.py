@@ -28,7 +28,9 @@ def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
         GitError: Git could not make it.
     """
     if commit is None or not is_commit(commit):
-        raise RestoreError("The run has no Git commit, so there is no code to bring back with it.")
+        raise RestoreError(
+            "The run has no Git commit, so no code to bring back: --out DIR is for the data alone."
+        )
     if os.path.isdir(folder) and os.listdir(folder):
         raise RestoreError(f"{folder} is not empty: name a folder that does not exist yet.")
     if git(project, "rev-parse", "--show-superproject-working-tree").strip():

@@ -6,9 +6,11 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,45 @@ def test_a_cache_that_cannot_be_written_to_is_one_sentence(
     with pytest.raises(MlflowDvcError, match="cannot be written to") as err:
         restore(recorded)
     assert "\n" not in str(err.value)
+    assert snapshot(project.path) == before
+
+
+@contextmanager
+def mounted(where: Path, *options: str) -> Iterator[None]:
+    """A file system at a folder, for those who may mount one."""
+    if subprocess.run(["mount", *options, str(where)], check=False).returncode:
+        pytest.skip("only root mounts file systems")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
+
+
+def test_a_cache_that_is_only_for_reading_is_enough(project: Project) -> None:
+    project.add("a", "1")
+    recorded = record(project.path)
+    project.add("a", "2")
+    cache = project.path / ".dvc/cache"
+    with mounted(cache, "--bind", str(cache)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(cache)], check=True)
+        restore(recorded)
+        assert project.data_status() == {}
+        undo()
+        assert (project.path / "a").read_text() == "2"
+
+
+def test_a_full_disk_of_the_cache_is_said(project: Project, tmp_path: Path) -> None:
+    project.remote(tmp_path / "remote")
+    project.add("a", b"1" * 3_000_000)
+    project.push()
+    recorded = record(project.path)
+    project.lose()
+    project.add("a", "2")
+    before = snapshot(project.path)
+    with mounted(project.path / ".dvc/cache", "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        project.add("a")
+        with pytest.raises(MlflowDvcError, match="is full: make room"):
+            restore(recorded)
     assert snapshot(project.path) == before
 
 

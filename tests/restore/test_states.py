@@ -103,6 +103,7 @@ def test_the_records_that_can_be_taken_back_are_told(
     assert "undo of" in lines[0]
     command(capsys, "undo", str(done.undo))
     assert (project.path / "a").read_text() == "2"
+    assert "as it was before that restore" in command(capsys, "undo", str(done.undo))[0]
 
 
 def test_a_record_that_is_not_kept_is_one_sentence(project: Project) -> None:
