@@ -56,6 +56,10 @@ class GitError(MlflowDvcError):
     """Git does not have, or cannot give, what is needed."""
 
 
+class NoGitError(GitError):
+    """There is no Git repository where one is needed."""
+
+
 class DatasetError(MlflowDvcError):
     """Data is not what DVC recorded, not tracked, or not to be had."""
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 
-from mlflow_dvc_plugin.errors import GitError
+from mlflow_dvc_plugin.errors import GitError, NoGitError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
@@ -42,6 +42,8 @@ def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None 
         raise GitError(f"Git cannot be run ({err.strerror}): install it first.") from err
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
+        if any("not a git repository" in line for line in lines):
+            raise NoGitError(f"{cwd} is in no Git repository: this needs one.")
         raise GitError(f"git {args[0]}: {lines[0] if lines else f'exit {done.returncode}'}")
     return done.stdout
 
@@ -56,6 +58,8 @@ def resolve(project: str, rev: str) -> str:
         out = git(
             project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"
         )
+    except NoGitError:
+        raise
     except GitError as err:
         raise GitError(f"Git has no commit {rev!r} here: fetch it first.") from err
     return out.decode().strip()

@@ -72,7 +72,9 @@ def note_changed(what: str) -> None:
 def note_near(path: str) -> None:
     """Tell a person why nothing may have been found at a path of the project."""
     root = find_project()
-    if root is not None and (hint := near(root, path)):
+    if root is None:
+        note(f"This is no DVC project, so {path} was taken for a path relative to the runs' own.")
+    elif hint := near(root, path):
         note(hint)
 
 

@@ -223,7 +223,7 @@ def _reachable(odb: Any) -> None:
         while os.path.basename(root) in ("md5", "files") and not os.path.isdir(root):
             root = os.path.dirname(root)
         if not os.path.isdir(root):
-            raise DvcError(f"the remote's folder {root} is not there")
+            raise DvcError(f"the remote's folder {root} is not there: mount or make it")
 
 
 def _first_byte(odb: Any, value: str) -> bool:

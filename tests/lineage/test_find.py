@@ -209,6 +209,9 @@ def test_without_a_project_a_path_is_taken_as_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert [run.run_id for run in find_runs(path="data/a.csv", hash=md5("2"))] == [three[1]]
+    for command in (("find", "--path"), ("log",)):
+        assert mlflow_dvc(*command, "data/a.csv").stderr == ""
+        assert "This is no DVC project" in mlflow_dvc(*command, "project/data/a.csv").stderr
     assert "no DVC project" in mlflow_dvc("find").error
 
 

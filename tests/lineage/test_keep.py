@@ -211,7 +211,9 @@ def test_without_git_nothing_can_be_pinned(
     monkeypatch.chdir(plain.path)
     plain.add("a", "1")
     run_id = History(history.uri, plain.path).run()
-    assert "not a git repository" in mlflow_dvc("pin", run_id).error
+    asked = (("pin", run_id), ("unpin", run_id), ("tag", run_id, "--force", "--rev", "HEAD"))
+    for args in asked:
+        assert f"{plain.path} is in no Git repository" in mlflow_dvc(*args).error
 
 
 # -- push ------------------------------------------------------------------
