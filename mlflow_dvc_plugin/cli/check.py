@@ -55,7 +55,7 @@ def _draw(runs: Sequence[CheckedRun]) -> None:
     for run in runs:
         words, style = _WORDS[run.verdict.restorable]
         reason = f": {run.verdict.reason}" if run.verdict.reason else ""
-        text = f"{run.run_id}  {run.run_name}  {words}{reason}"
+        text = f"{run.run_id}  {output.short(run.run_name)}  {words}{reason}"
         if run.verdict.restorable and run.modified:
             text += f", but for what was modified when it ran: {', '.join(run.modified)}"
         console.print(output.printable(text), style=style, markup=False)

@@ -14,7 +14,6 @@ from mlflow_dvc_plugin.lineage.findings import Findings, FoundRun
 
 _SHOWN_PATHS = 3
 _SHOWN_RUNS = 3
-_NAME = 40  # characters
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -116,11 +115,10 @@ def _draw(runs: Sequence[FoundRun], metrics: Sequence[str]) -> None:
     for run in runs:
         shown = run.paths[:_SHOWN_PATHS]
         rest = [f"… {len(run.paths) - len(shown)} more"] if len(run.paths) > len(shown) else []
-        name = output.printable(run.run_name)
         rows.append(
             [
                 run.run_id,
-                name if len(name) <= _NAME else f"{name[: _NAME - 1]}…",
+                output.short(run.run_name),
                 output.moment(run.start_time),
                 *(output.number(run.metrics.get(name)) for name in metrics),
                 [_role(run, path) for path in shown],

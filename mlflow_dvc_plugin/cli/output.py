@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.capture import find_project
 from mlflow_dvc_plugin.lineage.workspace import near, root_of, state_now
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_NAME = 40  # characters
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -92,6 +93,11 @@ def note(text: str) -> None:
 def printable(text: str) -> str:
     """Text from tags, safe for a terminal: nothing in it moves the cursor or hides."""
     return "".join(c if c.isprintable() else _REPLACEMENT for c in text)
+
+
+def short(name: str) -> str:
+    """A name of a run, safe for a terminal, and cut if it is long."""
+    return printable(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…")
 
 
 def moment(milliseconds: int) -> str:

@@ -61,4 +61,4 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     console.print()
     tables.draw_entries(console, state.entries)
     console.print()
-    console.print(f"Bring it back: mlflow-dvc restore {found.run_id}", markup=False, soft_wrap=True)
+    console.print(f"Bring it back: mlflow-dvc restore {found.run_id}", markup=False)

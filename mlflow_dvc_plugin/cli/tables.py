@@ -29,9 +29,9 @@ class _Console(Console):
 
 
 def console() -> Console:
-    """A terminal as it is; a pipe gets long lines instead of cut ones."""
+    """A terminal as it is, which wraps what is too long for it; a pipe gets long lines."""
     width = None if sys.stdout.isatty() else _WIDE
-    return _Console(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _Console(width=width, highlight=False, soft_wrap=True)
 
 
 def status_text(status: str) -> Text:
@@ -108,7 +108,7 @@ def _paragraph(console: Console, columns: Sequence[Column], row: Sequence[Cell])
     ]
     listed = zip_longest(*(_lines(c) for c in row if isinstance(c, list)), fillvalue=Text())
     for line in (_lines(row[0])[0], gap + gap.join(said), *(gap + gap.join(c) for c in listed)):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True)  # so that paths can be copied
 
 
 def _lines(cell: Cell) -> list[Text]:
