@@ -73,7 +73,12 @@ def draw(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Ce
         rows: cells, those that are lists with a line for each item.
     """
     rows = list(rows)
-    if console.is_terminal and _least_width(columns, rows) > console.width:
+    widths = _widths(columns, rows)
+    if not console.is_terminal:
+        _plain(console, columns, rows, widths)
+        return
+    least = [min(w, _START) if c.shrinks else w for c, w in zip(columns, widths, strict=True)]
+    if sum(least) + _GAP * (len(least) - 1) > console.width:
         for row in rows:
             _paragraph(console, columns, row)
         return
@@ -91,12 +96,29 @@ def draw(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Ce
     console.print(table)
 
 
-def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> int:
-    width = 0
-    for column, *cells in zip(columns, *rows, strict=True):
-        widest = max(line.cell_len for cell in (column.name, *cells) for line in _lines(cell))
-        width += (min(widest, _START) if column.shrinks else widest) + _GAP
-    return width - _GAP
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    return [
+        max(line.cell_len for cell in (column.name, *cells) for line in _lines(cell))
+        for column, *cells in zip(columns, *rows, strict=True)
+    ]
+
+
+def _plain(
+    console: Console,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    widths: Sequence[int],
+) -> None:
+    """Print a table for a pipe: rich would take a second for a few thousand rows."""
+    found = []
+    for row in ([column.name for column in columns], *rows):
+        for line in zip_longest(*map(_lines, row), fillvalue=Text()):
+            cells = []
+            for column, width, text in zip(columns, widths, line, strict=True):
+                pad = " " * (width - text.cell_len)
+                cells.append(pad + text.plain if column.right else text.plain + pad)
+            found.append((" " * _GAP).join(cells).rstrip())
+    console.file.write("\n".join([*found, ""]))
 
 
 def _paragraph(console: Console, columns: Sequence[Column], row: Sequence[Cell]) -> None:
