@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from fsspec.callbacks import Callback
 from mlflow_dvc_plugin.copying import copy, in_threads
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.hashing import digest_of, is_file_of
-from mlflow_dvc_plugin.dvc.reasons import reason
+from mlflow_dvc_plugin.dvc.reasons import NOT_THERE, reason
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
@@ -138,26 +138,8 @@ class _Transfer:
         self._numbers = itertools.count()
 
     def __call__(self, objs: Sequence[Obj]) -> _Brought:
-        brought = _Brought({}, {})
         staged = {os.path.join(self._folder, str(next(self._numbers))): obj for obj in objs}
-
-        def on_error(_: str, to_path: str, err: BaseException) -> None:
-            brought.lost[staged[to_path]] = reason(err)
-
-        try:
-            generic.transfer(
-                self._source.fs,
-                [self._source.oid_to_path(obj.value) for obj in objs],
-                localfs,
-                list(staged),
-                callback=ByteCount(self._progress),
-                batch_size=self._jobs,
-                on_error=on_error,
-            )
-        except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
-            why = reason(err)
-            absent = [obj for path, obj in staged.items() if not os.path.exists(path)]
-            brought.lost.update(dict.fromkeys(absent, why))
+        brought = _Brought({}, self._bring(staged))
         there = [(path, obj) for path, obj in staged.items() if obj not in brought.lost]
         with ThreadPoolExecutor() as pool:
             for (_, obj), info in zip(there, pool.map(self._take_in, there), strict=True):
@@ -166,6 +148,40 @@ class _Transfer:
                 else:
                     brought.arrived[obj] = info
         return brought
+
+    def _bring(self, staged: Mapping[str, Obj]) -> dict[Obj, str]:
+        """Bring what the remote has; why the others could not be had."""
+        lost: dict[Obj, str] = {}
+
+        def on_error(_: str, to_path: str, err: BaseException) -> None:
+            lost[staged[to_path]] = reason(err)
+
+        waiting = list(staged)
+        while waiting:
+            known = len(lost)
+            why = "it did not arrive"
+            try:
+                generic.transfer(
+                    self._source.fs,
+                    [self._source.oid_to_path(staged[path].value) for path in waiting],
+                    localfs,
+                    waiting,
+                    # Trying links first, DVC gives up if the very first file is missing.
+                    links=["copy"],
+                    callback=ByteCount(self._progress),
+                    batch_size=self._jobs,
+                    on_error=on_error,
+                )
+            except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
+                why = reason(err)
+            waiting = [p for p in waiting if staged[p] not in lost and not os.path.exists(p)]
+            new = list(lost.values())[known:]
+            # Some kinds of remotes give up at one that is missing, though they have the others.
+            if set(new) != {NOT_THERE}:
+                why = new[-1] if new else why
+                lost.update({staged[path]: why for path in waiting})
+                break
+        return lost
 
     def _take_in(self, item: tuple[str, Obj]) -> os.stat_result | str:
         """Verify a staged file: its stat, or what is wrong with it."""

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
 
+NOT_THERE = "not in the remote"
+
 
 def reason(err: BaseException) -> str:
     """Why something could not be done, in one line."""
     # DVC says "SCM error", and why only in the cause.
     err = err.__cause__ if str(err) == "SCM error" and err.__cause__ else err
     if isinstance(err, FileNotFoundError):
-        return "not in the remote"
+        return NOT_THERE
     if isinstance(err, OSError) and err.strerror:
         return err.strerror
     lines = str(err).strip().splitlines()

@@ -189,9 +189,15 @@ def test_an_http_remote(project: Project, website: tuple[str, Path], tmp_path: P
     project.lose("a", "d")
     restore(recorded)
     assert snapshot(project.path) == before
-    shutil.rmtree(folder / "files")
+    value = md5(b"1")
+    (folder / f"files/md5/{value[:2]}/{value[2:]}").unlink()
     project.lose("a", "d")
-    with pytest.raises(MissingObjectsError, match="not in the remote"):
+    with pytest.raises(MissingObjectsError, match="not in the remote") as err:
+        restore(recorded)
+    assert len(err.value.reasons) == 1
+    project.dvc("remote", "modify", "-q", "web", "url", "http://127.0.0.1:1")
+    shutil.rmtree(project.path / ".dvc/cache")
+    with pytest.raises(MissingObjectsError, match="Connect call failed") as err:
         restore(recorded)
 
 
