@@ -31,7 +31,7 @@ def measure(folder: Path, small: bool, repeat: int) -> list[Row]:
     """All rows; with `small`, of projects so small that their figures mean nothing."""
     sizes = {"few": 10, "many": 30 if small else 1_000, "most": 60 if small else 10_000}
     files = {"few": 20 if small else 1_000, "many": 100 if small else 1_000_000}
-    bench = _Bench(folder, repeat)
+    bench = _Bench(folder, repeat, 0 if small else _AGED)
     rows: list[Row] = []
     staged: dict[str, Figures] = {}
     for size, count in sizes.items():
@@ -126,9 +126,10 @@ def _of(found: Figures, ours: str, theirs: str) -> tuple[float, float]:
 class _Bench:
     """Makes projects, and probes them."""
 
-    def __init__(self, folder: Path, repeat: int) -> None:
+    def __init__(self, folder: Path, repeat: int, wait: float) -> None:
         self._folder = folder
         self.repeat = repeat
+        self._wait = wait
         # As where people train: Python keeps what it compiled.
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self._env = {
@@ -149,7 +150,7 @@ class _Bench:
         print(f"… {name}", file=sys.stderr, flush=True)
         root = make(self._folder / "project")
         found: dict[str, list[float]] = defaultdict(list)
-        time.sleep(_AGED)
+        time.sleep(self._wait)
         try:
             for _ in range(self.repeat):
                 for probe in probes:
