@@ -66,9 +66,37 @@ def test_a_model_version_and_an_alias_lead_to_the_run(
     client.set_registered_model_alias("net", "champion", "1")
     assert find_run("models:/net/1", store).run_id == run_id
     assert find_run("models:/net@champion", store).run_id == run_id
-    for text in ("models:/net/2", "models:/net@nobody", "models:/other/1"):
+    nothing = ("net/2", "net@nobody", "other/1", "other/latest", "o'ther/latest", "'\"/latest")
+    for text in (f"models:/{name}" for name in nothing):
         with pytest.raises(RunNotFoundError, match="registry has no"):
             find_run(text, store)
+
+
+def test_the_latest_version_is_the_one_with_the_highest_number(
+    store: str, client: MlflowClient, run_id: str
+) -> None:
+    client.create_registered_model("it's")
+    other = client.create_run("0").info.run_id
+    for number in range(1, 11):
+        made_by = run_id if number == 10 else other
+        client.create_model_version("it's", source=f"runs:/{made_by}/model", run_id=made_by)
+    # What was touched last is not what was made last.
+    client.update_model_version("it's", "9", description="touched")
+    assert find_run("models:/it's/latest", store).run_id == run_id
+
+
+def test_a_logged_model_leads_to_its_run(store: str, client: MlflowClient, run_id: str) -> None:
+    if not hasattr(client, "create_logged_model"):
+        with pytest.raises(RunNotFoundError, match="registry has no"):
+            find_run("models:/m-1", store)
+        return
+    with_run = client.create_logged_model("0", source_run_id=run_id)
+    without = client.create_logged_model("0")
+    assert find_run(with_run.model_uri, store).run_id == run_id
+    with pytest.raises(RunNotFoundError, match="does not say which run"):
+        find_run(without.model_uri, store)
+    with pytest.raises(RunNotFoundError, match="registry has no"):
+        find_run("models:/m-" + "0" * 32, store)
 
 
 def test_a_deleted_run_is_said_to_be_deleted(store: str, client: MlflowClient) -> None:

@@ -17,10 +17,10 @@ from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_json: bool) -> None:
     """What changed in the data from run A to run B, or to the workspace.
 
-    A and B are run ids, unique prefixes of one, runs:/ID, models:/NAME/VERSION
-    or models:/NAME@ALIAS. Without B, the workspace is taken as its metafiles
-    say it is. --files reads folders' listings from the cache or the remote; it
-    downloads no data.
+    A and B are run ids, unique prefixes of one, runs:/ID, models:/NAME/VERSION,
+    models:/NAME/latest, models:/NAME@ALIAS or models:/ID. Without B, the
+    workspace is taken as its metafiles say it is. --files reads folders'
+    listings from the cache or the remote; it downloads no data.
     """
     found = diff(a, b, files=files, tracking_uri=tracking_uri)
     if b is None:

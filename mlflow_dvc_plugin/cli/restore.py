@@ -42,8 +42,9 @@ def command(  # noqa: PLR0917 - click passes them by name
 ) -> None:
     """Make the workspace hold the data that RUN was made from.
 
-    RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION or
-    models:/NAME@ALIAS. PATH limits it to some outs, or to those in a folder.
+    RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
+    models:/NAME/latest, models:/NAME@ALIAS or models:/ID. PATH limits it to
+    some outs, or to those in a folder.
 
     Everything is fetched and verified first. What is in the way and not saved
     in the DVC cache is never overwritten; --force saves it. `mlflow-dvc undo`

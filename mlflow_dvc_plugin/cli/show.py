@@ -18,8 +18,8 @@ _DERIVED = "from a Git commit after the fact: nobody observed that the run used 
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """The data that RUN was made from.
 
-    RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION or
-    models:/NAME@ALIAS.
+    RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
+    models:/NAME/latest, models:/NAME@ALIAS or models:/ID.
     """
     found = find_run(run, tracking_uri)
     state = load_state(found)

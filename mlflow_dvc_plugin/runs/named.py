@@ -9,6 +9,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.runs import store
+from mlflow_dvc_plugin.runs.models import run_of_model
 from mlflow_dvc_plugin.runs.run import Run, to_run
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,64}\Z")
@@ -20,8 +21,8 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
     """The run that a user means.
 
     Args:
-        text: a run id, a unique prefix of one, ``runs:/ID``,
-            ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
+        text: a run id, a unique prefix of one, ``runs:/ID``, or what
+            :func:`run_of_model` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
@@ -30,7 +31,7 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
     """
     client = store.client_of(tracking_uri)
     if text.startswith("models:/"):
-        return _get(client, _run_of_model(client, text))
+        return _get(client, run_of_model(client, text))
     wanted = text.removeprefix("runs:/").split("/")[0]
     if not _ID.match(wanted):
         raise RunNotFoundError(
@@ -86,28 +87,3 @@ def _with_prefix(client: Any, prefix: str) -> Iterator[Run]:
         for found in store.pages(lambda token, search=search: search(page_token=token)):  # type: ignore[misc]
             if found.info.run_id.startswith(prefix):
                 yield to_run(found, client)
-
-
-def _run_of_model(client: Any, text: str) -> str:
-    match = re.match(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))\Z", text)
-    if match is None:
-        raise RunNotFoundError(f"{text!r}: write models:/NAME/VERSION or models:/NAME@ALIAS.")
-    name, version, alias = match.groups()
-    from mlflow.exceptions import MlflowException
-
-    try:
-        if alias:
-            found = client.get_model_version_by_alias(name, alias)
-        else:
-            found = client.get_model_version(name, version)
-    except MlflowException as err:
-        if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise RunNotFoundError(
-                f"The model registry has no {text}: check it in MLflow, and --tracking-uri."
-            ) from err
-        raise store.tracking_error(err) from err
-    except Exception as err:
-        raise store.tracking_error(err) from err
-    if not found.run_id:
-        raise RunNotFoundError(f"{text} does not say which run made it: name the run itself.")
-    return str(found.run_id)
