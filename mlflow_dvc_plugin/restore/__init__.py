@@ -19,8 +19,9 @@ from mlflow_dvc_plugin.restore import gitfiles, journal, modes
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.job import Job, opened
 from mlflow_dvc_plugin.restore.links import is_link
-from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
+from mlflow_dvc_plugin.restore.operation import Operation
 from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.result import RestoreResult
 from mlflow_dvc_plugin.restore.wanted import Wanted, expand
 from mlflow_dvc_plugin.restore.worktree import worktree as new_worktree
 from mlflow_dvc_plugin.runs import Run, find_run, load_state

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import meanwhile
+from mlflow_dvc_plugin.restore.beside import Names
 from mlflow_dvc_plugin.restore.plan import Change
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -109,25 +108,17 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
         yield small[start : start + _SHARE]
 
 
-def temporary_beside(target: str) -> str:
-    """A name in the same folder for a file on its way; long names leave no room for more."""
-    return os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex[:16]}.mlflow-dvc-tmp")
-
-
 class _Placer:
     """Puts objects in their places, by the first kind of link that works."""
 
     def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
         self._project = project
         self._types = tuple(link_types)
-        self._token = uuid.uuid4().hex[:8]
-        self._numbers = itertools.count()
+        self._names = Names()
 
     def __call__(self, obj: Obj, target: str, seen: int | None) -> os.stat_result:
         """Put `obj` at `target`, in place of the file with the stamp `seen`; its stat."""
-        # Long names leave no room for more: the name beside is made anew.
-        name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
-        beside = os.path.join(os.path.dirname(target), name)
+        beside = self._names.beside(target)
         try:
             kind, info = self._make(self._project.cache.path(obj), beside, obj)
             meanwhile.check(target, seen)

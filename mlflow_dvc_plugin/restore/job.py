@@ -17,8 +17,9 @@ from mlflow_dvc_plugin.restore import gitfiles
 from mlflow_dvc_plugin.restore import paths as paths_of
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Recorder, differing, said_now
-from mlflow_dvc_plugin.restore.operation import Operation, RestoreResult
+from mlflow_dvc_plugin.restore.operation import Operation
 from mlflow_dvc_plugin.restore.options import Options
+from mlflow_dvc_plugin.restore.result import RestoreResult
 from mlflow_dvc_plugin.restore.wanted import Wanted, expand, select, split
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import meanwhile
-from mlflow_dvc_plugin.restore.apply import temporary_beside
+from mlflow_dvc_plugin.restore.beside import beside
 from mlflow_dvc_plugin.restore.plan import Change
 
 if TYPE_CHECKING:
@@ -70,11 +69,7 @@ def put(root: str, changes: Iterable[Change]) -> None:
         assert change.new is not None
         target = os.path.join(root, change.path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        beside = temporary_beside(target)
-        try:
-            os.symlink(change.new.value, beside)
+        with beside(target) as link:
+            os.symlink(change.new.value, link)
             meanwhile.check(target, change.seen)
-            os.replace(beside, target)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
+            os.replace(link, target)

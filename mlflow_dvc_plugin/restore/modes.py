@@ -6,10 +6,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from functools import cache
 
-from mlflow_dvc_plugin.restore.apply import temporary_beside
+from mlflow_dvc_plugin.restore.beside import beside
 
 # What a file's permissions have to become.
 Change = Callable[[int], int]
@@ -66,14 +65,10 @@ def put(root: str, wanted: Mapping[str, Change]) -> None:
             os.chmod(full, mode)
             continue
         # They belong to the cache's object, and to all files that are linked to it.
-        beside = temporary_beside(full)
-        try:
-            shutil.copyfile(full, beside)
-            os.chmod(beside, mode)
-            os.replace(beside, full)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
+        with beside(full) as copy:
+            shutil.copyfile(full, copy)
+            os.chmod(copy, mode)
+            os.replace(copy, full)
 
 
 def _mode(root: str, path: str) -> int | None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mlflow_dvc_plugin.errors import UnsafePathError
 from mlflow_dvc_plugin.restore import meanwhile
-from mlflow_dvc_plugin.restore.apply import temporary_beside
+from mlflow_dvc_plugin.restore.beside import beside
 from mlflow_dvc_plugin.restore.modes import Change
 from mlflow_dvc_plugin.restore.paths import Guard
 
@@ -79,19 +79,15 @@ def write(root: str, texts: Texts, seen: Texts, modes: Mapping[str, Change]) -> 
                 os.unlink(target)
             continue
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        beside = temporary_beside(target)
-        try:
-            with open(beside, "xb") as file:
+        with beside(target) as new:
+            with open(new, "xb") as file:
                 file.write(data)
             if os.path.exists(target):
-                os.chmod(beside, os.stat(target).st_mode)
+                os.chmod(new, os.stat(target).st_mode)
             elif path in modes:
-                os.chmod(beside, modes[path](0))
+                os.chmod(new, modes[path](0))
             check(root, {path: seen[path]})
-            os.replace(beside, target)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
+            os.replace(new, target)
 
 
 def _bytes_of(full: str) -> bytes | None:

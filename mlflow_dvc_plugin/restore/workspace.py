@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.restore.beside import LEFT_OVER
 from mlflow_dvc_plugin.restore.links import is_link, link_at
 from mlflow_dvc_plugin.restore.meanwhile import stamp, stamp_at
 from mlflow_dvc_plugin.restore.paths import Guard
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
 _BATCH = 5000  # files
-# A file on its way to its place; one that is left over was ours.
-TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
 def scan(
@@ -89,7 +87,7 @@ def _listed(root: str, folder: str, sweep: bool) -> Iterator[tuple[str, os.stat_
     try:
         for name, info in walk_folder(root, folder, os.path.join(root, folder)):
             path = f"{folder}/{name}"
-            if not TEMPORARY.search(name):
+            if not LEFT_OVER.search(name):
                 yield path, info
             elif sweep:
                 os.unlink(os.path.join(root, path))
@@ -103,7 +101,7 @@ def _sweep(root: str, folders: Iterable[str]) -> None:
     for folder in folders:
         full = os.path.join(root, folder)
         if guard.folder(folder, folder) == "" and os.path.isdir(full):
-            for name in filter(TEMPORARY.search, os.listdir(full)):
+            for name in filter(LEFT_OVER.search, os.listdir(full)):
                 os.unlink(os.path.join(full, name))
 
 
