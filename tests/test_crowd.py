@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.forks import ended, forked
 from tests.project import Project
 
 PROCESSES = 64
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do the work in a forked process, with all modules loaded already; its process id."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return pid
 
 
 def test_64_processes_start_runs_during_a_repro(
@@ -60,7 +43,7 @@ def test_64_processes_start_runs_during_a_repro(
     command = [sys.executable, "-m", "dvc", "repro", "-q"]
     repro = subprocess.Popen(command, cwd=project.path, stderr=subprocess.PIPE)
     pids = [forked(lambda number=number: start(number)) for number in range(PROCESSES)]  # type: ignore[misc]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    codes = [ended(pid) for pid in pids]
     said = repro.communicate()[1].decode()
     assert codes == [0] * PROCESSES
     assert repro.returncode == 0, said

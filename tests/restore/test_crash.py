@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mlflow_dvc_plugin.dvc.remotes import Remotes
 from mlflow_dvc_plugin.errors import MissingObjectsError, MlflowDvcError
 from mlflow_dvc_plugin.restore import restore, undo
 from mlflow_dvc_plugin.runs import Run
+from tests.forks import ended, forked
 from tests.project import Project
 from tests.record import record, snapshot
 
@@ -41,25 +41,6 @@ def fill(project: Project, version: bytes) -> None:
             target.write_bytes(b"%d " % number + own)
     project.add("folder")
     project.add("large.bin", version * (LARGE // len(version)))
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do the work in a forked process, with all modules loaded already; its process id."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return pid
-
-
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def data(project: Project) -> dict[str, bytes]:
