@@ -15,6 +15,7 @@ from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.plan import Plan
+from mlflow_dvc_plugin.restore.replaced import replaced
 from mlflow_dvc_plugin.restore.result import RestoreResult
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -73,23 +74,15 @@ class Operation:
         plan = self._plan(files, metafiles)
         metafiles = {path: data for path, data in metafiles.items() if data != today[path]}
         today = {path: today[path] for path in metafiles}
-        old = {change.path: change.old for change in plan.changes if change.old is not None}
-        content = {path: obj for path, obj in old.items() if not links.is_link(obj)}
-        saved, unsaved = workspace.saved_as(self._dvc, self._root, content)
-        # Of a link, it is where it leads that has to be kept.
         paths = {change.path for change in plan.changes}
-        people = links.made_by_people(self._dvc, self._root, {*paths, *files.modes})
-        way = {path: link for path, link in people.items() if path in paths}
-        unsaved.update({path: link for path, link in way.items() if path not in saved})
-        saved.update({path: link for path, link in way.items() if path in saved})
-        saved.update({p: obj for p, obj in old.items() if p not in content and p not in unsaved})
-        self._refuse(plan, sorted(unsaved))
+        old = replaced(self._dvc, self._root, plan, files.modes)
+        self._refuse(plan, sorted(old.unsaved))
         # An empty folder and permissions are no file's content.
         folders = [f for f in files.folders if not os.path.isdir(os.path.join(self._root, f))]
         wanted = {
             path: on
             for path, on in files.modes.items()
-            if path in files.files and (path in paths or path not in people)
+            if path in files.files and (path in paths or path not in old.links)
         }
         bits = modes.differing(self._root, wanted)
         written, record = 0, None
@@ -97,11 +90,11 @@ class Operation:
         anything = plan.changes or metafiles or folders or bits or pending
         if anything and not self._options.dry_run:
             texts.check(self._root, today)
-            self._save({path: obj for path, obj in unsaved.items() if path not in way})
+            self._save({p: obj for p, obj in old.unsaved.items() if p not in old.links})
             if self._in_project:
                 self._save(self._uncached({p: o for p, o in files.files.items() if p not in paths}))
             same = {path: files.files[path] for path in bits if path not in paths}
-            before = self._before(plan, {**saved, **unsaved}, today, files, outs)
+            before = self._before(plan, {**old.saved, **old.unsaved}, today, files, outs)
             before = before._replace(
                 wrote={**before.wrote, **{p: journal.digest(d) for p, d in metafiles.items()}},
                 files={**same, **before.files},

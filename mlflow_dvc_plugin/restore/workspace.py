@@ -1,4 +1,4 @@
-"""What is in the workspace where a restore will write, and is it saved?"""
+"""What is in the workspace where a restore will write?"""
 
 from __future__ import annotations
 
@@ -105,32 +105,6 @@ def _sweep(root: str, folders: Iterable[str]) -> None:
                 os.unlink(os.path.join(full, name))
 
 
-def saved_as(
-    project: DvcProject, root: str, old: Mapping[str, Obj]
-) -> tuple[dict[str, Obj], dict[str, Obj]]:
-    """Where the cache has the very bytes of files that are to be replaced.
-
-    Args:
-        project: the open project.
-        root: absolute path that the paths are relative to.
-        old: the files, and what :func:`scan` found in them.
-
-    Returns:
-        The objects that hold the files' bytes; and, for those files whose
-        bytes the cache does not hold, the objects to save them as.
-    """
-    exact: dict[str, Obj] = {}
-    for path, obj in old.items():
-        # The older hash takes CRLF for LF: it does not tell the exact bytes.
-        if obj.hash_name == "md5" or _same_bytes(project, os.path.join(root, path), obj):
-            exact[path] = obj
-        else:
-            exact[path] = Obj("md5", project.hash_file(os.path.join(root, path), "md5"))
-    saved = project.cache.present(exact.values())
-    unsaved = {path: obj for path, obj in exact.items() if obj not in saved}
-    return {path: obj for path, obj in exact.items() if obj in saved}, unsaved
-
-
 def _at(root: str, path: str, guard: Guard) -> Iterable[str]:
     """The files at a path: itself, everything in it, or the file where its folder has to be."""
     blocked = guard.folder(path.rpartition("/")[0], path)
@@ -201,11 +175,3 @@ def _stat(path: str) -> os.stat_result | None:
         return os.stat(path)
     except FileNotFoundError:
         return None
-
-
-def _same_bytes(project: DvcProject, path: str, obj: Obj) -> bool:
-    """The cache has just these bytes under an older hash."""
-    import filecmp
-
-    cached = project.cache.path(obj)
-    return os.path.isfile(cached) and filecmp.cmp(path, cached, shallow=False)
