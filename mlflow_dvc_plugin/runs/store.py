@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlflow_dvc_plugin.errors import TrackingError
 
-PAGE = 1000  # runs
+PAGE = 2000  # runs
 EXPERIMENTS_AT_ONCE = 100
 _NEXT = "check --tracking-uri or MLFLOW_TRACKING_URI"
 
