@@ -288,9 +288,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.which or BENCHMARKS:
             root = Path(folder) / name
-            rows += BENCHMARKS[name](root, args.scale, args.repeat)
+            found = BENCHMARKS[name](root, args.scale, args.repeat)
+            print(table(found), flush=True)
+            rows += found
             shutil.rmtree(root)
-            print(table(rows[-1:] if len(rows) > 1 else rows), flush=True)
     print()
     print(table(rows))
     if args.json:
