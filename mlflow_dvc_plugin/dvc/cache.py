@@ -89,7 +89,8 @@ class Cache:
                 if stat.S_ISREG(info.st_mode):
                     present[obj] = path
                     infos[path] = info
-        known = self._database.hashes(infos, writable=False)
+        expected = {path: obj for obj, path in present.items()}
+        known = self._database.hashes(infos, expected, writable=False)
         good = {obj for obj, path in present.items() if known.get(path) == obj}
         doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
         if doubtful:
@@ -102,6 +103,10 @@ class Cache:
         large = {obj: infos[present[obj]] for obj in good if infos[present[obj]].st_size > _LARGE}
         self._verified.update(large)
         return good
+
+    def lost(self, objs: Iterable[Obj]) -> set[Obj]:
+        """Those of the objects that the cache has no file of, whatever is in the others'."""
+        return {obj for obj in objs if not os.access(self.path(obj), os.F_OK)}
 
     def verified(self, obj: Obj) -> os.stat_result | None:
         """The stat that a large object had when it was seen to have the right bytes."""

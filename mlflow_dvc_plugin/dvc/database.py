@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -15,7 +16,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.capture.folders import walk_folder
-from mlflow_dvc_plugin.capture.statedb import checksum, recorded_hash
+from mlflow_dvc_plugin.capture.statedb import checksum, confirms, recorded_hash
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.objects import Obj
 
@@ -33,7 +34,12 @@ class Database:
     def __init__(self, repo: Any) -> None:
         self._repo = repo
 
-    def hashes(self, infos: Mapping[str, os.stat_result], writable: bool = True) -> dict[str, Obj]:
+    def hashes(
+        self,
+        infos: Mapping[str, os.stat_result],
+        expected: Mapping[str, Obj] = MappingProxyType({}),
+        writable: bool = True,
+    ) -> dict[str, Obj]:
         """Hashes of local files that DVC's state database vouches for.
 
         It does so by inode, size and modification time. A program can set the
@@ -42,6 +48,7 @@ class Database:
 
         Args:
             infos: the stat of each file, by absolute path.
+            expected: what files should hold, which is quicker to confirm than to read.
             writable: people may have edited them; False for cache objects,
                 whose inodes change whenever they are protected or linked.
         """
@@ -52,8 +59,12 @@ class Database:
         ]
         found = {}
         for path, record in self._repo.state.hashes.get_many(sober):
-            known = record and recorded_hash(record, checksum(infos[path]))
-            if known:
+            if not record:
+                continue
+            digest, aim = checksum(infos[path]), expected.get(path)
+            if aim is not None and aim.hash_name == "md5" and confirms(record, digest, aim.value):
+                found[path] = aim
+            elif known := recorded_hash(record, digest):
                 found[path] = Obj(*known)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
@@ -92,7 +92,7 @@ class Operation:
             texts.check(self._root, today)
             self._save({p: obj for p, obj in old.unsaved.items() if p not in old.links})
             if self._in_project:
-                self._save(self._uncached({p: o for p, o in files.files.items() if p not in paths}))
+                self._save(self._uncached(files, paths))
             same = {path: files.files[path] for path in bits if path not in paths}
             before = self._before(plan, {**old.saved, **old.unsaved}, today, files, outs)
             before = before._replace(
@@ -170,15 +170,15 @@ class Operation:
         if unsaved and not self._options.force:
             raise UnsavedContentError(unsaved)
 
-    def _uncached(self, files: Mapping[str, Obj | None]) -> dict[str, Obj]:
-        """Those of the files whose objects the cache lost: DVC would call the outs changed."""
-        return {
+    def _uncached(self, files: Wanted, changed: Collection[str]) -> dict[str, Obj]:
+        """The files that stay, and that the cache lost: DVC would call their outs changed."""
+        stay = {
             path: obj
-            for path, obj in files.items()
-            if obj is not None
-            and not links.is_link(obj)
-            and not os.path.exists(self._dvc.cache.path(obj))
+            for path, obj in files.files.items()
+            if obj is not None and path not in changed and not links.is_link(obj)
         }
+        lost = self._dvc.cache.lost(stay.values())
+        return {path: obj for path, obj in stay.items() if obj in lost} if lost else {}
 
     def _save(self, files: Mapping[str, Obj]) -> None:
         """Have files of the folder in the cache."""

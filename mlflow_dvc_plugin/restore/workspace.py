@@ -150,18 +150,17 @@ def _identify(
             if not stat.S_ISREG(info.st_mode):
                 raise UnsafePathError(path, "something that is not a file stands there")
             infos[prefix + path] = info
-    known = project.database.hashes(infos)
-    doubtful: list[tuple[str, str]] = []
     cut = len(prefix)
+    aims = {full: wanted.get(full[cut:]) for full in infos}
+    expected = {full: aim for full, aim in aims.items() if aim is not None and not is_link(aim)}
+    known = project.database.hashes(infos, expected)
+    doubtful: list[tuple[str, str]] = []
     for full, info in infos.items():
-        path = full[cut:]
-        aim = wanted.get(path)
-        aim = None if is_link(aim) else aim
-        obj = known.get(full)
+        aim, obj = expected.get(full), known.get(full)
         if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
-            yield path, obj, stamp(info)
+            yield full[cut:], obj, stamp(info)
         else:
-            doubtful.append((path, aim.hash_name if aim else "md5"))
+            doubtful.append((full[cut:], aim.hash_name if aim else "md5"))
     if doubtful:
         with ThreadPoolExecutor() as pool:
             values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
