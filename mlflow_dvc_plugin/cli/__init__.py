@@ -101,6 +101,14 @@ def _accept_any_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _forget_unwritten() -> None:
+    """Keep Python from trying once more, as it exits, to write what a full disk did not take."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # MLflow and a large folder's files are a million objects that all live on: it takes
@@ -127,6 +135,7 @@ def main(args: Sequence[str] | None = None) -> None:
         click.secho("Error: ", nl=False, err=True, fg="red")
         where = f": {err.filename}" if err.filename else ""
         click.echo(printable(f"{err.strerror or err}{where}."), err=True)
+        _forget_unwritten()
         sys.exit(_EXPECTED_FAILURE)
     except Exception as err:  # noqa: BLE001 - a person gets one line, whatever it is
         from mlflow_dvc_plugin.cli.output import printable
