@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -195,20 +196,21 @@ def test_a_file_and_a_folder_of_the_same_key_do_not_meet_in_a_file_store() -> No
     assert tags["dvc.data_omitted"] == "1"
 
 
+def metafiles_in_tags(metafiles: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    state = DataState(root=".", entries=(), metafiles=metafiles)
+    return manifest.parse(manifest_parts(to_tags(state))).metafiles
+
+
 def test_metafiles_that_name_a_place_stay_out_of_tags() -> None:
     public = b"outs:\n- md5: 11111111111111111111111111111111\n  path: a\n"
     private = b"deps:\n- path: https://user:secret@host/a\nouts:\n- path: b\n"
-    state = DataState(root=".", entries=(), metafiles={"a.dvc": public, "b.dvc": private})
-    found = manifest.parse(manifest_parts(to_tags(state)))
-    assert found.metafiles == {"a.dvc": public}
+    assert metafiles_in_tags({"a.dvc": public, "b.dvc": private}) == {"a.dvc": public}
 
 
 def test_a_lock_with_a_stage_for_several_is_no_place() -> None:
     lock = b"schema: '2.0'\nstages:\n  each@a:\n    cmd: run\n  grid@1-x:\r\n    cmd: run\n"
     place = b"stages:\n  a:\n    cmd: scp me@host.example:file .\n"
-    state = DataState(root=".", entries=(), metafiles={"dvc.lock": lock, "b/dvc.lock": place})
-    found = manifest.parse(manifest_parts(to_tags(state)))
-    assert found.metafiles == {"dvc.lock": lock}
+    assert metafiles_in_tags({"dvc.lock": lock, "b/dvc.lock": place}) == {"dvc.lock": lock}
 
 
 def test_commands_stay_out_of_tags() -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -109,6 +109,14 @@ def _forget_unwritten() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _fail(text: str) -> NoReturn:
+    from mlflow_dvc_plugin.cli.output import printable
+
+    click.secho("Error: ", nl=False, err=True, fg="red")
+    click.echo(printable(text), err=True)
+    sys.exit(_EXPECTED_FAILURE)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # MLflow and a large folder's files are a million objects that all live on: it takes
@@ -121,27 +129,15 @@ def main(args: Sequence[str] | None = None) -> None:
         err.show()
         sys.exit(err.exit_code)
     except MlflowDvcError as err:
-        click.secho("Error: ", nl=False, err=True, fg="red")
-        from mlflow_dvc_plugin.cli.output import printable
-
-        click.echo(printable(str(err)), err=True)
-        sys.exit(_EXPECTED_FAILURE)
+        _fail(str(err))
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
     except OSError as err:  # a full disk, say
-        from mlflow_dvc_plugin.cli.output import printable
-
-        click.secho("Error: ", nl=False, err=True, fg="red")
-        where = f": {err.filename}" if err.filename else ""
-        click.echo(printable(f"{err.strerror or err}{where}."), err=True)
         _forget_unwritten()
-        sys.exit(_EXPECTED_FAILURE)
+        where = f": {err.filename}" if err.filename else ""
+        _fail(f"{err.strerror or err}{where}. Mend that, then run the same command again.")
     except Exception as err:  # noqa: BLE001 - a person gets one line, whatever it is
-        from mlflow_dvc_plugin.cli.output import printable
-
-        click.secho("Error: ", nl=False, err=True, fg="red")
-        what = printable(f"{type(err).__name__}: {err}".splitlines()[0])
-        click.echo(f"{what}. This is a defect of mlflow-dvc: please report it.", err=True)
-        sys.exit(_EXPECTED_FAILURE)
+        what = f"{type(err).__name__}: {err}".splitlines()[0]
+        _fail(f"{what}. This is a defect of mlflow-dvc: please report it.")
     sys.exit(code if isinstance(code, int) else 0)

@@ -80,29 +80,28 @@ class Cache:
         return good
 
     def _good(self, objs: Iterable[Obj], pool: ThreadPoolExecutor) -> set[Obj]:
-        present: dict[Obj, str] = {}
+        there: dict[str, Obj] = {}
         infos: dict[str, os.stat_result] = {}
         for obj in objs:
             path = self.path(obj)
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 info = os.stat(path)
                 if stat.S_ISREG(info.st_mode):
-                    present[obj] = path
+                    there[path] = obj
                     infos[path] = info
-        expected = {path: obj for obj, path in present.items()}
-        known = self._database.hashes(infos, expected, writable=False)
-        good = {obj for obj, path in present.items() if known.get(path) == obj}
-        doubtful = [(obj, path) for obj, path in present.items() if obj not in good]
+        known = self._database.hashes(infos, there, writable=False)
+        good = [path for path, obj in there.items() if known.get(path) == obj]
+        doubtful = [path for path, obj in there.items() if known.get(path) != obj]
         if doubtful:
-            found = pool.map(lambda item: is_file_of(item[1], item[0]), doubtful)
-            right = [item for item, same in zip(doubtful, found, strict=True) if same]
-            for _, path in right:
+            found = pool.map(lambda path: is_file_of(path, there[path]), doubtful)
+            right = [path for path, same in zip(doubtful, found, strict=True) if same]
+            for path in right:
                 self._repo.cache.local.protect(path)
-            self._database.remember({path: (obj, infos[path]) for obj, path in right})
-            good |= {obj for obj, _ in right}
-        large = {obj: infos[present[obj]] for obj in good if infos[present[obj]].st_size > _LARGE}
+            self._database.remember({path: (there[path], infos[path]) for path in right})
+            good += right
+        large = {there[path]: infos[path] for path in good if infos[path].st_size > _LARGE}
         self._verified.update(large)
-        return good
+        return {there[path] for path in good}
 
     def lost(self, objs: Iterable[Obj]) -> set[Obj]:
         """Those of the objects that the cache has no file of, whatever is in the others'."""

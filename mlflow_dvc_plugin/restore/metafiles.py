@@ -9,7 +9,7 @@ must say the run's hashes.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mlflow_dvc_plugin.capture import capture
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsavedContentError
@@ -19,10 +19,9 @@ from mlflow_dvc_plugin.restore.merged import Merger
 from mlflow_dvc_plugin.restore.paths import overlap
 from mlflow_dvc_plugin.restore.recorded import Recorded
 from mlflow_dvc_plugin.restore.rehearsal import Rehearsal, Said
+from mlflow_dvc_plugin.restore.texts import Texts
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
-
-Metafiles = Mapping[str, bytes | None]
 
 _UNJUDGED = Settings(status_budget_ms=0)
 
@@ -86,13 +85,13 @@ class Recorder:
             "changed. Check out the run's Git commit first, or use --out DIR for the data alone."
         )
 
-    def _proposals(self, entries: Sequence[Entry], whole: bool) -> Iterable[Metafiles | None]:
+    def _proposals(self, entries: Sequence[Entry], whole: bool) -> Iterable[Texts | None]:
         if whole and self._state.stage is None:
             yield self._exact()
         merger = Merger(self._project, self._state, self.now, self._recorded, self._rehearsal)
         yield merger.merged(entries)
 
-    def _exact(self) -> Metafiles | None:
+    def _exact(self) -> Texts | None:
         found: dict[str, bytes | None] = {}
         for path in {e.metafile for e in self._state.entries if e.hash}:
             found[path] = self._recorded.metafile(path)

@@ -12,11 +12,11 @@ from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import journal, links, modes, texts, workspace
 from mlflow_dvc_plugin.restore.apply import apply
 from mlflow_dvc_plugin.restore.fetch import Fetcher
-from mlflow_dvc_plugin.restore.metafiles import Metafiles
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.plan import Plan
 from mlflow_dvc_plugin.restore.replaced import replaced
 from mlflow_dvc_plugin.restore.result import RestoreResult
+from mlflow_dvc_plugin.restore.texts import Texts
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
 
@@ -53,7 +53,7 @@ class Operation:
         self._options = options
         self._takes_back = takes_back
 
-    def run(self, files: Wanted, outs: Sequence[str], metafiles: Metafiles) -> RestoreResult:
+    def run(self, files: Wanted, outs: Sequence[str], metafiles: Texts) -> RestoreResult:
         """Fetch, check what is in the way, and only then touch the folder.
 
         Args:
@@ -133,7 +133,7 @@ class Operation:
             seconds=time.monotonic() - started,
         )
 
-    def _plan(self, files: Wanted, metafiles: Metafiles) -> Plan:
+    def _plan(self, files: Wanted, metafiles: Texts) -> Plan:
         """Compare, and have every object that is needed in the cache."""
         dry = self._options.dry_run
         while True:
@@ -192,7 +192,7 @@ class Operation:
         self,
         plan: Plan,
         old: Mapping[str, Obj | None],
-        today: Metafiles,
+        today: Texts,
         files: Wanted,
         outs: Sequence[str],
     ) -> journal.Journal:
@@ -235,7 +235,7 @@ class Operation:
             self._dvc.database.remember_link(os.path.join(self._root, out))
 
 
-def _in_the_way(plan: Plan, metafiles: Metafiles) -> Metafiles:
+def _in_the_way(plan: Plan, metafiles: Texts) -> Texts:
     """Those metafiles that go, and are in a folder where a file has to be."""
     targets = {change.path for change in plan.changes if change.new is not None}
     return {

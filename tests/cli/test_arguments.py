@@ -110,7 +110,10 @@ def test_a_stream_that_takes_no_text_is_no_defect(project: Project, history: His
     assert closed.returncode == 0
     full = f"{command} show {run_id} >/dev/full"
     done = subprocess.run(full, shell=True, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "Error: No space left on device.\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: No space left on device. Mend that, then run the same command again.\n",
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
