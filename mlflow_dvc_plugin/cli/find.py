@@ -73,6 +73,8 @@ def command(  # noqa: PLR0917 - click passes them by name
         output.print_json_list(run.to_dict() for run in found.runs)
     else:
         _draw(found.runs, metrics)
+        if found.runs:
+            output.note_metrics(metrics, [name for run in found.runs for name in run.metrics])
 
 
 def warn(found: Findings) -> None:

@@ -51,6 +51,8 @@ def command(  # noqa: PLR0917 - click passes them by name
         output.print_json([version.to_dict() for version in found])
     else:
         _draw(found, metric)
+        if metric and found and all(version.best is None for version in found):
+            output.note_metrics([metric], [])
 
 
 def _draw(found: Sequence[Version], metric: str | None) -> None:

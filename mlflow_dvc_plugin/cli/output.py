@@ -67,7 +67,14 @@ def note_changed(what: str) -> None:
     """Tell a person that the workspace differs from its metafiles, and what that means here."""
     status = state_now(root_of()).status
     if status in ("modified", "missing"):
-        note(f"The workspace is {status}: {what} `dvc status` tells what differs from them.")
+        how = "is modified" if status == "modified" else "lacks some data"
+        note(f"The workspace {how}: {what} `dvc status` tells what differs from them.")
+
+
+def note_metrics(names: Iterable[str], known: Iterable[str]) -> None:
+    """Tell a person which of the metrics that were asked for no run has."""
+    for name in sorted({*names} - {*known}):
+        note(f"None of these runs has a metric {printable(name)!r}: check the name in MLflow.")
 
 
 def note_near(path: str) -> None:

@@ -69,5 +69,5 @@ def _latest(client: Any, name: str) -> Any:
 
 def _no_such(uri: str) -> RunNotFoundError:
     return RunNotFoundError(
-        f"The model registry has no {uri}: check it in MLflow, and --tracking-uri. It is {_FORMS}."
+        f"The model registry has no {uri}: check it in MLflow, and --tracking-uri."
     )
