@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -15,9 +15,7 @@ from dvc.exceptions import DvcException
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.capture.statedb import checksum, confirms, recorded_hash
-from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.objects import Obj
 
 _BATCH = 5000  # files
@@ -81,28 +79,33 @@ class Database:
         with contextlib.suppress(DvcException, OSError):
             self._repo.state.save_many(items, localfs)
 
-    def remember_link(self, path: str) -> None:
-        """Tell DVC that it may clean up this path when nothing tracks it any more."""
+    def remember_link(self, path: str, times: Iterable[tuple[str, float]]) -> None:
+        """Tell DVC that it may clean up this path when nothing tracks it any more.
+
+        Unless the path has changed by then: what the record says of it is to be
+        what was seen, or written, and not what someone may write meanwhile.
+
+        Args:
+            path: absolute.
+            times: the files in it, if it is a folder, as POSIX paths relative to
+                it, with the time when each was modified, in seconds since the
+                epoch; in the order of the paths.
+        """
         state = self._repo.state
-        with contextlib.suppress(DvcException, OSError, CaptureError):
+        with contextlib.suppress(DvcException, OSError):
             if os.path.isdir(path):
-                state.set_link(path, os.lstat(path).st_ino, self._moments(path))
+                state.set_link(path, os.lstat(path).st_ino, _digest(path, times))
             else:
                 state.save_link(path, localfs)
 
-    def _moments(self, folder: str) -> str:
-        """A digest of the times of a folder's files, as DVC takes it."""
-        inside = os.path.relpath(folder, self._repo.root_dir).replace(os.sep, "/")
-        times = {
-            f"{folder}{os.sep}{name}": info.st_mtime
-            for name, info in walk_folder(self._repo.root_dir, inside, folder)
-            if info is not None
-        }
-        digest, paths, comma = hashlib.md5(b"{", usedforsecurity=False), iter(sorted(times)), ""
-        # In pieces: the text of a million files takes much memory.
-        while batch := list(islice(paths, _BATCH)):
-            text = json.dumps({path: times[path] for path in batch})
-            digest.update(f"{comma}{text[1:-1]}".encode())
-            comma = ", "
-        digest.update(b"}")
-        return digest.hexdigest()
+
+def _digest(folder: str, times: Iterable[tuple[str, float]]) -> str:
+    """A digest of the times of a folder's files, as DVC takes it."""
+    digest, rest, comma = hashlib.md5(b"{", usedforsecurity=False), iter(times), ""
+    # In pieces: the text of a million files takes much memory.
+    while batch := list(islice(rest, _BATCH)):
+        text = json.dumps({f"{folder}{os.sep}{name}": mtime for name, mtime in batch})
+        digest.update(f"{comma}{text[1:-1]}".encode())
+        comma = ", "
+    digest.update(b"}")
+    return digest.hexdigest()

@@ -27,8 +27,10 @@ from mlflow_dvc_plugin.state import DataState, Entry
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc import DvcProject
 
-_GLANCE_MS = 500  # how long to look whether there is nothing to do
-
+# How long to look whether there is nothing to do, and at how many files: for more
+# of them the look takes longer than to open DVC.
+_GLANCE_MS = 500
+_GLANCE_FILES = 20_000
 
 _SETTINGS = {"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes", ".gitmodules"}
 
@@ -50,19 +52,19 @@ class Job(NamedTuple):
 
     def done_already(self, root: str) -> RestoreResult | None:
         """The result if the project plainly holds the state: told without opening DVC."""
+        entries, left = select(self.state, self.paths)
+        data, _ = split(entries)
+        if any(e.isexec for e in data) or sum(e.nfiles or 1 for e in data) > _GLANCE_FILES:
+            return None
         status.forget()
         try:
             now = capture(root, settings=Settings(status_budget_ms=_GLANCE_MS))
         except CaptureError:
             return None
-        entries, left = select(self.state, self.paths)
         said = {(e.path, e.hash_name, e.hash) for e in now.entries} if now else set()
-        if now is None or now.status != "clean":
+        if now is None or now.status != "clean" or now.root != self.state.root:
             return None
         if any((e.path, e.hash_name, e.hash) not in said for e in entries):
-            return None
-        data, _ = split(entries)
-        if now.root != self.state.root or any(e.isexec for e in data):
             return None
         if Recorder(root, self.state, now).rewrite(data, whole=self.paths is None, force=True):
             return None

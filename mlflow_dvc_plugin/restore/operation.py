@@ -11,6 +11,7 @@ from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.restore import journal, links, modes, texts, workspace
 from mlflow_dvc_plugin.restore.apply import apply
+from mlflow_dvc_plugin.restore.claim import claim
 from mlflow_dvc_plugin.restore.fetch import Fetcher
 from mlflow_dvc_plugin.restore.options import Options
 from mlflow_dvc_plugin.restore.plan import Plan
@@ -110,7 +111,8 @@ class Operation:
             last = {path: data for path, data in metafiles.items() if path not in first}
             texts.write(self._root, last, today, files.modes)
             if self._in_project:
-                self._claim([] if self._takes_back else outs)
+                if not self._takes_back:
+                    claim(self._dvc, outs, plan.times, {*paths, *bits, *metafiles})
                 journal.save(self._dvc.tmp_dir, before._replace(done=True))
         by_kind = plan.outs(outs)
         touched = {**dict.fromkeys(bits, "modified"), **dict.fromkeys(folders, "added")}
@@ -228,11 +230,6 @@ class Operation:
         )
         links.put(self._root, [change for change in plan.changes if links.is_link(change.new)])
         return written
-
-    def _claim(self, outs: Sequence[str]) -> None:
-        """Tell DVC that the outs are its own to clean up."""
-        for out in outs:
-            self._dvc.database.remember_link(os.path.join(self._root, out))
 
 
 def _in_the_way(plan: Plan, metafiles: Texts) -> Texts:

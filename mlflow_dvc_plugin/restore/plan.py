@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.objects import Obj
@@ -25,10 +26,18 @@ class Change(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything that has to change, and how much does not."""
+    """Everything that has to change, and how much does not.
+
+    Attributes:
+        changes: in the order of their paths.
+        unchanged: how many files are as they have to be.
+        times: when each file in a folder of the plan's was modified, in seconds
+            since the epoch, by path.
+    """
 
     changes: list[Change]
     unchanged: int
+    times: Mapping[str, float] = MappingProxyType({})
 
     def outs(self, paths: Iterable[str]) -> dict[str, list[str]]:
         """Sort outs by what happens to them.

@@ -48,14 +48,23 @@ def scan(
     comparison = Comparison(wanted.files)
     if sweep:
         _sweep(root, {os.path.dirname(path) for path in wanted.files})
-    found = ((path, info) for path, info in _found(root, wanted, sweep) if path not in apart)
+    times: dict[str, float] = {}
+
+    def data() -> Iterator[tuple[str, os.stat_result | None]]:
+        for path, info in _found(root, wanted, sweep):
+            if info is not None:
+                times[path] = info.st_mtime
+            if path not in apart:
+                yield path, info
+
+    found = data()
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
         for path, obj, seen in _identify(project, root, batch, wanted.files):
             comparison.saw(path, obj, seen)
     plan = comparison.plan()
     changes = [c for c in plan.changes if not _is_right_link(root, c)]
-    return Plan(changes, plan.unchanged + len(plan.changes) - len(changes))
+    return Plan(changes, plan.unchanged + len(plan.changes) - len(changes), times)
 
 
 def _is_right_link(root: str, change: Change) -> bool:

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from dvc_objects.fs.local import localfs
 
+from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.dvc import DvcProject
 from mlflow_dvc_plugin.objects import Obj, bytes_obj
 from tests.project import Project
@@ -27,7 +28,9 @@ def test_a_folder_is_claimed_as_dvc_claims_it(
     with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
         for name in ("folder", "empty", "one"):
             path = str(project.path / name)
-            dvc.database.remember_link(path)
+            walked = walk_folder(str(project.path), name, path) if name != "one" else ()
+            times = {member: info.st_mtime for member, info in walked if info is not None}
+            dvc.database.remember_link(path, sorted(times.items()))
             ours = repo.state.links[name]
             repo.state.save_link(path, localfs)
             assert ours == repo.state.links[name]
