@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
+from mlflow_dvc_plugin.restore import meanwhile
 from mlflow_dvc_plugin.restore.beside import beside
 
 # What a file's permissions have to become.
@@ -58,6 +59,9 @@ def put(root: str, wanted: Mapping[str, Change]) -> None:
     Args:
         root: absolute path that the paths are relative to.
         wanted: what those of each file have to become.
+
+    Raises:
+        RestoreError: another program wrote to a file just now.
     """
     for path, mode in differing(root, wanted).items():
         full = os.path.join(root, path)
@@ -65,9 +69,11 @@ def put(root: str, wanted: Mapping[str, Change]) -> None:
             os.chmod(full, mode)
             continue
         # They belong to the cache's object, and to all files that are linked to it.
+        seen = meanwhile.stamp_at(full)
         with beside(full) as copy:
             shutil.copyfile(full, copy)
             os.chmod(copy, mode)
+            meanwhile.check(full, seen)
             os.replace(copy, full)
 
 

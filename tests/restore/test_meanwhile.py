@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.restore import restore, undo
+from mlflow_dvc_plugin.restore import modes, restore, undo
 from mlflow_dvc_plugin.runs import Run
 from tests.project import Project
 from tests.record import record, snapshot
@@ -107,3 +109,31 @@ def test_an_undo_leaves_what_another_program_wrote(two: tuple[Project, Run]) -> 
     with pytest.raises(RestoreError, match="just now"):
         undo(progress=Meanwhile(lambda: project.write("a", "new")))
     assert (project.path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("two", ["hardlink", "symlink"], indirect=True)
+def test_a_file_written_while_its_permissions_change_stays(
+    two: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, _ = two
+    tool = project.write("tool", "#!/bin/sh")
+    tool.chmod(0o755)
+    project.add("tool")
+    project.commit()
+    run = record(project.path)
+    tool.resolve().chmod(0o444)  # the cache's object, as if it were fetched again
+    tool.unlink()
+
+    def then_write(source: str, target: str) -> None:
+        shutil.copyfile(source, target)
+        tool.unlink()
+        tool.write_text("new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(modes, "shutil", SimpleNamespace(copyfile=then_write))
+        with pytest.raises(RestoreError, match=r"wrote to .*/tool just now"):
+            restore(run)
+    assert tool.read_text() == "new"
+    restore(run, force=True)
+    assert tool.read_text() == "#!/bin/sh"
+    assert tool.stat().st_mode & 0o100
