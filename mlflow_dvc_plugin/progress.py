@@ -6,8 +6,8 @@ from __future__ import annotations
 class Progress:
     """Hears of progress and keeps it to itself; the command line draws it."""
 
-    def begin(self, what: str, files: int, size: int | None = None) -> None:
-        """A new phase: its name, how many files it has and, if known, how many bytes.
+    def begin(self, what: str, files: int) -> None:
+        """A new phase: its name, and how many files it has.
 
         Without files (0), what is counted is what the name says, and has no known end.
         """

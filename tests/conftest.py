@@ -19,6 +19,10 @@ from mlflow.tracking import MlflowClient
 from tests.history import History
 from tests.project import Project
 
+# Where the tests run in the background, a shell has interrupts ignored, here and in
+# all that is started from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

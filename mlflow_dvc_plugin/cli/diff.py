@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 
 
@@ -22,7 +23,8 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
     workspace is taken as its metafiles say it is. --files reads folders'
     listings from the cache or the remote; it downloads no data.
     """
-    found = diff(a, b, files=files, tracking_uri=tracking_uri)
+    with Bar():
+        found = diff(a, b, files=files, tracking_uri=tracking_uri)
     if b is None:
         output.note_changed("this compares what its metafiles say.")
     if as_json:

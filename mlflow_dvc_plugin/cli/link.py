@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.link import link
 
 
@@ -22,7 +23,8 @@ def command(
     as dvc.out.<path> tags, for `find` and `log`. A stage whose run is in doubt
     is left.
     """
-    found = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
+    with Bar():
+        found = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
     for stage, reason in found.left.items():
         output.note(f"{stage}: {reason}.")
     if as_json:

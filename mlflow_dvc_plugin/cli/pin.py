@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.pin import pin
 
 
@@ -18,7 +19,8 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     Makes a Git tag on a commit that holds the run's metafiles. The workspace,
     the index and all branches stay as they are.
     """
-    pinned = pin(run, tracking_uri=tracking_uri)
+    with Bar():
+        pinned = pin(run, tracking_uri=tracking_uri)
     if as_json:
         output.print_json(pinned.to_dict())
         return

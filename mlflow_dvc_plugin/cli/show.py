@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.derive import DERIVED, SOURCE
 from mlflow_dvc_plugin.runs import find_run, load_state
 
@@ -21,8 +22,9 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID.
     """
-    found = find_run(run, tracking_uri)
-    state = load_state(found)
+    with Bar():
+        found = find_run(run, tracking_uri)
+        state = load_state(found)
     if as_json:
         output.print_json(
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.readiness import Readiness, assess
 
 
@@ -17,7 +18,8 @@ def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     Where MLFLOW_DVC_STATE names an exported file, that is its state. Exits with 1
     outside a DVC project, or if its metafiles or that file cannot be read.
     """
-    found = assess()
+    with Bar("Looking at the project"):
+        found = assess()
     if as_json:
         output.print_json(
             {

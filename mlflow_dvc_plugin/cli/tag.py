@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.derive import tag
 
 
@@ -23,7 +24,8 @@ def command(
     by MlflowClient. With --rev the tags say that they are derived from Git and
     that nobody observed the data: dvc.source is `derived`.
     """
-    result = tag(run, rev=rev, force=force, tracking_uri=tracking_uri)
+    with Bar():
+        result = tag(run, rev=rev, force=force, tracking_uri=tracking_uri)
     if as_json:
         output.print_json(result.to_dict())
         return

@@ -43,7 +43,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         else:
             _draw(records)
         return
-    with Bar() as progress:
+    with Bar("Looking at the project") as progress:
         result = undo(record, dry_run=dry_run, force=force, progress=progress)
     if as_json:
         output.print_json(result.to_dict())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.bar import Bar
 from mlflow_dvc_plugin.lineage.pin import unpin
 
 
@@ -14,7 +15,8 @@ from mlflow_dvc_plugin.lineage.pin import unpin
 @output.json_option
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Take the Git tag of RUN away; `dvc gc` may then remove its data."""
-    pinned = unpin(run, tracking_uri=tracking_uri)
+    with Bar():
+        pinned = unpin(run, tracking_uri=tracking_uri)
     if as_json:
         output.print_json(pinned.to_dict())
         return

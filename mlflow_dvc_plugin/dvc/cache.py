@@ -8,7 +8,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import is_file_of, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.progress import Progress
 
 _READ_ONLY = 0o444
 _LARGE = 1024 * 1024  # bytes
@@ -66,20 +67,24 @@ class Cache:
         except (ConfigObjError, OSError, UnicodeError) as err:
             raise DvcError(f"{path} cannot be written: {err}.") from err
 
-    def present(self, objs: Iterable[Obj]) -> set[Obj]:
+    def present(self, objs: Iterable[Obj], progress: Progress | None = None) -> set[Obj]:
         """Those of the objects that the cache holds, each with the right bytes.
 
         The bytes are read, unless DVC's state database vouches for them.
+
+        Args:
+            objs: the objects.
+            progress: hears of them.
         """
         good: set[Obj] = set()
         rest = iter(objs)
         # In batches: what is known of a million files at once takes much memory.
         with ThreadPoolExecutor() as pool:
             while batch := list(islice(rest, _BATCH)):
-                good |= self._good(batch, pool)
+                good |= self._good(batch, pool, progress or Progress())
         return good
 
-    def _good(self, objs: Iterable[Obj], pool: ThreadPoolExecutor) -> set[Obj]:
+    def _good(self, objs: Sequence[Obj], pool: ThreadPoolExecutor, progress: Progress) -> set[Obj]:
         there: dict[str, Obj] = {}
         infos: dict[str, os.stat_result] = {}
         for obj in objs:
@@ -92,8 +97,15 @@ class Cache:
         known = self._database.hashes(infos, there, writable=False)
         good = [path for path, obj in there.items() if known.get(path) == obj]
         doubtful = [path for path, obj in there.items() if known.get(path) != obj]
+        progress.advance(files=len(objs) - len(doubtful))
         if doubtful:
-            found = pool.map(lambda path: is_file_of(path, there[path]), doubtful)
+
+            def is_right(path: str) -> bool:
+                same = is_file_of(path, there[path])
+                progress.advance(files=1)
+                return same
+
+            found = pool.map(is_right, doubtful)
             right = [path for path, same in zip(doubtful, found, strict=True) if same]
             for path in right:
                 self._repo.cache.local.protect(path)

@@ -167,8 +167,7 @@ class Stock:
         tops = list(tops)
         objs = {obj_of(e) for e in tops}
         self._progress.begin("Looking into the cache", len(objs))
-        self._cached = self._dvc.cache.present(objs)
-        self._progress.advance(files=len(objs))
+        self._cached = self._dvc.cache.present(objs, self._progress)
         # A listing that the cache lacks is read from the remote, which also tells it is there.
         # No hash finds what a cloud-versioned remote has.
         hashed = {e for e in tops if e.kind != "cloud-versioned"}
@@ -201,7 +200,7 @@ class Stock:
             for value in members.values()
         }
         self._progress.begin("Looking into the cache", len(files))
-        self._cached |= self._dvc.cache.present(files)
+        self._cached |= self._dvc.cache.present(files, self._progress)
         self._ask(places - self._pushed)
 
     def _asked_for(self, obj: Obj) -> bool:

@@ -69,6 +69,7 @@ def restore(
     root = _project(project)
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(found, project=root)
+    options.progress.begin("Looking at the project", 0)
     job = Job(found.run_id, state, paths, options)
     if worktree is not None:
         if out is not None or dry_run:

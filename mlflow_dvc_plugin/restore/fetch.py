@@ -22,6 +22,10 @@ class Fetcher:
         entries: the outs that the objects belong to.
         commit: the run's Git commit, whose metafiles may name other places.
         options: the remote that the user chose, jobs and progress.
+
+    Attributes:
+        project: the project.
+        progress: hears of files and bytes.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Fetcher:
         self._entries = {e.path: e for e in entries}
         self._commit = commit
         self._options = options
+        self.progress = options.progress
 
     def look(self, objs: Mapping[Obj, str]) -> None:
         """Ask whether all of the objects could be had, and bring none.
@@ -68,10 +73,13 @@ class Fetcher:
         Raises:
             MissingObjectsError: some cannot be had; all of them are named.
         """
-        missing = objs.keys() - self.project.cache.present(objs)
+        if not objs:
+            return False
+        self.progress.begin("Looking into the cache", len(objs))
+        missing = objs.keys() - self.project.cache.present(objs, self.progress)
         if not missing:
             return False
-        self._options.progress.begin("Fetching", len(missing))
+        self.progress.begin("Fetching", len(missing))
         failed: dict[Obj, str] = {}
         special: dict[Obj, str] = {}
         by_remote: dict[str | None, list[Obj]] = {}

@@ -111,8 +111,9 @@ class Operation:
             last = {path: data for path, data in metafiles.items() if path not in first}
             texts.write(self._root, last, today, files.modes)
             if self._in_project:
-                if not self._takes_back:
-                    claim(self._dvc, outs, plan.times, {*paths, *bits, *metafiles})
+                self._options.progress.begin("Telling DVC", 0)
+                mine = () if self._takes_back else outs
+                claim(self._dvc, mine, plan.times, {*paths, *bits, *metafiles})
                 journal.save(self._dvc.tmp_dir, before._replace(done=True))
         by_kind = plan.outs(outs)
         touched = {**dict.fromkeys(bits, "modified"), **dict.fromkeys(folders, "added")}
@@ -137,10 +138,15 @@ class Operation:
 
     def _plan(self, files: Wanted, metafiles: Texts) -> Plan:
         """Compare, and have every object that is needed in the cache."""
-        dry = self._options.dry_run
+        dry, progress = self._options.dry_run, self._options.progress
         while True:
-            self._options.progress.begin("Comparing", len(files.files))
-            plan = workspace.scan(self._dvc, self._root, files, apart=metafiles, sweep=not dry)
+            progress.begin("Comparing", len(files.files))
+            plan = workspace.scan(
+                *(self._dvc, self._root, files),
+                apart=metafiles,
+                sweep=not dry,
+                progress=progress,
+            )
             needed = {
                 change.new: change.path
                 for change in plan.changes

@@ -96,12 +96,14 @@ def expand(fetcher: Fetcher, entries: Sequence[Entry]) -> Wanted:
         else:
             files.append((e.path, obj))
     fetcher.fetch(listings)
+    fetcher.progress.begin("Reading folders' listings", len(listings))
     folders = []
     for e in entries:
         obj = Obj(e.hash_name, str(e.hash))
         if obj in listings:
             folders.append(e.path)
             files += _members(fetcher.project, obj, e.path)
+            fetcher.progress.advance(files=1)
     paths.check_apart(fetcher.project.root, [path for path, _ in files])
     bits = {
         e.path: modes.executable if e.isexec else modes.plain

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.capture.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore.beside import LEFT_OVER
 from mlflow_dvc_plugin.restore.links import is_link, link_at
 from mlflow_dvc_plugin.restore.meanwhile import stamp, stamp_at
@@ -32,6 +33,7 @@ def scan(
     *,
     apart: Collection[str] = (),
     sweep: bool = True,
+    progress: Progress,
 ) -> Plan:
     """What has to change where the wanted files go, and beside them in a wanted folder.
 
@@ -41,6 +43,7 @@ def scan(
         wanted: what a restore will write.
         apart: paths that are no data, though they may be in a wanted folder.
         sweep: remove what a killed restore left on its way.
+        progress: hears of the files that are there.
 
     Raises:
         UnsafePathError: a symbolic link or a special file is in the way.
@@ -60,7 +63,7 @@ def scan(
     found = data()
     # In batches: a million files at once would take much memory.
     while batch := dict(islice(found, _BATCH)):
-        for path, obj, seen in _identify(project, root, batch, wanted.files):
+        for path, obj, seen in _identify(project, root, batch, wanted.files, progress):
             comparison.saw(path, obj, seen)
     plan = comparison.plan()
     changes = [c for c in plan.changes if not _is_right_link(root, c)]
@@ -146,6 +149,7 @@ def _identify(
     root: str,
     found: Mapping[str, os.stat_result | None],
     wanted: Mapping[str, Obj | None],
+    progress: Progress,
 ) -> Iterator[tuple[str, Obj, int | None]]:
     """What files hold (the wanted object if it is just that), and their stamps."""
     infos: dict[str, os.stat_result] = {}
@@ -170,10 +174,12 @@ def _identify(
             yield full[cut:], obj, stamp(info)
         else:
             doubtful.append((full[cut:], aim.hash_name if aim else "md5"))
+    progress.advance(files=len(found) - len(doubtful))
     if doubtful:
         with ThreadPoolExecutor() as pool:
             values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
             for (path, hash_name), value in zip(doubtful, values, strict=True):
+                progress.advance(files=1)
                 yield path, Obj(hash_name, value), stamp(infos[prefix + path])
 
 

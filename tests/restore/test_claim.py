@@ -55,7 +55,7 @@ class Writes(Progress):
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def begin(self, what: str, files: int, size: int | None = None) -> None:  # noqa: ARG002
+    def begin(self, what: str, files: int) -> None:  # noqa: ARG002
         if what == "Restoring":
             (self._project.path / "d/untouched").unlink()
             self._project.write("d/untouched", "work")

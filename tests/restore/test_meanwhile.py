@@ -22,7 +22,7 @@ class Meanwhile(Progress):
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
 
-    def begin(self, what: str, files: int, size: int | None = None) -> None:  # noqa: ARG002
+    def begin(self, what: str, files: int) -> None:  # noqa: ARG002
         if what == "Restoring":
             self._work()
 

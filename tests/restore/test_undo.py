@@ -24,7 +24,7 @@ PIPELINE = "stages:\n  {}:\n    cmd: cp in m\n    deps: [in]\n    outs: [m]\n"
 Instant = tuple[object, str]
 at_any_instant = pytest.mark.parametrize(
     "instant",
-    [(operation.Operation, "_apply"), (texts, "write"), (operation.Operation, "_claim")],
+    [(operation.Operation, "_apply"), (texts, "write"), (operation, "claim")],
     ids=["apply", "write", "claim"],
 )
 
