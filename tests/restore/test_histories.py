@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dvc.exceptions import DvcException
+from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.capture import capture
 from mlflow_dvc_plugin.errors import CaptureError, MlflowDvcError, UnsavedContentError
@@ -289,6 +290,7 @@ def some_come_back(life: Life) -> None:
             assert e.path not in restored or life.is_right(e, content_of(folder / e.path)), e.path
         dvc_agrees(life, restored)
         if result.undo is not None:
+            dvc_would_claim(life, restored)
             done.append((result.undo, before))
     after = all_of(folder)
     for number in range(len(done)):
@@ -327,6 +329,7 @@ def comes_back(life: Life, run: Run, out: Path) -> None:
     after = all_of(project.path)
     dvc_agrees(life, {*done.added, *done.modified, *done.unchanged})
     if done.undo is not None:
+        dvc_would_claim(life, {*done.added, *done.modified, *done.unchanged})
         undo()
         assert all_of(project.path) == before
         undo()
@@ -337,6 +340,15 @@ def dvc_agrees(life: Life, restored: set[str]) -> None:
     changed = life.project.data_status().get("uncommitted", {})
     wrong = [n for paths in changed.values() for n in names(paths) if n.rstrip("/") in restored]
     assert not wrong
+
+
+def dvc_would_claim(life: Life, restored: set[str]) -> None:
+    """DVC's record of each out is the one that its own checkout would have made."""
+    with life.project.opened() as repo:
+        for path in restored:
+            ours = repo.state.links[path]
+            repo.state.save_link(str(life.project.path / path), localfs)
+            assert ours == repo.state.links[path], path
 
 
 def refused(life: Life, before: dict[str, tuple[bytes, bool]], err: MlflowDvcError) -> None:
