@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import suppress
@@ -13,6 +12,7 @@ from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
 
 _PATIENCE = 0.5  # seconds that a phase lasts before it is drawn
@@ -31,7 +31,7 @@ class Bar(Progress):
         self._phase: _Phase | None = None
 
     def __enter__(self) -> Progress:
-        if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        if not sys.stderr.isatty() or _console().is_dumb_terminal:
             return Progress()
         self.begin(self._first, 0)
         return self
@@ -97,7 +97,6 @@ class _Phase:
 
 
 def _bars(with_end: bool) -> Bars:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     return Progress(
@@ -106,7 +105,13 @@ def _bars(with_end: bool) -> Bars:
         *([BarColumn()] if with_end else []),
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=_console(),
         auto_refresh=False,
         transient=True,
     )
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)

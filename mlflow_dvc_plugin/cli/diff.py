@@ -23,7 +23,7 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
     workspace is taken as its metafiles say it is. --files reads folders'
     listings from the cache or the remote; it downloads no data.
     """
-    with Bar():
+    with Bar("Comparing the data"):
         found = diff(a, b, files=files, tracking_uri=tracking_uri)
     if b is None:
         output.note_changed("this compares what its metafiles say.")

@@ -18,7 +18,7 @@ def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     Where MLFLOW_DVC_STATE names an exported file, that is its state. Exits with 1
     outside a DVC project, or if its metafiles or that file cannot be read.
     """
-    with Bar("Looking at the project"):
+    with Bar("Looking at the project and its remote"):
         found = assess()
     if as_json:
         output.print_json(

@@ -24,6 +24,8 @@ def claim(
             since the epoch, by path, before anything was written.
         written: paths of the files that were written or removed since.
     """
+    if not outs:
+        return
     times = {**seen}
     for path in written:
         mtime = _mtime(os.path.join(project.root, path))

@@ -56,6 +56,7 @@ class Fetcher:
                 by_remote.setdefault(remote, []).append(obj)
         lost: list[Obj] = []
         for remote, some in by_remote.items():
+            self.progress.begin("Asking the remote", len(some))
             present = self.project.remotes.present(some, remote)
             lost += [obj for obj in some if obj not in present]
         if lost:
@@ -92,7 +93,7 @@ class Fetcher:
                 by_remote.setdefault(remote, []).append(obj)
         for remote, some in by_remote.items():
             options = self._options
-            failed.update(self.project.remotes.fetch(some, remote, options.jobs, options.progress))
+            failed.update(self.project.remotes.fetch(some, remote, options.jobs, self.progress))
         for obj, reason in list(failed.items()):
             owner = self._owner(objs[obj])
             if owner is not None and owner.kind != "plain":
