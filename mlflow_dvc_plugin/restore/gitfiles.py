@@ -88,11 +88,11 @@ def ignores(
     Args:
         project: absolute path of the project.
         now: what the project's metafiles say today.
-        entries: the outs that are restored; those that are tracked today
+        entries: the outs that are restored; those that DVC has made here
             already are as the user wants them.
         metafiles: bytes of the metafiles to write; None for one that goes.
     """
-    known = {e.path for e in now.entries}
+    known = {e.path for e in now.entries if e.hash}
     new = [e for e in entries if e.path not in known]
     found: dict[str, bytes | None] = {}
     if find_git(project) is None:

@@ -72,6 +72,23 @@ def test_a_state_that_was_never_committed_stands_on_its_commit(
     assert json.loads(then.dvc("status", "--json")) == {}
 
 
+def test_data_that_its_commit_never_made_is_kept_out_of_git(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write("dvc.yaml", PIPELINE.replace("out.csv", "data/out.csv"))
+    project.add("in.csv", "1")
+    project.write("data/.gitkeep", "")
+    project.commit("nothing was made yet")
+    project.dvc("repro", "-q")
+    restore(record(project.path), worktree=tmp_path / "then")
+    then = Project(tmp_path / "then")
+    assert (then.path / "data/out.csv").read_text() == "1"
+    changed = then.git("status", "--porcelain", "--untracked-files=all").split()
+    assert changed == ["??", "data/.gitignore", "??", "dvc.lock"]
+    assert snapshot(project.path)["data/.gitignore"] == (then.path / "data/.gitignore").read_bytes()
+    assert json.loads(then.dvc("status", "--json")) == {}
+
+
 def test_a_worktree_of_a_project_in_a_sub_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
