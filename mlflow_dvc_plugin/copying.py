@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 _CHUNK = 64 * 1024  # what a processor keeps close: four times as much takes twice as long
@@ -29,64 +30,73 @@ class _Buffer(threading.local):
 _buffer = _Buffer()
 
 
-def copy(source: str, target: str) -> tuple[str, os.stat_result]:
-    """Copy a file's bytes to a new file.
+def copy(source: str, new: int) -> tuple[str, os.stat_result]:
+    """Copy a file's bytes into an empty file.
+
+    Args:
+        source: the file.
+        new: descriptor of the empty file, open for writing.
 
     Returns:
         The MD5 of the bytes, and the stat of the new file.
 
     Raises:
-        FileExistsError: `target` is there already.
-        OSError: the source cannot be read, or the target not be written.
+        OSError: the source cannot be read, or the new file not be written.
     """
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
     old = os.open(source, os.O_RDONLY)
     try:
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            while count := os.readv(old, (view,)):
-                part = view[:count]
-                digest.update(part)
-                while part:
-                    part = part[os.write(new, part) :]
-            return digest.hexdigest(), os.fstat(new)
-        finally:
-            os.close(new)
+        while count := os.readv(old, (view,)):
+            part = view[:count]
+            digest.update(part)
+            while part:
+                part = part[os.write(new, part) :]
     finally:
         os.close(old)
+    return digest.hexdigest(), os.fstat(new)
 
 
-def clone(source: str, target: str, known: os.stat_result) -> os.stat_result | None:
+def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None:
     """Copy a file whose bytes are known, and so need not be read here.
 
     Args:
         source: the file.
-        target: the new file.
+        new: descriptor of an empty file, open for writing.
         known: the stat that the source had when its bytes were known.
 
     Returns:
-        The stat of the new file; None, and no file, where the source was
-        touched since, or the system cannot copy by itself.
+        The stat of the new file; None, and the file is empty again, where the
+        source was touched since, or the system cannot copy by itself.
 
     Raises:
-        FileExistsError: `target` is there already.
-        OSError: the source cannot be read, or the target not be written.
+        OSError: the source cannot be read, or the new file not be written.
     """
     if not hasattr(os, "copy_file_range"):
         return None
     old = os.open(source, os.O_RDONLY)
     try:
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            if _copied(old, new, known.st_size) and _same(os.fstat(old), known):
-                return os.fstat(new)
-        finally:
-            os.close(new)
+        if _copied(old, new, known.st_size) and _same(os.fstat(old), known):
+            return os.fstat(new)
     finally:
         os.close(old)
-    os.unlink(target)
+    os.ftruncate(new, 0)
+    os.lseek(new, 0, os.SEEK_SET)
     return None
+
+
+@contextmanager
+def created(path: str) -> Iterator[int]:
+    """The descriptor of a new file, open for writing.
+
+    Raises:
+        FileExistsError: `path` is there already.
+    """
+    new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        yield new
+    finally:
+        os.close(new)
 
 
 def _copied(old: int, new: int, size: int) -> bool:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.copying import clone, copy, in_threads
+from mlflow_dvc_plugin.copying import clone, copy, created, in_threads
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000])
 def test_a_copy_has_the_bytes_and_tells_their_md5(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
-    found, info = copy(str(tmp_path / "a"), str(tmp_path / "b"))
+    with created(str(tmp_path / "b")) as new:
+        found, info = copy(str(tmp_path / "a"), new)
     assert found == hashlib.md5(data).hexdigest()
     assert (tmp_path / "b").read_bytes() == data
     assert (info.st_ino, info.st_size) == (os.stat(tmp_path / "b").st_ino, size)
@@ -25,8 +26,8 @@ def test_a_copy_has_the_bytes_and_tells_their_md5(tmp_path: Path, size: int) -> 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name)
-    with pytest.raises(FileExistsError):
-        copy(str(tmp_path / "a"), str(tmp_path / "b"))
+    with pytest.raises(FileExistsError), created(str(tmp_path / "b")):
+        pass
     assert (tmp_path / "b").read_text() == "b"
 
 
@@ -35,12 +36,11 @@ def test_a_clone_has_the_bytes(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     source, target = tmp_path / "a", tmp_path / "b"
     source.write_bytes(data)
-    info = clone(str(source), str(target), source.stat())
+    with created(str(target)) as new:
+        info = clone(str(source), new, source.stat())
     assert info is not None
     assert (info.st_ino, info.st_size) == (target.stat().st_ino, len(data))
     assert target.read_bytes() == data
-    with pytest.raises(FileExistsError):
-        clone(str(source), str(target), source.stat())
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other bytes", "another file"])
@@ -55,8 +55,11 @@ def test_no_clone_is_made_of_a_file_that_was_touched(tmp_path: Path, change: str
         os.replace(tmp_path / "other", source)
     else:
         source.write_bytes(b"y" * {"longer": 1001, "shorter": 999, "other bytes": 1000}[change])
-    assert clone(str(source), str(target), known) is None
-    assert not target.exists()
+    with created(str(target)) as new:
+        assert clone(str(source), new, known) is None
+        assert target.stat().st_size == 0
+        copy(str(source), new)
+    assert target.read_bytes() == source.read_bytes()
 
 
 def test_all_pieces_are_done_and_few_wait() -> None:

@@ -39,7 +39,7 @@ COMMANDS = (
     "demo",
 )
 
-_ALLOCATIONS = 200_000  # until garbage is collected
+_ALLOCATIONS = 1_000_000  # until garbage is collected
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
 

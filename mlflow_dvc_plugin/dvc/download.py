@@ -13,7 +13,7 @@ from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
 from fsspec.callbacks import Callback
 
-from mlflow_dvc_plugin.copying import copy, in_threads
+from mlflow_dvc_plugin.copying import copy, created, in_threads
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.hashing import digest_of, is_file_of
 from mlflow_dvc_plugin.dvc.reasons import NOT_THERE, reason
@@ -118,7 +118,8 @@ class _Copier:
                 self._can_reflink = False
             else:
                 return is_file_of(staged, obj), os.stat(staged)
-        found, info = copy(source, staged)
+        with created(staged) as new:
+            found, info = copy(source, new)
         if obj.hash_name != "md5":
             return is_file_of(staged, obj), info
         return found == digest_of(obj), info

@@ -1,19 +1,17 @@
-"""Change the workspace: each file is written beside its place and renamed in."""
+"""Change the workspace: each file is there whole, the old one or the new one."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.copying import clone, copy, in_threads
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.copying import in_threads
 from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restore import meanwhile
-from mlflow_dvc_plugin.restore.beside import Names
+from mlflow_dvc_plugin.restore.placer import Placer
 from mlflow_dvc_plugin.restore.plan import Change
 from mlflow_dvc_plugin.restore.wanted import Wanted
 
@@ -24,17 +22,6 @@ _LARGE = 4 * 1024 * 1024  # bytes
 _SHARE = 100  # files
 _TOLD_AT_ONCE = 5000  # files
 _THREADS = 2  # one for a large file, one for the small ones; more wait for each other
-# What a file system answers when it does not know a kind of link.
-_UNSUPPORTED = {
-    errno.EPERM,
-    errno.ENOTSUP,
-    errno.EXDEV,
-    errno.ENOTTY,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EAGAIN,
-    errno.EMLINK,
-}
 
 
 def apply(
@@ -75,7 +62,7 @@ def apply(
     seen = {os.path.join(root, c.path): c.seen for c in changes if c.seen is not None}
     for folder in keep | {os.path.dirname(target) for target in writes}:
         os.makedirs(folder, exist_ok=True)
-    place = _Placer(project, link_types)
+    place = Placer(project, link_types)
     total = 0
 
     def put(targets: Sequence[str]) -> dict[str, tuple[Obj, os.stat_result]]:
@@ -100,7 +87,8 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
     """The files to write as shares of work: large files alone and first, small ones together."""
     small = []
     for target, obj in writes.items():
-        if os.stat(project.cache.path(obj)).st_size > _LARGE:
+        known = project.cache.verified(obj)
+        if known and known.st_size > _LARGE:
             yield [target]
         else:
             small.append(target)
@@ -108,70 +96,9 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
         yield small[start : start + _SHARE]
 
 
-class _Placer:
-    """Puts objects in their places, by the first kind of link that works."""
-
-    def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
-        self._project = project
-        self._types = tuple(link_types)
-        self._names = Names()
-
-    def __call__(self, obj: Obj, target: str, seen: int | None) -> os.stat_result:
-        """Put `obj` at `target`, in place of the file with the stamp `seen`; its stat."""
-        beside = self._names.beside(target)
-        try:
-            kind, info = self._make(self._project.cache.path(obj), beside, obj)
-            meanwhile.check(target, seen)
-            try:
-                os.replace(beside, target)
-            except IsADirectoryError:
-                _remove_empty_tree(target)
-                os.replace(beside, target)
-            if kind == "hardlink":
-                # Renaming one hardlink of a file over another one leaves both.
-                _remove(beside)
-        except BaseException:
-            _remove(beside)
-            raise
-        return info
-
-    def _make(self, source: str, beside: str, obj: Obj) -> tuple[str, os.stat_result]:
-        """Make a link or a copy at `beside`: which, and its stat."""
-        for kind in self._types:
-            if kind == "copy":
-                return kind, self._copy(source, beside, obj)
-            try:
-                self._project.links.make(kind, source, beside)
-            except OSError as err:
-                if err.errno not in _UNSUPPORTED:
-                    raise
-            else:
-                return kind, os.stat(beside)
-        raise RestoreError("None of the project's link types works here: see cache.type in DVC.")
-
-    def _copy(self, source: str, target: str, obj: Obj) -> os.stat_result:
-        """Copy a file, and check on the way that it is the object that it is said to be."""
-        known = self._project.cache.verified(obj)
-        done = known and clone(source, target, known)
-        if done:
-            return done
-        found, info = copy(source, target)
-        if obj.hash_name != "md5":
-            found = self._project.hash_file(target, obj.hash_name)
-        if found != obj.value:
-            raise RestoreError(f"The cache object {obj.value} is corrupt: run `dvc fetch` again.")
-        return info
-
-
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _remove_empty_tree(folder: str) -> None:
-    """Remove a folder that has nothing but folders in it."""
-    for path, _, _ in os.walk(folder, topdown=False):
-        os.rmdir(path)
 
 
 def _remove_empty(root: str, deleted: Sequence[str], keep: set[str]) -> None:

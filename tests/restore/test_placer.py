@@ -1,0 +1,134 @@
+"""A file appears in its place whole, with the bytes, the permissions and the owner's choices."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.restore import placer, restore
+from mlflow_dvc_plugin.restore.beside import Names
+from mlflow_dvc_plugin.runs import Run
+from tests.project import Project
+from tests.record import record, snapshot
+
+pytestmark = pytest.mark.usefixtures("umask")
+
+
+@pytest.fixture
+def umask() -> Any:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def gone(project: Project) -> tuple[Project, Run, dict[str, bytes]]:
+    """A project whose data is gone, its run, and what there was."""
+    for number in range(5):
+        project.write(f"d/deep/{number}", str(number))
+    project.write("d/empty", "")
+    project.add("d")
+    project.write("large", "x" * 5_000_000)
+    project.add("large")
+    project.commit()
+    run = record(project.path)
+    before = snapshot(project.path)
+    for path in ("d/deep", "d", "large"):
+        (project.path / path).rename(project.path.parent / path.replace("/", "-"))
+    return project, run, before
+
+
+def _writes_unnamed(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_WRONLY | os.O_TMPFILE))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _refused(number: int) -> Any:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("system", ["this", "names every file", "no folder for it", "no /proc"])
+def test_new_files_are_as_any_other_way_makes_them(
+    gone: tuple[Project, Run, dict[str, bytes]], system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run, before = gone
+    if system == "names every file":
+        monkeypatch.setattr(placer, "_UNNAMED", None)
+    elif system == "no folder for it":  # as NFS answers to O_TMPFILE
+        opened = os.open
+        unnamed = getattr(os, "O_TMPFILE", 0)
+
+        def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if unnamed and flags & unnamed == unnamed:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            return opened(path, flags, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", refuse)
+    elif system == "no /proc":
+        monkeypatch.setattr(os, "link", _refused(errno.ENOENT))
+    named: list[str] = []
+    name = Names.beside
+
+    def noted(self: Names, path: str) -> str:
+        named.append(path)
+        return name(self, path)
+
+    monkeypatch.setattr(Names, "beside", noted)
+    restore(run)
+    assert snapshot(project.path) == before
+    assert project.data_status() == {}
+    assert bool(named) == (system != "this" or not _writes_unnamed(project.path))
+    for path in ("d/deep/0", "d/empty", "large"):
+        assert (project.path / path).stat().st_mode & 0o777 == 0o640
+        assert (project.path / path).stat().st_nlink == 1
+    assert not list(project.path.rglob("*.mlflow-dvc-tmp"))
+
+
+def test_a_file_that_appears_at_the_last_moment_stays(
+    gone: tuple[Project, Run, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run, _ = gone
+    target = project.path / "d/deep/3"
+    fill = placer.Placer._fill
+
+    def late(self: Any, new: int, path: str, obj: Any) -> os.stat_result:
+        info = fill(self, new, path, obj)
+        if not target.exists():
+            target.write_text("a person's")
+        return info
+
+    monkeypatch.setattr(placer.Placer, "_fill", late)
+    with pytest.raises(RestoreError, match=f"wrote to {target} just now"):
+        restore(run)
+    assert target.read_text() == "a person's"
+
+
+def test_an_object_that_went_bad_meanwhile_is_nowhere(
+    gone: tuple[Project, Run, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run, _ = gone
+    apply = placer.Placer.__call__
+
+    def spoil(self: Any, obj: Any, target: str, seen: int | None) -> os.stat_result:
+        if target.endswith("deep/3"):
+            path = Path(self._project.cache.path(obj))
+            path.chmod(0o644)
+            path.write_text("!")
+        return apply(self, obj, target, seen)
+
+    monkeypatch.setattr(placer.Placer, "__call__", spoil)
+    with pytest.raises(RestoreError, match="corrupt"):
+        restore(run)
+    assert not (project.path / "d/deep/3").exists()
+    assert not list(project.path.rglob("*.mlflow-dvc-tmp"))
