@@ -46,9 +46,9 @@ def signature(path: str) -> Signature | None:
     return info.st_mtime_ns, info.st_size, info.st_ino, info.st_ctime_ns
 
 
-def is_fresh(found: Signature | None) -> bool:
+def is_fresh(found: Signature | None, within_ns: int = _FRESH_NS) -> bool:
     """Was a file written to so lately that the writer may not be done?"""
-    return found is not None and abs(time.time_ns() - found[0]) < _FRESH_NS
+    return found is not None and abs(time.time_ns() - found[0]) < within_ns
 
 
 def pause() -> None:

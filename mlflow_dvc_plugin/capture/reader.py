@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, plain
+from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, plain, writing
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
@@ -66,8 +67,7 @@ def read_project(
         reader = _Reader(project, config, watch or Watch(), known or {})
         contents = reader.read(git)
         signatures = reader.signatures
-        if any(map(files.is_fresh, signatures.values())):
-            files.pause()
+        writing.wait(project, signatures)
         if all(files.signature(path) == before for path, before in signatures.items()):
             return contents
     changed = [path for path, before in signatures.items() if files.signature(path) != before]
@@ -154,11 +154,19 @@ class _Reader:
             return found or kept.parsed(self._project, parse, self._metafiles[name])
         except (DocumentError, SchemaError):
             # DVC writes in place: what makes no sense may be half of it.
-            self._metafiles[name] = files.reread(os.path.join(self._project, name), name)
-        try:
-            return parse(self._metafiles[name])
-        except (DocumentError, SchemaError) as err:
-            raise CaptureError(name, str(err)) from err
+            return self._parsed_later(name, parse)
+
+    def _parsed_later(self, name: str, parse: kept.Parse) -> dict[str, Any]:
+        path = os.path.join(self._project, name)
+        until = time.monotonic() + writing.SECONDS
+        while True:
+            self._metafiles[name] = files.reread(path, name)
+            try:
+                return parse(self._metafiles[name])
+            except (DocumentError, SchemaError) as err:
+                waited = time.monotonic() > until
+                if waited or not files.is_fresh(files.signature(path), writing.RECENT_NS):
+                    raise CaptureError(name, str(err)) from err
 
     def _refuse_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
         look = self._watch.file

@@ -18,23 +18,33 @@ def run() -> None:
     done: list[int] = []
 
     def leave() -> None:
+        from mlflow_dvc_plugin.runs import store
+
         try:
-            for stream in (sys.stdout, sys.stderr):
+            store.close()
+            for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 if stream is not None:
                     stream.flush()
-        except (OSError, ValueError):
-            return  # Python's own end tells of it
+        except (AttributeError, OSError, ValueError):
+            return  # Python's own end does it, or tells of it
         for code in done:
             os._exit(code)
 
-    # The first that is registered is the last that is called: what others do at exit is done.
-    atexit.register(leave)
+    if _is_all_there_is():
+        # The first that is registered is the last that is called: what others do at exit is done.
+        atexit.register(leave)
     try:
         main()
     except SystemExit as end:
         if isinstance(end.code, int):
             done.append(end.code)
         raise
+
+
+def _is_all_there_is() -> bool:
+    """The process is ours: no profiler or other program runs us, and nothing waits for its end."""
+    registered = getattr(atexit, "_ncallbacks", lambda: 1)()
+    return getattr(sys.modules["__main__"], "run", None) is run and not registered
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ _UNSUPPORTED = {
     errno.EAGAIN,
     errno.EMLINK,
 }
+_ANYONE = 0o666  # the permissions of a new file, less the umask
 # Linux can write a file that has no name yet.
 _UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
 
@@ -62,7 +64,9 @@ class Placer:
                 another program wrote to the file.
             OSError: the disk is full, or the folder cannot be written to.
         """
-        info = self._appear(obj, target) if self._unnamed and seen is None else None
+        info = None
+        if self._unnamed and seen is None and obj.hash_name == "md5":
+            info = self._appear(obj, target)
         return info or self._replace(obj, target, seen)
 
     def _appear(self, obj: Obj, target: str) -> os.stat_result | None:
@@ -72,12 +76,16 @@ class Placer:
         """
         assert _UNNAMED is not None
         try:
-            new = os.open(os.path.dirname(target), os.O_WRONLY | _UNNAMED, 0o666)
+            new = os.open(os.path.dirname(target), os.O_WRONLY | _UNNAMED, _ANYONE)
         except OSError:
             self._unnamed = False
             return None
         try:
-            info = self._fill(new, f"/proc/self/fd/{new}", obj)
+            info = self._fill(new, obj)
+            if stat.S_IMODE(info.st_mode) == _ANYONE:
+                # Linux before 6.0 forgets the umask here on some file systems.
+                self._unnamed = False
+                return None
             try:
                 # The descriptor of a folder is asked for, and not used: the path is absolute.
                 os.link(f"/proc/self/fd/{new}", target, src_dir_fd=new, follow_symlinks=True)
@@ -112,7 +120,7 @@ class Placer:
         for kind in self._types:
             if kind == "copy":
                 with created(beside) as new:
-                    return kind, self._fill(new, beside, obj)
+                    return kind, self._fill(new, obj, beside)
             try:
                 self._project.links.make(kind, source, beside)
             except OSError as err:
@@ -122,13 +130,13 @@ class Placer:
                 return kind, os.stat(beside)
         raise RestoreError("None of the project's link types works here: see cache.type in DVC.")
 
-    def _fill(self, new: int, path: str, obj: Obj) -> os.stat_result:
+    def _fill(self, new: int, obj: Obj, path: str = "") -> os.stat_result:
         """Copy an object into a new file, and check that it is what it is said to be.
 
         Args:
             new: descriptor of the file.
-            path: where the file can be read.
             obj: the object.
+            path: where the file can be read, for a hash that is not of its bytes alone.
         """
         source = self._project.cache.path(obj)
         known = self._project.cache.verified(obj)

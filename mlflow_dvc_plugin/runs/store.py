@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -41,6 +42,21 @@ def client_of(tracking_uri: str | None) -> Any:
         raise
     except Exception as err:
         raise tracking_error(err) from err
+
+
+def close() -> None:
+    """Close the databases that MLflow opened in this process, as Python does when it ends.
+
+    SQLite then moves what it has in a ``-wal`` file into the database.
+
+    Raises:
+        AttributeError: this version of MLflow keeps them elsewhere.
+    """
+    for part in ("tracking", "model_registry"):
+        module: Any = sys.modules.get(f"mlflow.store.{part}.sqlalchemy_store")
+        if module is not None:
+            for engine in module.SqlAlchemyStore._engine_map.values():
+                engine.dispose()
 
 
 def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:

@@ -182,6 +182,58 @@ def test_lock_that_is_being_rewritten(tmp_path: Path) -> None:
     assert whole > 0
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="the system does not tell")
+@pytest.mark.parametrize("half", [0, 150])
+def test_lock_whose_first_half_stands_still(tmp_path: Path, half: int) -> None:
+    """A busy machine lets DVC wait in the middle of writing: half a lock can be a whole one."""
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n" + "".join(f"  s{i}: {{cmd: x, outs: [o{i}]}}\n" for i in range(300))
+    )
+    md5 = "0123456789abcdef0123456789abcdef"
+    parts = [
+        f"  s{i}:\n    cmd: x\n    outs:\n    - path: o{i}\n      hash: md5\n      md5: {md5}\n"
+        for i in range(300)
+    ]
+    head = "schema: '2.0'\nstages:\n"
+    (tmp_path / "dvc.lock").write_text(head + "".join(parts).replace("0123", "3210"))
+    writer = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            _SLOW_WRITER,
+            head + "".join(parts),
+            str(half and len(head) + len("".join(parts[:half]))),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "half\n"
+    state = capture(tmp_path, UNJUDGED)
+    assert writer.wait() == 0
+    writer.stdout.close()
+    assert state is not None
+    assert [entry.hash for entry in state.entries] == [md5] * 300
+
+
+# As DVC writes: under its lock, and in place.
+_SLOW_WRITER = """
+import sys, time
+from zc.lockfile import LockFile
+text, half = sys.argv[1], int(sys.argv[2])
+lock = LockFile(".dvc/tmp/lock")
+with open("dvc.lock", "w") as file:
+    file.write(text[:half])
+    file.flush()
+    print("half", flush=True)
+    time.sleep(0.6)
+    file.write(text[half:])
+lock.close()
+"""
+
+
 def test_dvc_file_that_is_being_rewritten(tmp_path: Path) -> None:
     """Between two moments of its writing it is empty, which alone would mean: no out."""
     (tmp_path / ".dvc").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,40 +44,63 @@ def gone(project: Project) -> tuple[Project, Run, dict[str, bytes]]:
     return project, run, before
 
 
+_UNNAMED = getattr(os, "O_TMPFILE", -1)
+
+
 def _writes_unnamed(folder: Path) -> bool:
     try:
-        os.close(os.open(folder, os.O_WRONLY | os.O_TMPFILE))
-    except (AttributeError, OSError):
+        os.close(os.open(folder, os.O_WRONLY | _UNNAMED))
+    except OSError:
         return False
     return True
 
 
-def _refused(number: int) -> Any:
+def _no_unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placer, "_UNNAMED", None)
+
+
+def _no_unnamed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS answers."""
+    opened = os.open
+
+    def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if flags & _UNNAMED == _UNNAMED:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def _no_umask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux before 6.0 on a disk without ACLs."""
+    opened = os.open
+
+    def forget(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        new = opened(path, flags, *args, **kwargs)
+        if flags & _UNNAMED == _UNNAMED:
+            os.fchmod(new, 0o666)
+        return new
+
+    monkeypatch.setattr(os, "open", forget)
+
+
+def _no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
-    return refuse
+    monkeypatch.setattr(os, "link", refuse)
 
 
-@pytest.mark.parametrize("system", ["this", "names every file", "no folder for it", "no /proc"])
+@pytest.mark.parametrize("change", [None, _no_unnamed, _no_unnamed_here, _no_umask, _no_proc])
 def test_new_files_are_as_any_other_way_makes_them(
-    gone: tuple[Project, Run, dict[str, bytes]], system: str, monkeypatch: pytest.MonkeyPatch
+    gone: tuple[Project, Run, dict[str, bytes]],
+    change: Callable[[pytest.MonkeyPatch], None] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project, run, before = gone
-    if system == "names every file":
-        monkeypatch.setattr(placer, "_UNNAMED", None)
-    elif system == "no folder for it":  # as NFS answers to O_TMPFILE
-        opened = os.open
-        unnamed = getattr(os, "O_TMPFILE", 0)
-
-        def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-            if unnamed and flags & unnamed == unnamed:
-                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-            return opened(path, flags, *args, **kwargs)
-
-        monkeypatch.setattr(os, "open", refuse)
-    elif system == "no /proc":
-        monkeypatch.setattr(os, "link", _refused(errno.ENOENT))
+    can = _writes_unnamed(project.path)
+    if change:
+        change(monkeypatch)
     named: list[str] = []
     name = Names.beside
 
@@ -88,7 +112,7 @@ def test_new_files_are_as_any_other_way_makes_them(
     restore(run)
     assert snapshot(project.path) == before
     assert project.data_status() == {}
-    assert bool(named) == (system != "this" or not _writes_unnamed(project.path))
+    assert bool(named) == (change is not None or not can)
     for path in ("d/deep/0", "d/empty", "large"):
         assert (project.path / path).stat().st_mode & 0o777 == 0o640
         assert (project.path / path).stat().st_nlink == 1
@@ -102,8 +126,8 @@ def test_a_file_that_appears_at_the_last_moment_stays(
     target = project.path / "d/deep/3"
     fill = placer.Placer._fill
 
-    def late(self: Any, new: int, path: str, obj: Any) -> os.stat_result:
-        info = fill(self, new, path, obj)
+    def late(self: Any, *args: Any) -> os.stat_result:
+        info = fill(self, *args)
         if not target.exists():
             target.write_text("a person's")
         return info

@@ -1,0 +1,50 @@
+"""Waiting for DVC to be done with a metafile: it writes them in place.
+
+On a busy machine half of a file can stand still for longer than anyone would
+wait for nothing. Linux tells who holds DVC's lock, so that nobody has to touch
+it; elsewhere, what stands still counts as written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from mlflow_dvc_plugin.capture import files
+
+# How long to wait at most, and how long after its last write a writer is waited for.
+SECONDS = 1.0
+RECENT_NS = 2_000_000_000
+
+
+def wait(project: str, signatures: Mapping[str, files.Signature | None]) -> None:
+    """Wait while metafiles that were just written to may not be whole.
+
+    Args:
+        project: absolute path of the project.
+        signatures: of its metafiles, by absolute path; nobody waits any more
+            once one of them has another.
+    """
+    if any(map(files.is_fresh, signatures.values())):
+        files.pause()
+    until = time.monotonic() + SECONDS
+    while (
+        any(files.is_fresh(found, RECENT_NS) for found in signatures.values())
+        and time.monotonic() < until
+        and _dvc_is_at_work(project)
+        and all(files.signature(path) == found for path, found in signatures.items())
+    ):
+        files.pause()
+
+
+def _dvc_is_at_work(project: str) -> bool:
+    """Does a DVC command hold the project's lock, as it does whenever it writes a metafile?"""
+    try:
+        inode = os.stat(os.path.join(project, ".dvc", "tmp", "lock")).st_ino
+        with open("/proc/locks", "rb") as file:
+            locks = file.read()
+    except OSError:
+        return False
+    held = b":%d " % inode
+    return any(held in line and b"FLOCK" in line for line in locks.splitlines())
