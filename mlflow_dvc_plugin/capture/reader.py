@@ -63,13 +63,16 @@ def read_project(
     Raises:
         CaptureError: one of them cannot be read, or DVC would refuse it.
     """
-    for _ in range(_ATTEMPTS):
+    until = time.monotonic() + writing.SECONDS
+    attempts = 0
+    while attempts < _ATTEMPTS or time.monotonic() < until:
         reader = _Reader(project, config, watch or Watch(), known or {})
         contents = reader.read(git)
         signatures = reader.signatures
-        writing.wait(project, signatures)
+        writing.wait(project, signatures, until, again=attempts > 0)
         if all(files.signature(path) == before for path, before in signatures.items()):
             return contents
+        attempts += 1
     changed = [path for path, before in signatures.items() if files.signature(path) != before]
     name = os.path.relpath(changed[0], project) if changed else "dvc.lock"
     raise CaptureError(name, "it changes while it is read; try again when DVC is done")
