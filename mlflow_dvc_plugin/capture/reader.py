@@ -163,12 +163,12 @@ class _Reader:
         path = os.path.join(self._project, name)
         until = time.monotonic() + writing.SECONDS
         while True:
+            at_work = writing.dvc_is_at_work(self._project)
             self._metafiles[name] = files.reread(path, name)
             try:
                 return parse(self._metafiles[name])
             except (DocumentError, SchemaError) as err:
-                waited = time.monotonic() > until
-                if waited or not files.is_fresh(files.signature(path), writing.RECENT_NS):
+                if not at_work or time.monotonic() > until:
                     raise CaptureError(name, str(err)) from err
 
     def _refuse_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:

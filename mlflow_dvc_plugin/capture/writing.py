@@ -33,20 +33,20 @@ def wait(
     """
     if not any(files.is_fresh(found, RECENT_NS) for found in signatures.values()):
         return
-    at_work = _dvc_is_at_work(project)
+    at_work = dvc_is_at_work(project)
     if any(map(files.is_fresh, signatures.values())) and not (again and at_work is False):
         files.pause()
-        at_work = _dvc_is_at_work(project)
+        at_work = dvc_is_at_work(project)
     while (
         at_work
         and time.monotonic() < until
         and all(files.signature(path) == found for path, found in signatures.items())
     ):
         files.pause()
-        at_work = _dvc_is_at_work(project)
+        at_work = dvc_is_at_work(project)
 
 
-def _dvc_is_at_work(project: str) -> bool | None:
+def dvc_is_at_work(project: str) -> bool | None:
     """Does a DVC command hold the project's lock, as it does whenever it writes a metafile?
 
     None where nobody knows.
