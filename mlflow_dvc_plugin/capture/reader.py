@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, plain, writing
+from mlflow_dvc_plugin.capture import dvcfile, files, kept, pipeline, plain
 from mlflow_dvc_plugin.capture.config import Config
 from mlflow_dvc_plugin.capture.dvcignore import DvcIgnore, refused_by
 from mlflow_dvc_plugin.capture.refused import DocumentError, SchemaError
 from mlflow_dvc_plugin.capture.stages import Locator, Stage
 from mlflow_dvc_plugin.capture.walk import walk
 from mlflow_dvc_plugin.capture.watch import Watch
+from mlflow_dvc_plugin.capture.writing import Writer
 from mlflow_dvc_plugin.errors import CaptureError
 
 _ATTEMPTS = 4
@@ -63,13 +63,13 @@ def read_project(
     Raises:
         CaptureError: one of them cannot be read, or DVC would refuse it.
     """
-    until = time.monotonic() + writing.SECONDS
+    writer = Writer(project)
     attempts = 0
-    while attempts < _ATTEMPTS or time.monotonic() < until:
-        reader = _Reader(project, config, watch or Watch(), known or {})
+    while attempts < _ATTEMPTS or writer.is_waited_for:
+        reader = _Reader(project, config, writer, watch or Watch(), known or {})
         contents = reader.read(git)
         signatures = reader.signatures
-        writing.wait(project, signatures, until, again=attempts > 0)
+        writer.wait(signatures)
         if all(files.signature(path) == before for path, before in signatures.items()):
             return contents
         attempts += 1
@@ -81,8 +81,11 @@ def read_project(
 class _Reader:
     """One reading of a project's metafiles."""
 
-    def __init__(self, project: str, config: Config, watch: Watch, known: Known) -> None:
+    def __init__(
+        self, project: str, config: Config, writer: Writer, watch: Watch, known: Known
+    ) -> None:
         self._project = project
+        self._writer = writer
         self._locator = Locator(project, config)
         self._watch = watch
         self._before = known
@@ -161,14 +164,13 @@ class _Reader:
 
     def _parsed_later(self, name: str, parse: kept.Parse) -> dict[str, Any]:
         path = os.path.join(self._project, name)
-        until = time.monotonic() + writing.SECONDS
         while True:
-            at_work = writing.dvc_is_at_work(self._project)
+            at_work = self._writer.is_at_work()
             self._metafiles[name] = files.reread(path, name)
             try:
                 return parse(self._metafiles[name])
             except (DocumentError, SchemaError) as err:
-                if not at_work or time.monotonic() > until:
+                if not (at_work and self._writer.is_waited_for):
                     raise CaptureError(name, str(err)) from err
 
     def _refuse_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:

@@ -13,49 +13,56 @@ from collections.abc import Mapping
 
 from mlflow_dvc_plugin.capture import files
 
-# How long to wait at most, and how long after its last write a writer is waited for.
-SECONDS = 2.0
-RECENT_NS = 2_000_000_000
+_SECONDS = 2.0  # that a reading waits at most
+_RECENT_NS = 2_000_000_000  # after its last write, a file may still be half
 
 
-def wait(
-    project: str, signatures: Mapping[str, files.Signature | None], until: float, again: bool
-) -> None:
-    """Wait while metafiles that were just written to may not be whole.
+class Writer:
+    """DVC, as far as it writes the metafiles of a project while they are read.
 
     Args:
         project: absolute path of the project.
-        signatures: of its metafiles, by absolute path; nobody waits any more
-            once one of them has another.
-        until: when to give up, in seconds of ``time.monotonic``.
-        again: they changed while they were read before, so a writer is known:
-            where DVC is seen to be done, they are whole.
     """
-    if not any(files.is_fresh(found, RECENT_NS) for found in signatures.values()):
-        return
-    at_work = dvc_is_at_work(project)
-    if any(map(files.is_fresh, signatures.values())) and not (again and at_work is False):
-        files.pause()
-        at_work = dvc_is_at_work(project)
-    while (
-        at_work
-        and time.monotonic() < until
-        and all(files.signature(path) == found for path, found in signatures.items())
-    ):
-        files.pause()
-        at_work = dvc_is_at_work(project)
 
+    def __init__(self, project: str) -> None:
+        self._lock = os.path.join(project, ".dvc", "tmp", "lock")
+        self._until = time.monotonic() + _SECONDS
+        self._seen = False
 
-def dvc_is_at_work(project: str) -> bool | None:
-    """Does a DVC command hold the project's lock, as it does whenever it writes a metafile?
+    @property
+    def is_waited_for(self) -> bool:
+        """There is time left to wait."""
+        return time.monotonic() < self._until
 
-    None where nobody knows.
-    """
-    try:
-        inode = os.stat(os.path.join(project, ".dvc", "tmp", "lock")).st_ino
-        with open("/proc/locks", "rb") as file:
-            locks = file.read()
-    except OSError:
-        return None
-    held = b":%d " % inode
-    return any(held in line and b"FLOCK" in line for line in locks.splitlines())
+    def is_at_work(self) -> bool:
+        """A DVC command is seen to hold the project's lock, as it does whenever it writes."""
+        try:
+            held = b":%d " % os.stat(self._lock).st_ino
+            with open("/proc/locks", "rb") as file:
+                found = any(held in line and b"FLOCK" in line for line in file)
+        except OSError:
+            return False
+        self._seen = self._seen or found
+        return found
+
+    def wait(self, signatures: Mapping[str, files.Signature | None]) -> None:
+        """Wait while metafiles that were just written to may not be whole.
+
+        Args:
+            signatures: of the metafiles, by absolute path; nobody waits any
+                more once one of them has another.
+        """
+        if not any(files.is_fresh(found, _RECENT_NS) for found in signatures.values()):
+            return
+        at_work = self.is_at_work()
+        # Only who was seen with the lock is known to be done without it.
+        if any(map(files.is_fresh, signatures.values())) and (at_work or not self._seen):
+            files.pause()
+            at_work = self.is_at_work()
+        while (
+            at_work
+            and self.is_waited_for
+            and all(files.signature(path) == found for path, found in signatures.items())
+        ):
+            files.pause()
+            at_work = self.is_at_work()

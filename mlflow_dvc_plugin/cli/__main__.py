@@ -25,8 +25,8 @@ def run() -> None:
             for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 if stream is not None:
                     stream.flush()
-        except (AttributeError, OSError, ValueError):
-            return  # Python's own end does it, or tells of it
+        except Exception:  # noqa: BLE001 - Python's own end does it, or tells of it
+            return
         for code in done:
             os._exit(code)
 

@@ -87,7 +87,8 @@ class Placer:
                 self._unnamed = False
                 return None
             try:
-                # The descriptor of a folder is asked for, and not used: the path is absolute.
+                # Python looks behind this path only if it gets a folder's descriptor as well;
+                # which one does not matter, since the path is absolute.
                 os.link(f"/proc/self/fd/{new}", target, src_dir_fd=new, follow_symlinks=True)
             except OSError as err:
                 self._unnamed = err.errno == errno.EEXIST
@@ -136,7 +137,7 @@ class Placer:
         Args:
             new: descriptor of the file.
             obj: the object.
-            path: where the file can be read, for a hash that is not of its bytes alone.
+            path: where the file can be read, which a hash other than MD5 needs.
         """
         source = self._project.cache.path(obj)
         known = self._project.cache.verified(obj)

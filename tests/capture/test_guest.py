@@ -139,9 +139,12 @@ def test_templates_that_multiply(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
 
 
-def test_lock_that_is_being_rewritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lock_file", [False, True], ids=["no lock file", "a lock nobody sees"])
+def test_lock_that_is_being_rewritten(tmp_path: Path, lock_file: bool) -> None:
     """DVC writes dvc.lock in place: what a capture sees is whole or a sentence, never half."""
-    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    if lock_file:  # as with `core.hardlink_lock`, or DVC in another container
+        (tmp_path / ".dvc/tmp/lock").touch()
     stages = [f"s{i}" for i in range(300)]
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n" + "".join(f"  {s}: {{cmd: x, outs: [{s}]}}\n" for s in stages)
