@@ -38,7 +38,7 @@ def capture(root: str) -> dict[str, float]:
     shutil.rmtree(Path(root, ".dvc", "tmp", "mlflow-dvc"), ignore_errors=True)
 
     def state(settings: Settings | None = None) -> str:
-        from mlflow_dvc_plugin.capture import capture
+        from mlflow_dvc_plugin.capturing import capture
 
         found = capture(root, settings)
         assert found is not None

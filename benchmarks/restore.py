@@ -68,8 +68,8 @@ class Bench:
     def record(self) -> None:
         from mlflow import MlflowClient
 
-        from mlflow_dvc_plugin.capture import capture
-        from mlflow_dvc_plugin.committed import with_committed
+        from mlflow_dvc_plugin.capturing import capture
+        from mlflow_dvc_plugin.capturing.commit import with_committed
 
         git("add", "-A", cwd=self.path)
         git("commit", "-q", "-m", "benchmark", cwd=self.path)

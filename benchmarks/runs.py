@@ -82,7 +82,7 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 def make_states(project: Path, remote: Path, count: int) -> list[dict[str, str]]:
     """The tags of each state of a project of a file and two folders; all of it in the remote."""
-    from mlflow_dvc_plugin.capture import capture
+    from mlflow_dvc_plugin.capturing import capture
 
     project.mkdir()
     Repo.init(str(project), no_scm=True).close()

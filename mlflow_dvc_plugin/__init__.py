@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlflow_dvc_plugin.capture import capture
-    from mlflow_dvc_plugin.datasets import from_dvc
+    from mlflow_dvc_plugin.autologging.autolog import autolog, log_state
+    from mlflow_dvc_plugin.capturing import capture
+    from mlflow_dvc_plugin.datasets.constructor import from_dvc
     from mlflow_dvc_plugin.errors import MlflowDvcError
     from mlflow_dvc_plugin.lineage.diff import diff
-    from mlflow_dvc_plugin.lineage.find import find_runs
-    from mlflow_dvc_plugin.record.autolog import autolog, log_state
-    from mlflow_dvc_plugin.restore import RestoreResult, restore
-    from mlflow_dvc_plugin.runs import load_state
+    from mlflow_dvc_plugin.lineage.search.find import find_runs
+    from mlflow_dvc_plugin.restoring import RestoreResult, restore
+    from mlflow_dvc_plugin.restoring.run_data.state import load_state
     from mlflow_dvc_plugin.state import DataState, Entry
     from mlflow_dvc_plugin.version import __version__
 
@@ -40,16 +40,16 @@ _HOMES = {
     "DataState": "state",
     "Entry": "state",
     "MlflowDvcError": "errors",
-    "RestoreResult": "restore",
+    "RestoreResult": "restoring",
     "__version__": "version",
-    "autolog": "record.autolog",
-    "capture": "capture",
+    "autolog": "autologging.autolog",
+    "capture": "capturing",
     "diff": "lineage.diff",
-    "find_runs": "lineage.find",
-    "from_dvc": "datasets",
-    "load_state": "runs",
-    "log_state": "record.autolog",
-    "restore": "restore",
+    "find_runs": "lineage.search.find",
+    "from_dvc": "datasets.constructor",
+    "load_state": "restoring.run_data.state",
+    "log_state": "autologging.autolog",
+    "restore": "restoring",
 }
 
 

@@ -1,7 +1,7 @@
-"""What a project's Git repository holds, asked of Git itself.
+"""A project's Git repository: what it holds, asked of Git, and its HEAD, read from ``.git``.
 
-For the command line and Python users only: capture reads what little it needs
-from ``.git`` without starting a process.
+Capture only reads files of ``.git`` and starts no process, except where Git keeps its refs
+in the reftable format.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from mlflow_dvc_plugin.errors import GitError, NoGitError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+_MAX_SYMREFS = 5
 
 
 def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
@@ -196,3 +197,91 @@ def is_committed(project: str, commit: str, path: str, data: bytes) -> bool:
         return git(project, "hash-object", "--stdin", f"--path={path}", stdin=data) == known
     except GitError:
         return False
+
+
+def find_git(project: str) -> tuple[str, str] | None:
+    """The Git work tree that holds a project, and its ``.git`` directory; None without."""
+    folder = project
+    while True:
+        git_dir = _git_dir(folder)
+        if git_dir is not None:
+            return folder, git_dir
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+def _git_dir(folder: str) -> str | None:
+    path = os.path.join(folder, ".git")
+    if os.path.isfile(path):  # a linked work tree, or a submodule
+        pointer = _line(path)
+        if not pointer.startswith("gitdir:"):
+            return None
+        path = os.path.normpath(os.path.join(folder, pointer[len("gitdir:") :].strip()))
+    return path if os.path.isfile(os.path.join(path, "HEAD")) else None
+
+
+def common_dir(git_dir: str) -> str:
+    """The directory that linked work trees share."""
+    pointer = _line(os.path.join(git_dir, "commondir"))
+    return os.path.normpath(os.path.join(git_dir, pointer)) if pointer else git_dir
+
+
+def head_commit(git_dir: str) -> str | None:
+    """The commit that HEAD points to; None before the first."""
+    value = _line(os.path.join(git_dir, "HEAD"))
+    for _ in range(_MAX_SYMREFS):
+        if not value.startswith("ref:"):
+            break
+        ref = value[len("ref:") :].strip()
+        if ref == "refs/heads/.invalid":  # what the reftable format writes there
+            return _asked_commit(git_dir)
+        if os.path.isabs(ref) or ".." in ref.split("/"):
+            return None
+        value = _line(os.path.join(git_dir, ref)) or _shared_ref(git_dir, ref)
+    return value if is_commit(value) else None
+
+
+def _asked_commit(git_dir: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "--git-dir", git_dir, "rev-parse", "--verify", "-q", "HEAD^{commit}"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    value = done.stdout.strip()
+    return value if is_commit(value) else None
+
+
+def _shared_ref(git_dir: str, ref: str) -> str:
+    common = common_dir(git_dir)
+    value = _line(os.path.join(common, ref))
+    if value:
+        return value
+    try:
+        with open(os.path.join(common, "packed-refs"), encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.rstrip("\n").endswith(f" {ref}") and not line.startswith("#"):
+                    return line.split(" ", 1)[0]
+    except OSError:
+        pass
+    return ""
+
+
+def _line(path: str) -> str:
+    try:
+        # No file object: this is done at every capture.
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            data = os.read(fd, 4096)
+        finally:
+            os.close(fd)
+    except OSError:
+        return ""
+    return data.partition(b"\n")[0].decode("utf-8", "replace").strip()

@@ -58,22 +58,22 @@ def _hook_when_imported() -> None:
 
 
 def _hook() -> None:
-    from mlflow_dvc_plugin.record import hooks
-    from mlflow_dvc_plugin.record.choice import chosen
+    from mlflow_dvc_plugin.autologging import hooks
+    from mlflow_dvc_plugin.autologging.selection import chosen
 
     hooks.install(chosen)
 
 
 def _tags() -> dict[str, str]:
-    from mlflow_dvc_plugin.current import current
-    from mlflow_dvc_plugin.tags import MANIFEST, to_tags
+    from mlflow_dvc_plugin.capturing.run_start import current
+    from mlflow_dvc_plugin.state.tags import MANIFEST
 
     found = current()
     if found is None:
         return {}
     if found.settings.autolog:
         _hook()
-    tags = to_tags(found.state, found.settings.max_path_tags)
+    tags = found.state.to_tags(found.settings.max_path_tags)
     if MANIFEST not in tags:
         _warn_no_manifest(len(found.state.entries))
     return tags
@@ -81,7 +81,7 @@ def _tags() -> dict[str, str]:
 
 def _error_tags(err: Exception) -> dict[str, str]:
     from mlflow_dvc_plugin.errors import MlflowDvcError
-    from mlflow_dvc_plugin.tags import error_tags
+    from mlflow_dvc_plugin.state.tags import error_tags
 
     try:
         known = isinstance(err, MlflowDvcError)

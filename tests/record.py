@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.runs import Run
-from mlflow_dvc_plugin.tags import to_tags
+from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.tracking import Run
 
 _numbers = itertools.count(1)
 
@@ -17,7 +16,7 @@ def record(project: Path) -> Run:
     state = capture(project)
     assert state is not None
     number = next(_numbers)
-    return Run(f"{number:032x}", f"run-{number}", "0", 0, to_tags(state))
+    return Run(f"{number:032x}", f"run-{number}", "0", 0, state.to_tags())
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -19,25 +19,25 @@ import click
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
-# In the order that a new user needs them.
-COMMANDS = (
-    "status",
-    "show",
-    "restore",
-    "undo",
-    "diff",
-    "find",
-    "log",
-    "link",
-    "check",
-    "push",
-    "pin",
-    "unpin",
-    "tag",
-    "backfill",
-    "export",
-    "demo",
-)
+# In the order that a new user needs them, each with the package that has it.
+COMMANDS = {
+    "status": "capturing",
+    "show": "lineage",
+    "restore": "restoring",
+    "undo": "restoring",
+    "diff": "lineage",
+    "find": "lineage",
+    "log": "lineage",
+    "link": "capturing",
+    "check": "lineage",
+    "push": "restoring",
+    "pin": "restoring",
+    "unpin": "restoring",
+    "tag": "capturing",
+    "backfill": "capturing",
+    "export": "capturing",
+    "demo": "restoring",
+}
 
 _ALLOCATIONS = 1_000_000  # until garbage is collected
 _EXPECTED_FAILURE = 1
@@ -60,7 +60,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{name}").command
+        command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}.{name}").command
         for param in command.params:
             if param.type is click.STRING:
                 param.type = click.types.FuncParamType(text)

@@ -18,7 +18,7 @@ def run() -> None:
     done: list[int] = []
 
     def leave() -> None:
-        from mlflow_dvc_plugin.runs import store
+        from mlflow_dvc_plugin.tracking import store
 
         try:
             store.close()

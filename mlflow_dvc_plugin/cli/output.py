@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.lineage.workspace import near, root_of, state_now
 
 _F = TypeVar("_F", bound=Callable[..., Any])

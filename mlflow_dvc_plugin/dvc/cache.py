@@ -16,8 +16,8 @@ from typing import Any
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import is_file_of, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.objects import Obj
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.state.objects import Obj
 
 _READ_ONLY = 0o444
 _LARGE = 1024 * 1024  # bytes

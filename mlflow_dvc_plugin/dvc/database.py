@@ -15,8 +15,8 @@ from dvc.exceptions import DvcException
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.capture.statedb import checksum, confirms, recorded_hash
-from mlflow_dvc_plugin.objects import Obj
+from mlflow_dvc_plugin.state.hash_record import checksum, confirms, recorded_hash
+from mlflow_dvc_plugin.state.objects import Obj
 
 _BATCH = 5000  # files
 _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place

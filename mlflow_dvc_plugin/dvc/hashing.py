@@ -9,7 +9,7 @@ from dvc_data.hashfile.hash import file_md5
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 _CHUNK = 1024 * 1024
 

@@ -10,17 +10,17 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.capture.project import find_git
 from mlflow_dvc_plugin.dvc import hashing
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
+from mlflow_dvc_plugin.dvc.errors import reason
 from mlflow_dvc_plugin.dvc.links import Links
 from mlflow_dvc_plugin.dvc.locks import locked
-from mlflow_dvc_plugin.dvc.outs import Outs
-from mlflow_dvc_plugin.dvc.reasons import reason
-from mlflow_dvc_plugin.dvc.remotes import Remotes
-from mlflow_dvc_plugin.dvc.sources import Sources
+from mlflow_dvc_plugin.dvc.transfer.outs import Outs
+from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
+from mlflow_dvc_plugin.dvc.transfer.sources import Sources
 from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.git import find_git
 
 
 class DvcProject:

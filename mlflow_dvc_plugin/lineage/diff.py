@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.capture import find_project
+from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import obj_of
 from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
-from mlflow_dvc_plugin.objects import Obj
-from mlflow_dvc_plugin.runs import Run, load_state
+from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def diff(
     """What changed in the data from `a` to `b`.
 
     Args:
-        a: a state, a run, or what :func:`~mlflow_dvc_plugin.runs.find_run` takes.
+        a: a state, a run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         b: the same; None for the workspace as its metafiles say it is.
         files: look inside folders, by their listings in the cache or the
             remote. No data is downloaded.

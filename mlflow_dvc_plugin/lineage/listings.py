@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 Members = Mapping[str, str]
 NOWHERE = "its listing is neither in the cache nor in the remote"

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin import settings as settings_of
-from mlflow_dvc_plugin.capture import capture, find_project
+from mlflow_dvc_plugin.capturing import capture, find_project
 from mlflow_dvc_plugin.errors import MlflowDvcError, NoProjectError
 from mlflow_dvc_plugin.state import DataState
 
 if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc import DvcProject
+    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _SHOWN = 3
 
@@ -80,7 +80,7 @@ def opened(root: str | None) -> Iterator[DvcProject | None]:
     if root is None:
         yield None
         return
-    from mlflow_dvc_plugin.dvc import DvcProject
+    from mlflow_dvc_plugin.dvc.project import DvcProject
 
     dvc = DvcProject(root)
     try:

@@ -156,7 +156,7 @@ def test_a_person_who_interrupts_does_not_wait_for_the_next_page(
     history.run()
     script = (
         "import os, signal, threading, time\n"
-        "from mlflow_dvc_plugin.runs import store\n"
+        "from mlflow_dvc_plugin.tracking import store\n"
         "from mlflow_dvc_plugin.cli import main\n"
         "from mlflow import MlflowClient\n"
         "store.PAGE, search = 1, MlflowClient.search_runs\n"

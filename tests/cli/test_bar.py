@@ -17,7 +17,7 @@ from threading import Thread
 import pytest
 from mlflow.tracking import MlflowClient
 
-from mlflow_dvc_plugin.cli.bar import Bar
+from mlflow_dvc_plugin.cli.progress_bar import Bar
 from tests.project import Project
 from tests.record import record
 

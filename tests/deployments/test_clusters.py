@@ -12,8 +12,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.tags import to_tags
+from mlflow_dvc_plugin.capturing import capture
 from tests.project import Project
 from tests.project import run as execute
 
@@ -69,7 +68,7 @@ def start(project: Project, server: str, code: str, **env: str) -> list[Run]:
 def check(project: Project, server: str, found: list[Run]) -> None:
     state = capture(project.path)
     assert state is not None
-    expected = to_tags(state)
+    expected = state.to_tags()
     assert {item.data.params["depth"] for item in found} == {"2", "4", "8"}
     for item in found:
         tags = {key: value for key, value in item.data.tags.items() if key.startswith("dvc.")}

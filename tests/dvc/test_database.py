@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.capture.folders import walk_folder
-from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.objects import Obj, bytes_obj
+from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
+from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.state.objects import Obj, bytes_obj
 from tests.project import Project
 
 

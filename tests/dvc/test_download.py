@@ -7,8 +7,8 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from mlflow_dvc_plugin.dvc import DvcProject
-from mlflow_dvc_plugin.objects import Obj, bytes_obj
+from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.state.objects import Obj, bytes_obj
 from tests.project import Project
 
 

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import pytest
 
 from mlflow_dvc_plugin.errors import MissingObjectsError
-from mlflow_dvc_plugin.lineage import states
-from mlflow_dvc_plugin.restore import restore
-from mlflow_dvc_plugin.runs import Run, load_state, store
+from mlflow_dvc_plugin.lineage import run_states as states
+from mlflow_dvc_plugin.restoring import restore
+from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.tracking import Run, store
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 

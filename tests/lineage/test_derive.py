@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_dvc_plugin.runs import load_state
+from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 from tests.record import record

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_dvc_plugin.capture import capture
+from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.lineage.diff import compare, diff
-from mlflow_dvc_plugin.restore import restore
-from mlflow_dvc_plugin.runs import find_run
+from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.tracking import find_run
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.lineage.find import find, find_runs
-from mlflow_dvc_plugin.runs import store
-from mlflow_dvc_plugin.tags import path_key
+from mlflow_dvc_plugin.lineage.search.find import find, find_runs
+from mlflow_dvc_plugin.state.tags import path_key
+from mlflow_dvc_plugin.tracking import store
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from mlflow_dvc_plugin.cli import tables
-from mlflow_dvc_plugin.lineage.findings import FoundRun
-from mlflow_dvc_plugin.lineage.history import versions
+from mlflow_dvc_plugin.lineage.search.history import versions
+from mlflow_dvc_plugin.lineage.search.results import FoundRun
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 from tests.record import record

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.committed import state_at
-from mlflow_dvc_plugin.restore import restore
-from mlflow_dvc_plugin.runs import load_state
+from mlflow_dvc_plugin.capturing.commit import state_at
+from mlflow_dvc_plugin.restoring import restore
+from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 from tests.record import snapshot

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_dvc_plugin.lineage.link import choose
-from mlflow_dvc_plugin.runs import Run
+from mlflow_dvc_plugin.lineage.derivation.link import choose
+from mlflow_dvc_plugin.tracking import Run
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlflow_dvc_plugin.errors import MlflowDvcError
-from mlflow_dvc_plugin.restore import restore
+from mlflow_dvc_plugin.restoring import restore
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 

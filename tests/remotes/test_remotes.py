@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 import mlflow_dvc_plugin
-from mlflow_dvc_plugin import versions
-from mlflow_dvc_plugin.capture import capture
-from mlflow_dvc_plugin.datasets import DvcDatasetSource, source_of
-from mlflow_dvc_plugin.dvc import DvcProject
+from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.datasets import cloud_versions as versions
+from mlflow_dvc_plugin.datasets.source import DvcDatasetSource, source_of
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
-from mlflow_dvc_plugin.lineage.stock import Stock, Whereabouts
-from mlflow_dvc_plugin.restore import restore
+from mlflow_dvc_plugin.lineage.retention.availability import Stock, Whereabouts
+from mlflow_dvc_plugin.restoring import restore
 from tests.history import History, mlflow_dvc
 from tests.project import Project, run
 from tests.record import record, snapshot

@@ -1,0 +1,157 @@
+"""``.gitignore``: what Git ignores, and DVC with it.
+
+The rules are those of dulwich, which DVC asks. The questions are about entries
+of folders that are not ignored themselves, as a walk from the top asks them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlflow_dvc_plugin.capturing.ignore.dvcignore import compiled
+
+
+class GitIgnore:
+    """The patterns of one ``.gitignore`` (or exclude file).
+
+    Git matches bytes: each stands for itself here, as a character of Latin-1.
+    """
+
+    def __init__(self, data: bytes, fold_case: bool = False) -> None:
+        self._fold = fold_case
+        # A literal pattern is looked up, not matched: `dvc add` writes one line
+        # for each file, and there may be thousands of both.
+        self._names: dict[str, list[_Rule]] = {}
+        self._paths: dict[str, list[_Rule]] = {}
+        self._globs: list[_Rule] = []
+        for order, line in enumerate(data.splitlines()):
+            self._add(order, line)
+        self.empty = not (self._names or self._paths or self._globs)
+
+    def _add(self, order: int, line: bytes) -> None:
+        text = line.decode("latin-1")
+        if not text.strip() or text.startswith("#"):
+            return
+        while text.endswith(" ") and not text.endswith("\\ "):
+            text = text[:-1]
+        text = text.replace("\\ ", " ")
+        negated = text.startswith("!")
+        if negated or text.startswith(("\\!", "\\#")):
+            text = text[1:]
+        body = text.rstrip("/")
+        if not body:
+            return
+        rule = _Rule(order, not negated, text.endswith("/"), body, self._fold)
+        literal = not re.search(r"[*?\[\\]", body)
+        key = body.lower() if self._fold else body
+        if not literal:
+            self._globs.append(rule)
+        elif "/" not in key:
+            self._names.setdefault(key, []).append(rule)
+        else:
+            self._paths.setdefault(key.removeprefix("/"), []).append(rule)
+
+    def match(self, path: str, name: str, is_dir: bool) -> bool | None:
+        """Is `path` (relative to the file's folder) ignored? None if no pattern says so."""
+        if self._fold:
+            path, name = path.lower(), name.lower()
+        last: _Rule | None = None
+        for rules in (self._names.get(name), self._paths.get(path)):
+            for rule in rules or ():
+                if (is_dir or not rule.dirs_only) and (last is None or rule.order > last.order):
+                    last = rule
+        for rule in reversed(self._globs):
+            if last is not None and rule.order < last.order:
+                break
+            if (is_dir or not rule.dirs_only) and rule.regex.match(path):
+                last = rule
+                break
+        return last.ignored if last else None
+
+    def inside(self, path: str) -> bool | None:
+        """Does the last pattern about what a folder holds (``dir/*``) ignore that?"""
+        for rule in reversed(self._globs):
+            if rule.contents and rule.regex.match(path + "/x"):
+                return rule.ignored
+        return None
+
+
+class _Rule:
+    __slots__ = ("_fold", "_regex", "body", "contents", "dirs_only", "ignored", "order")
+
+    def __init__(self, order: int, ignored: bool, dirs_only: bool, body: str, fold: bool) -> None:
+        self.order = order
+        self.ignored = ignored
+        self.dirs_only = dirs_only
+        self.body = body
+        self.contents = body.endswith(("/*", "/**"))
+        self._fold = fold
+        self._regex: re.Pattern[str] | None = None
+
+    @property
+    def regex(self) -> re.Pattern[str]:
+        if self._regex is None:
+            flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
+            try:
+                self._regex = compiled(_git_regex(self.body), flags)
+            except re.error:
+                self._regex = re.compile(r"(?!)")  # Git, too, ignores a malformed pattern
+        return self._regex
+
+
+def _git_regex(pattern: str) -> str:
+    """A gitignore pattern, without ``!`` and a final ``/``, as a regular expression."""
+    regex = "" if "/" in pattern else "(?:.*/)?"
+    pattern = pattern.removeprefix("/")
+    index = 0
+    while index < len(pattern):
+        char = pattern[index]
+        if pattern.startswith("**/", index) and (index == 0 or pattern[index - 1] == "/"):
+            regex += "(?:.*/)?"
+            index += 3
+        elif (
+            pattern.startswith("**", index)
+            and index
+            and pattern[index - 1] == "/"
+            and (index + 2 == len(pattern))
+        ):
+            regex += ".+"
+            index += 2
+        elif char == "*":
+            while pattern.startswith("*", index):
+                index += 1
+            regex += "[^/]*"
+        elif char == "?":
+            regex += "[^/]"
+            index += 1
+        elif char == "[":
+            found = re.compile(r"\[([!^]?)(\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]").match(pattern, index)
+            if not found:
+                return "(?!)"
+            regex += _git_class(found.group(1), found.group(2))
+            index = found.end()
+        elif char == "\\" and index + 1 < len(pattern):
+            regex += re.escape(pattern[index + 1])
+            index += 2
+        else:
+            regex += re.escape(char)
+            index += 1
+    return regex + r"\Z"
+
+
+_POSIX = {
+    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "digit": "0-9", "lower": "a-z", "upper": "A-Z",
+    "space": r"\s", "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9a-fA-F", "word": r"\w",
+}  # fmt: skip
+
+
+def _git_class(negated: str, body: str) -> str:
+    for name, chars in _POSIX.items():
+        body = body.replace(f"[:{name}:]", f"\0{chars}\0")
+    parts = body.split("\0")
+    # The odd parts are the character classes put in above.
+    escaped = "".join(
+        part if odd % 2 else part.replace("[", r"\[").replace("]", r"\]").replace("&", r"\&")
+        for odd, part in enumerate(parts)
+    )
+    return f"(?!/)[{'^' if negated else ''}{escaped}]"

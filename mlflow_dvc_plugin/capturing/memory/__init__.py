@@ -1,0 +1,1 @@
+"""What earlier captures read, and whether it still holds."""

@@ -1,0 +1,1 @@
+"""The workspace: does it hold what the metafiles say?"""

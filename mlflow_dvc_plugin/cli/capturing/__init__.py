@@ -1,0 +1,1 @@
+"""Commands that record the data state of runs."""

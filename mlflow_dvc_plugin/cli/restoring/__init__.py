@@ -1,0 +1,1 @@
+"""Commands that bring data back, and keep it from being lost."""

@@ -1,0 +1,1 @@
+"""Objects on their way: from remotes and other sources into the cache, and back."""

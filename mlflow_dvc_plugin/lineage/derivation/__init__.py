@@ -1,0 +1,1 @@
+"""What runs did not record themselves: tags from Git commits, and the outs of stages."""

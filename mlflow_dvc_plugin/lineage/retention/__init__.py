@@ -1,0 +1,1 @@
+"""Can the data of runs be restored, and what keeps it?"""

@@ -1,0 +1,1 @@
+"""Runs found by their data."""

@@ -1,0 +1,1 @@
+"""Single files of the workspace: their paths, permissions, links and small contents."""

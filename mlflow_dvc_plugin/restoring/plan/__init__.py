@@ -1,0 +1,1 @@
+"""What a restore has to change, compared with what is there."""

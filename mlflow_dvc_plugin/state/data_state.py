@@ -1,0 +1,116 @@
+"""The data state of a project: every output with its hash, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from mlflow_dvc_plugin.state import manifest, tags
+from mlflow_dvc_plugin.state.entry import Entry, fingerprint
+
+Status = Literal["clean", "modified", "missing", "unverified"]
+Source = Literal["workspace", "manifest", "artifacts", "commit"]
+
+
+@dataclass(frozen=True)
+class DataState:
+    """What a run's data was, or is.
+
+    Attributes:
+        root: the project's folder relative to the Git root, POSIX; ``.`` at
+            the top or without Git.
+        entries: every out, sorted by path.
+        lock_hash: MD5 over the project's ``dvc.lock`` files; None without one.
+        git_commit: HEAD of the Git repository; None without Git or commits.
+        status: does the workspace hold what the metafiles say.
+        modified: paths proven different from what the metafiles say.
+        stage: address of the running stage; None outside one.
+        exp_name: name of the running DVC experiment.
+        exp_baseline: commit that the running DVC experiment started from.
+        remote: name of the default remote.
+        metafiles: bytes of the metafiles, by path relative to the project.
+        committed: what the metafiles of ``git_commit`` say; only looked up
+            where there are too many outs to write them all into tags.
+        pipelines: first 16 hex of the MD5 of each ``dvc.yaml``, by path, where
+            a recorded state does not have its bytes.
+        source: where the state was read.
+        project: absolute path of the project; empty for a recorded state.
+    """
+
+    root: str
+    entries: tuple[Entry, ...]
+    lock_hash: str | None = None
+    git_commit: str | None = None
+    status: Status = "unverified"
+    modified: tuple[str, ...] = ()
+    stage: str | None = None
+    exp_name: str | None = None
+    exp_baseline: str | None = None
+    remote: str | None = None
+    metafiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    committed: tuple[Entry, ...] | None = field(default=None, repr=False, compare=False)
+    pipelines: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    source: Source = field(default="workspace", compare=False)
+    project: str = field(default="", compare=False)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """The fingerprint of the whole state."""
+        return fingerprint(self.entries)
+
+    @cached_property
+    def inputs_hash(self) -> str | None:
+        """The fingerprint of the running stage's data inputs; None outside a stage."""
+        if self.stage is None:
+            return None
+        return fingerprint(e for e in self.entries if e.input)
+
+    def to_tags(self, max_path_tags: int = 20) -> dict[str, str]:
+        """The MLflow tags that record this state.
+
+        Args:
+            max_path_tags: how many outs get a ``dvc.data.<path>`` tag.
+
+        Returns:
+            Keys and values within the limits of every MLflow store. The key
+            ``dvc.manifest`` is absent if the state is too large for tags.
+        """
+        # The runs of a search mostly have the same state.
+        if max_path_tags not in self._tags:
+            self._tags[max_path_tags] = self._build_tags(max_path_tags)
+        return dict(self._tags[max_path_tags])
+
+    @cached_property
+    def _tags(self) -> dict[int, dict[str, str]]:
+        return {}
+
+    def _build_tags(self, max_path_tags: int) -> dict[str, str]:
+        # MLflow shows tags in this order, and a reader looks at the first few.
+        facts = {
+            "dvc.data_hash": self.data_hash,
+            "dvc.status": self.status,
+            "dvc.lock_hash": self.lock_hash,
+            "dvc.git_commit": self.git_commit,
+            "dvc.stage": self.stage,
+            "dvc.inputs_hash": self.inputs_hash,
+            "dvc.exp_name": self.exp_name,
+            "dvc.exp_baseline": self.exp_baseline,
+            "dvc.remote": self.remote,
+        }
+        built = tags.fact_tags(facts)
+        built.update(tags.modified_tag(self.modified))
+        built.update(tags.path_tags(self._used(), max_path_tags))
+        built.update(tags.fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
+        room = tags.MAX_TOTAL - sum(map(len, built.values()))
+        parts = manifest.build(self.entries, self.committed, self.metafiles, room)
+        built.update(tags.manifest_tags(parts or ()))
+        return built
+
+    def _used(self) -> list[Entry]:
+        """The data that the run uses: the inputs of its stage, else all that DVC caches."""
+        if self.stage is not None:
+            return [e for e in self.entries if e.input and e.hash]
+        cached = (e for e in self.entries if e.cached and e.hash)
+        return sorted(cached, key=lambda e: (e.stage is not None, e.path))

@@ -1,0 +1,110 @@
+"""Data state ⇄ MLflow tags.
+
+The limits hold for any project: MLflow's stores refuse, cut or choke on what
+is over them, and ``mlflow.data.from_*`` copies all tags into one field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+from mlflow_dvc_plugin.state.entry import Entry
+
+SCHEMA = "1"
+DATA_PREFIX = "dvc.data."
+OUT_PREFIX = "dvc.out."
+MANIFEST = "dvc.manifest"
+
+MAX_KEY = 250  # characters, as are the others
+MAX_VALUE = 5_000
+MAX_TOTAL = 16_000
+MAX_MODIFIED = 20
+_MAX_PATH_TAGS_TOTAL = 6_000
+_MAX_MODIFIED_TOTAL = 2_000
+_MAX_SCALAR = 500
+
+_OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
+_ODD_PART = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
+
+
+def fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
+    """One tag for each fact that there is."""
+    return {key: line for key, value in facts.items() if (line := _line(value))}
+
+
+def manifest_tags(parts: Sequence[str]) -> dict[str, str]:
+    """The tags that hold the texts of a manifest."""
+    return {f"{MANIFEST}.{n}" if n else MANIFEST: part for n, part in enumerate(parts)}
+
+
+def error_tags(message: str) -> dict[str, str]:
+    """The tags of a run whose data state could not be read."""
+    return {"dvc.schema": SCHEMA, "dvc.error": _line(message) or "unknown error"}
+
+
+def path_key(path: str, prefix: str = DATA_PREFIX) -> str:
+    """The key of the tag that holds the hash of the out at `path`.
+
+    Args:
+        path: relative to the project.
+        prefix: what the keys of such tags start with.
+    """
+    clean = _ODD_PART.sub("_", _OUTSIDE.sub("_", path))
+    if clean == path and len(clean) <= MAX_KEY - len(prefix):
+        return prefix + clean
+    digest = hashlib.md5(path.encode("utf-8", "surrogateescape"), usedforsecurity=False)
+    return f"{(prefix + clean)[: MAX_KEY - 9]}-{digest.hexdigest()[:8]}"
+
+
+def manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
+    """The texts of a run's manifest, in order; none if it has no manifest."""
+    parts: list[str] = []
+    while (key := f"{MANIFEST}.{len(parts)}" if parts else MANIFEST) in tags:
+        parts.append(tags[key])
+    return parts
+
+
+def path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
+    """The hashes of at most so many outs, and how many others there are."""
+    tags: dict[str, str] = {}
+    folders: set[str] = set()
+    room = _MAX_PATH_TAGS_TOTAL
+    for entry in shown:
+        if len(tags) == most:
+            break
+        key = path_key(entry.path)
+        value = _line(str(entry.hash))
+        above = _folders_of(key)
+        # A file store keeps a tag as a file: "a" and "a/b" cannot both be.
+        if key in folders or not above.isdisjoint(tags) or not 0 < len(value) <= room:
+            continue
+        tags[key] = value
+        folders |= above
+        room -= len(value)
+    omitted = len(shown) - len(tags)
+    if omitted:
+        tags["dvc.data_omitted"] = str(omitted)
+    return tags
+
+
+def _folders_of(key: str) -> set[str]:
+    return {key[: match.start()] for match in re.finditer("/", key)}
+
+
+def modified_tag(paths: Sequence[str]) -> dict[str, str]:
+    """The paths that differ, as many as fit into a tag; no tag without any."""
+    shown: list[str] = []
+    for path in paths[:MAX_MODIFIED]:
+        if len(",".join([*shown, path])) > _MAX_MODIFIED_TOTAL:
+            break
+        shown.append(path)
+    line = _line(",".join(shown), _MAX_MODIFIED_TOTAL)
+    return {"dvc.modified": line} if line else {}
+
+
+def _line(value: str | None, most: int = _MAX_SCALAR) -> str:
+    """One line of text that every store can hold."""
+    text = (value or "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:most].strip()

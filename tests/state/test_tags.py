@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlflow_dvc_plugin.errors import ManifestError
+from mlflow_dvc_plugin.state import DataState, Entry, fingerprint, manifest
+from mlflow_dvc_plugin.state.tags import (
+    MAX_KEY,
+    MAX_TOTAL,
+    MAX_VALUE,
+    error_tags,
+    manifest_parts,
+    path_key,
+)
+
+KEY = re.compile(r"[A-Za-z0-9_./ -]{1,250}\Z")
+hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
+# Names that are not UTF-8 reach us as the surrogates from U+DC80 on.
+characters = st.one_of(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]),
+    st.sampled_from("\udc80\udcff"),
+)
+part = st.text(characters, min_size=1, max_size=60)
+paths = st.lists(part, min_size=1, max_size=6).map("/".join)
+entries = st.builds(
+    Entry,
+    path=paths,
+    hash_name=st.sampled_from(["md5", "md5-dos2unix", "etag"]),
+    hash=st.one_of(st.none(), hashes, hashes.map("{}.dir".format), part),
+    size=st.none() | st.integers(0, 2**60),
+    nfiles=st.none() | st.integers(0, 10**9),
+    isdir=st.booleans(),
+    cached=st.booleans(),
+    input=st.booleans(),
+    stage=st.none() | part,
+    metafile=part,
+    isexec=st.booleans(),
+    remote=st.none() | part,
+    push=st.booleans(),
+    kind=st.sampled_from(["plain", "import", "import-url", "cloud-versioned"]),
+)
+
+
+def state_of(count: int, length: int = 20) -> DataState:
+    outs = [
+        Entry(
+            path=f"data/{number:06d}-{'x' * length}"[: length + 12],
+            hash_name="md5",
+            hash=f"{number * 7919:032x}"[:20] + f"{number:012x}",
+            size=number,
+            metafile=f"data/{number:06d}-{'x' * length}"[: length + 12] + ".dvc",
+        )
+        for number in range(count)
+    ]
+    return DataState(root=".", entries=tuple(outs), git_commit="a" * 40)
+
+
+def check_limits(tags: dict[str, str]) -> None:
+    for key, value in tags.items():
+        assert KEY.match(key), key
+        assert ".." not in key.split("/")
+        assert "//" not in key
+        assert not key.endswith("/")
+        assert len(value) <= MAX_VALUE
+    assert sum(map(len, tags.values())) <= MAX_TOTAL
+
+
+def test_the_fingerprint_is_the_documented_md5() -> None:
+    import hashlib
+
+    outs = [
+        Entry("b", "md5", "2" * 32),
+        Entry("a", "md5-dos2unix", "1" * 32 + ".dir"),
+        Entry("git-has-it", "md5", "3" * 32, cached=False),
+        Entry("never-made", "md5", None),
+    ]
+    text = f"a\tmd5-dos2unix:{'1' * 32}.dir\nb\tmd5:{'2' * 32}\n"
+    assert fingerprint(outs) == hashlib.md5(text.encode()).hexdigest()
+    assert fingerprint([]) == "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_paths_that_were_modified_are_named_whole() -> None:
+    modified = [f"data/{number:03}-{'x' * 50}" for number in range(30)]
+    state = DataState(root=".", entries=(), status="modified", modified=tuple(modified))
+    assert state.to_tags()["dvc.modified"].split(",") == modified[:20]
+    longer = DataState(root=".", entries=(), modified=("a", "x" * 1_990, "b" * 10, "c"))
+    assert longer.to_tags()["dvc.modified"] == "a," + "x" * 1_990
+
+
+@given(st.lists(entries, max_size=20), st.none() | part, st.lists(paths, max_size=30))
+@settings(max_examples=150, deadline=None)
+def test_any_state_fits_the_limits_of_every_store(
+    outs: list[Entry], stage: str | None, modified: list[str]
+) -> None:
+    state = DataState(
+        root=".", entries=tuple(outs), stage=stage, modified=tuple(modified), status="modified"
+    )
+    tags = state.to_tags(max_path_tags=100)
+    check_limits(tags)
+    assert all(tags.values())
+
+
+@given(st.lists(entries, max_size=20, unique_by=lambda e: e.path))
+@settings(max_examples=150, deadline=None)
+def test_a_manifest_reads_back_as_it_was_written(outs: list[Entry]) -> None:
+    written = manifest.Manifest(tuple(outs), ("gone",), False, {"dvc.lock": b"\xff\n"}, {"y": "1"})
+    assert manifest.parse(manifest.dump(written)) == written
+
+
+@given(paths)
+def test_every_path_has_a_key_of_its_own_that_stores_take(path: str) -> None:
+    key = path_key(path)
+    assert KEY.match(key)
+    assert len(key) <= MAX_KEY
+    plain = set(path) <= set(string.ascii_letters + string.digits + "_./ -")
+    parts = path.split("/")
+    if plain and not {"", ".", ".."} & set(parts) and len(key) < MAX_KEY - 20:
+        assert key == f"dvc.data.{path}"
+    else:
+        assert re.search(r"-[0-9a-f]{8}\Z", key)
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_up_to_300_outs_are_in_the_manifest_whole(count: int) -> None:
+    state = state_of(count)
+    tags = state.to_tags()
+    check_limits(tags)
+    found = manifest.parse(manifest_parts(tags))
+    assert found.complete
+    assert found.entries == state.entries
+
+
+def test_above_300_outs_the_manifest_has_what_differs_from_the_commit() -> None:
+    state = state_of(10_000)
+    changed = state.entries[7]._replace(hash="f" * 32)
+    outs = (*state.entries[:7], changed, *state.entries[8:-1])
+    now = DataState(root=".", entries=outs, committed=state.entries, git_commit="a" * 40)
+    tags = now.to_tags()
+    check_limits(tags)
+    found = manifest.parse(manifest_parts(tags))
+    assert not found.complete
+    assert found.entries == (changed,)
+    assert found.removed == (state.entries[-1].path,)
+
+
+def test_a_state_that_fits_no_tags_has_no_manifest() -> None:
+    tags = state_of(10_000).to_tags()
+    check_limits(tags)
+    assert "dvc.manifest" not in tags
+    assert tags["dvc.data_omitted"] == "9980"
+
+
+def test_paths_of_400_characters_stay_within_the_limits() -> None:
+    check_limits(state_of(10_000, length=400).to_tags())
+    check_limits(state_of(300, length=400).to_tags(max_path_tags=300))
+
+
+def test_outside_a_stage_data_of_dvc_files_comes_first_and_git_s_stays_out() -> None:
+    outs = (
+        Entry("a.csv", "md5", "1" * 32, stage="make"),
+        Entry("metrics.json", "md5", "2" * 32, cached=False, stage="make"),
+        Entry("z.csv", "md5", "3" * 32),
+    )
+    tags = DataState(root=".", entries=outs).to_tags(max_path_tags=1)
+    assert tags["dvc.data.z.csv"] == "3" * 32
+    assert tags["dvc.data_omitted"] == "1"
+    assert "dvc.data.metrics.json" not in DataState(root=".", entries=outs).to_tags()
+
+
+def test_in_a_stage_only_its_inputs_are_shown() -> None:
+    outs = (
+        Entry("in.csv", "md5", "1" * 32, input=True),
+        Entry("other.csv", "md5", "2" * 32),
+    )
+    state = DataState(root=".", entries=outs, stage="train")
+    tags = state.to_tags()
+    assert tags["dvc.data.in.csv"] == "1" * 32
+    assert "dvc.data.other.csv" not in tags
+    assert tags["dvc.inputs_hash"] == fingerprint(outs[:1])
+    assert tags["dvc.data_hash"] == fingerprint(outs)
+
+
+def test_a_file_and_a_folder_of_the_same_key_do_not_meet_in_a_file_store() -> None:
+    outs = (Entry("a", "md5", "1" * 32), Entry("a/b", "md5", "2" * 32))
+    tags = DataState(root=".", entries=outs).to_tags()
+    assert "dvc.data.a" in tags
+    assert "dvc.data.a/b" not in tags
+    assert tags["dvc.data_omitted"] == "1"
+
+
+def metafiles_in_tags(metafiles: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    state = DataState(root=".", entries=(), metafiles=metafiles)
+    return manifest.parse(manifest_parts(state.to_tags())).metafiles
+
+
+def test_metafiles_that_name_a_place_stay_out_of_tags() -> None:
+    public = b"outs:\n- md5: 11111111111111111111111111111111\n  path: a\n"
+    private = b"deps:\n- path: https://user:secret@host/a\nouts:\n- path: b\n"
+    assert metafiles_in_tags({"a.dvc": public, "b.dvc": private}) == {"a.dvc": public}
+
+
+def test_a_lock_with_a_stage_for_several_is_no_place() -> None:
+    lock = b"schema: '2.0'\nstages:\n  each@a:\n    cmd: run\n  grid@1-x:\r\n    cmd: run\n"
+    place = b"stages:\n  a:\n    cmd: scp me@host.example:file .\n"
+    assert metafiles_in_tags({"dvc.lock": lock, "b/dvc.lock": place}) == {"dvc.lock": lock}
+
+
+def test_commands_stay_out_of_tags() -> None:
+    data = b"stages:\n  a:\n    cmd: run --token=secret\n"
+    state = DataState(root=".", entries=(), metafiles={"dvc.yaml": data})
+    found = manifest.parse(manifest_parts(state.to_tags()))
+    assert found.metafiles == {}
+    assert list(found.pipelines) == ["dvc.yaml"]
+
+
+@pytest.mark.parametrize("length", [100, 4_000, 4_999])
+def test_a_manifest_that_a_server_cut_is_recognised(length: int) -> None:
+    parts = list(manifest_parts(state_of(300).to_tags()))
+    assert len(parts) > 1
+    with pytest.raises(ManifestError, match=r"cut|damaged|checksum|not a manifest"):
+        manifest.parse([part[: length // 2] for part in parts])
+    with pytest.raises(ManifestError, match="cut"):
+        manifest.parse(parts[:-1])
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_changed_manifest_is_an_error_and_never_another_one(data: st.DataObject) -> None:
+    original = manifest.dump(manifest.Manifest(state_of(5).entries))
+    text = original[0]
+    at = data.draw(st.integers(0, len(text) - 1))
+    char = data.draw(st.characters(min_codepoint=33, max_codepoint=126))
+    changed = text[:at] + char + text[at + 1 :]
+    try:
+        found = manifest.parse([changed])
+    except ManifestError:
+        return
+    assert found == manifest.parse(original)
+
+
+@given(st.lists(st.text(max_size=200), max_size=5))
+def test_any_text_is_a_manifest_or_an_error(parts: list[str]) -> None:
+    with pytest.raises(ManifestError):
+        manifest.parse(parts)
+
+
+def test_a_manifest_that_inflates_without_end_is_refused() -> None:
+    import base64
+    import hashlib
+    import struct
+    import zlib
+
+    packed = zlib.compress(b" " * (64 * 1024 * 1024), 9)
+    body = packed
+    text = b"%d:0:" % len(packed) + body
+    head = struct.pack(">8sII", hashlib.md5(text).digest()[:8], len(packed), 0)
+    data = base64.b85encode(head + body).decode()
+    with pytest.raises(ManifestError, match="inflates"):
+        manifest.parse([f"1:1:{len(data)}:{data}"])
+
+
+def test_an_error_is_one_line() -> None:
+    tags = error_tags("a.dvc:\nbroken\x00" + "x" * 9000)
+    assert set(tags) == {"dvc.schema", "dvc.error"}
+    check_limits(tags)
+    assert "\n" not in tags["dvc.error"]

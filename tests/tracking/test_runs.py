@@ -1,0 +1,157 @@
+"""From what a user writes to a run, against real stores."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+from mlflow_dvc_plugin.errors import NoRecordedStateError, RunNotFoundError, TrackingError
+from mlflow_dvc_plugin.restoring.run_data.state import load_state
+from mlflow_dvc_plugin.tracking import find_run
+from tests.project import Project
+from tests.record import record
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    MlflowClient(uri).search_experiments()
+    return uri
+
+
+@pytest.fixture(scope="module")
+def client(store: str) -> MlflowClient:
+    return MlflowClient(store, registry_uri=store)
+
+
+@pytest.fixture(scope="module")
+def run_id(client: MlflowClient) -> str:
+    return str(client.create_run("0", tags={"dvc.schema": "1"}).info.run_id)
+
+
+def test_a_run_is_found_by_id_prefix_and_uri(store: str, run_id: str) -> None:
+    for text in (run_id, run_id[:12], f"runs:/{run_id}", f"runs:/{run_id}/model"):
+        assert find_run(text, store).run_id == run_id
+
+
+def test_a_run_is_found_in_whichever_experiment(store: str, client: MlflowClient) -> None:
+    other = client.create_run(client.create_experiment("other"))
+    assert find_run(other.info.run_id[:16], store).run_id == other.info.run_id
+
+
+def test_an_ambiguous_prefix_lists_the_candidates(store: str, client: MlflowClient) -> None:
+    ids = sorted(client.create_run("0").info.run_id for _ in range(20))
+    first = next(a[0] for a, b in itertools.pairwise(ids) if a[0] == b[0])
+    with pytest.raises(RunNotFoundError, match="is the start of") as err:
+        find_run(first, store)
+    assert sum(run_id in str(err.value) for run_id in ids) >= 2
+
+
+@pytest.mark.parametrize("text", ["zz", "f" * 32, "x%", "a'b", "", "../x", "runs:/", "models:/m"])
+def test_what_is_no_run_is_said_in_one_line(store: str, text: str) -> None:
+    with pytest.raises(RunNotFoundError) as err:
+        find_run(text, store)
+    assert "\n" not in str(err.value)
+
+
+def test_a_model_version_and_an_alias_lead_to_the_run(
+    store: str, client: MlflowClient, run_id: str
+) -> None:
+    client.create_registered_model("net")
+    client.create_model_version("net", source=f"runs:/{run_id}/model", run_id=run_id)
+    client.set_registered_model_alias("net", "champion", "1")
+    assert find_run("models:/net/1", store).run_id == run_id
+    assert find_run("models:/net@champion", store).run_id == run_id
+    nothing = ("net/2", "net@nobody", "other/1", "other/latest", "o'ther/latest", "'\"/latest")
+    for text in (f"models:/{name}" for name in nothing):
+        with pytest.raises(RunNotFoundError, match="registry has no"):
+            find_run(text, store)
+
+
+def test_the_latest_version_is_the_one_with_the_highest_number(
+    store: str, client: MlflowClient, run_id: str
+) -> None:
+    client.create_registered_model("it's")
+    other = client.create_run("0").info.run_id
+    for number in range(1, 11):
+        made_by = run_id if number == 10 else other
+        client.create_model_version("it's", source=f"runs:/{made_by}/model", run_id=made_by)
+    # What was touched last is not what was made last.
+    client.update_model_version("it's", "9", description="touched")
+    assert find_run("models:/it's/latest", store).run_id == run_id
+
+
+def test_a_logged_model_leads_to_its_run(store: str, client: MlflowClient, run_id: str) -> None:
+    if not hasattr(client, "create_logged_model"):
+        with pytest.raises(RunNotFoundError, match="registry has no"):
+            find_run("models:/m-1", store)
+        return
+    with_run = client.create_logged_model("0", source_run_id=run_id)
+    without = client.create_logged_model("0")
+    assert find_run(with_run.model_uri, store).run_id == run_id
+    with pytest.raises(RunNotFoundError, match="does not say which run"):
+        find_run(without.model_uri, store)
+    with pytest.raises(RunNotFoundError, match="registry has no"):
+        find_run("models:/m-" + "0" * 32, store)
+
+
+def test_a_deleted_run_is_said_to_be_deleted(store: str, client: MlflowClient) -> None:
+    gone = client.create_run("0").info.run_id
+    client.delete_run(gone)
+    with pytest.raises(RunNotFoundError, match="deleted"):
+        find_run(gone, store)
+
+
+def test_a_server_that_does_not_answer_is_said_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    started = time.monotonic()
+    with pytest.raises(TrackingError) as err:
+        find_run("a" * 32, "http://127.0.0.1:9")
+    assert "\n" not in str(err.value)
+    assert time.monotonic() - started < 30
+
+
+def test_a_run_without_dvc_tags_is_said_to_have_none(store: str, client: MlflowClient) -> None:
+    plain = client.create_run("0").info.run_id
+    with pytest.raises(NoRecordedStateError, match="no DVC tags"):
+        load_state(plain, store)
+
+
+def test_a_run_whose_capture_failed_says_why(store: str, client: MlflowClient) -> None:
+    tags = {"dvc.schema": "1", "dvc.error": "data.dvc: merge markers"}
+    failed = client.create_run("0", tags=tags).info.run_id
+    with pytest.raises(NoRecordedStateError, match="merge markers"):
+        load_state(failed, store)
+
+
+def test_a_state_reads_back_from_a_store_as_it_was_recorded(
+    project: Project, store: str, client: MlflowClient
+) -> None:
+    project.add("data/a.csv", "1")
+    project.add("data/größe", "2")
+    project.commit()
+    tags = record(project.path).tags
+    stored = client.create_run("0", tags=dict(tags)).info.run_id
+    state = load_state(stored, store)
+    assert state.to_tags().keys() <= tags.keys() | {"dvc.manifest"}
+    assert state.data_hash == tags["dvc.data_hash"]
+    assert [e.path for e in state.entries] == ["data/a.csv", "data/größe"]
+
+
+def test_a_state_whose_tags_were_changed_is_refused(project: Project) -> None:
+    project.add("a", "1")
+    run = record(project.path)
+    changed = type(run)(**{**vars(run), "tags": {**run.tags, "dvc.data_hash": "0" * 32}})
+    with pytest.raises(NoRecordedStateError, match="changed"):
+        load_state(changed)
+
+
+def test_mlflow_itself_is_not_left_changed(store: str, run_id: str, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mine.db'}")
+    find_run(run_id, store)
+    assert mlflow.get_tracking_uri().endswith("mine.db")
