@@ -23,9 +23,15 @@ def table(heading: str) -> list[str]:
 
 
 def written_tags() -> set[str]:
-    """The tag names and prefixes that tags.py has as string constants."""
-    tree = ast.parse((REPOSITORY / "mlflow_dvc_plugin/tags.py").read_text(encoding="utf-8"))
-    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    """The tag names and prefixes that the package state has as string constants."""
+    state = REPOSITORY / "mlflow_dvc_plugin/state"
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (state / "tags.py", state / "data_state.py")
+    ]
+    texts = (
+        node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
+    )
     names = {text for text in texts if isinstance(text, str) and re.match(r"dvc\.\w+\.?$", text)}
     return {f"{name}<path>" if name.endswith(".") else name for name in names}
 
