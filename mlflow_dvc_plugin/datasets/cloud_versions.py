@@ -115,13 +115,13 @@ def bring(project: str, path: str, value: str, versions: Versions) -> None:
         check(full)
         files[full] = Obj("md5", file.hash), file.id
     with closing(DvcProject(project)) as dvc:
-        have = dvc.cache.present({obj for obj, _ in files.values()})
+        have = dvc.cache.find_objects({obj for obj, _ in files.values()})
         dvc.outs.fetch_versions(
             {p: item for p, item in files.items() if item[0] not in have}, versions.remote
         )
         obj, listing = _listing(versions.files)
         if obj.value + DIR_SUFFIX == value:
-            dvc.cache.put_bytes(listing, Obj("md5", value))
+            dvc.cache.save_bytes(listing, Obj("md5", value))
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.database import Database
-from mlflow_dvc_plugin.dvc.hashing import is_file_of, is_legacy
+from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import Obj
@@ -67,7 +67,7 @@ class Cache:
         except (ConfigObjError, OSError, UnicodeError) as err:
             raise DvcError(f"{path} cannot be written: {err}.") from err
 
-    def present(self, objs: Iterable[Obj], progress: Progress | None = None) -> set[Obj]:
+    def find_objects(self, objs: Iterable[Obj], progress: Progress | None = None) -> set[Obj]:
         """Those of the objects that the cache holds, each with the right bytes.
 
         The bytes are read, unless DVC's state database vouches for them.
@@ -81,10 +81,12 @@ class Cache:
         # In batches: what is known of a million files at once takes much memory.
         with ThreadPoolExecutor() as pool:
             while batch := list(islice(rest, _BATCH)):
-                good |= self._good(batch, pool, progress or Progress())
+                good |= self._find_verified(batch, pool, progress or Progress())
         return good
 
-    def _good(self, objs: Sequence[Obj], pool: ThreadPoolExecutor, progress: Progress) -> set[Obj]:
+    def _find_verified(
+        self, objs: Sequence[Obj], pool: ThreadPoolExecutor, progress: Progress
+    ) -> set[Obj]:
         there: dict[str, Obj] = {}
         infos: dict[str, os.stat_result] = {}
         for obj in objs:
@@ -94,14 +96,14 @@ class Cache:
                 if stat.S_ISREG(info.st_mode):
                     there[path] = obj
                     infos[path] = info
-        known = self._database.hashes(infos, there, writable=False)
+        known = self._database.find_hashes(infos, there, writable=False)
         good = [path for path, obj in there.items() if known.get(path) == obj]
         doubtful = [path for path, obj in there.items() if known.get(path) != obj]
         progress.advance(files=len(objs) - len(doubtful))
         if doubtful:
 
             def is_right(path: str) -> bool:
-                same = is_file_of(path, there[path])
+                same = has_object_bytes(path, there[path])
                 progress.advance(files=1)
                 return same
 
@@ -109,45 +111,45 @@ class Cache:
             right = [path for path, same in zip(doubtful, found, strict=True) if same]
             for path in right:
                 self._repo.cache.local.protect(path)
-            self._database.remember({path: (there[path], infos[path]) for path in right})
+            self._database.save_hashes({path: (there[path], infos[path]) for path in right})
             good += right
         large = {there[path]: infos[path] for path in good if infos[path].st_size > _LARGE}
         self._verified.update(large)
         return {there[path] for path in good}
 
-    def lost(self, objs: Iterable[Obj]) -> set[Obj]:
+    def find_missing(self, objs: Iterable[Obj]) -> set[Obj]:
         """Those of the objects that the cache has no file of, whatever is in the others'."""
         return {obj for obj in objs if not os.access(self.path(obj), os.F_OK)}
 
-    def verified(self, obj: Obj) -> os.stat_result | None:
+    def verified_stat(self, obj: Obj) -> os.stat_result | None:
         """The stat that a large object had when it was seen to have the right bytes."""
         return self._verified.get(obj)
 
-    def put(self, source: str, obj: Obj) -> None:
+    def save_file(self, source: str, obj: Obj) -> None:
         """Save a file's bytes in the cache as `obj`; the file itself stays as it is.
 
         Raises:
             DvcError: the file's bytes are not those of `obj`.
         """
-        with self.staging() as folder:
+        with self.create_staging() as folder:
             staged = os.path.join(folder, "object")
             shutil.copyfile(source, staged)
             # Soon it is all that there is of it, even if the power fails.
             with open(staged, "rb+") as file:
                 os.fsync(file.fileno())
-            if not is_file_of(staged, obj):
+            if not has_object_bytes(staged, obj):
                 raise DvcError(f"{source} changed while it was being saved: try again.")
-            self.adopt(staged, obj)
+            self.move_in(staged, obj)
 
-    def put_bytes(self, data: bytes, obj: Obj) -> None:
+    def save_bytes(self, data: bytes, obj: Obj) -> None:
         """Save bytes in the cache as `obj`."""
-        with self.staging() as folder:
+        with self.create_staging() as folder:
             staged = os.path.join(folder, "object")
             with open(staged, "wb") as file:
                 file.write(data)
-            self.adopt(staged, obj)
+            self.move_in(staged, obj)
 
-    def adopt(self, staged: str, obj: Obj) -> None:
+    def move_in(self, staged: str, obj: Obj) -> None:
         """Move a staged file to its place in the cache; its bytes are the object's."""
         target = self.path(obj)
         os.chmod(staged, _READ_ONLY)
@@ -157,13 +159,13 @@ class Cache:
             self._part(obj).makedirs(os.path.dirname(target))
             os.replace(staged, target)
 
-    def remember(self, objs: Mapping[Obj, os.stat_result]) -> None:
+    def save_hashes(self, objs: Mapping[Obj, os.stat_result]) -> None:
         """Tell DVC which objects were verified, and their stat at that time."""
         self._verified.update({obj: info for obj, info in objs.items() if info.st_size > _LARGE})
-        self._database.remember({self.path(obj): (obj, info) for obj, info in objs.items()})
+        self._database.save_hashes({self.path(obj): (obj, info) for obj, info in objs.items()})
 
     @contextlib.contextmanager
-    def staging(self) -> Iterator[str]:
+    def create_staging(self) -> Iterator[str]:
         """A folder on the cache's own disk, for what is not verified yet.
 
         Raises:

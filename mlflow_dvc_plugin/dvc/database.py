@@ -32,7 +32,7 @@ class Database:
     def __init__(self, repo: Any) -> None:
         self._repo = repo
 
-    def hashes(
+    def find_hashes(
         self,
         infos: Mapping[str, os.stat_result],
         expected: Mapping[str, Obj] = MappingProxyType({}),
@@ -50,13 +50,13 @@ class Database:
             writable: people may have edited them; False for cache objects,
                 whose inodes change whenever they are protected or linked.
         """
-        sober = [
+        candidates = [
             path
             for path, info in infos.items()
             if not writable or info.st_ctime - info.st_mtime < _SAME_MOMENT
         ]
         found = {}
-        for path, record in self._repo.state.hashes.get_many(sober):
+        for path, record in self._repo.state.hashes.get_many(candidates):
             if not record:
                 continue
             digest, aim = checksum(infos[path]), expected.get(path)
@@ -66,7 +66,7 @@ class Database:
                 found[path] = Obj(*known)
         return found
 
-    def remember(self, files: Mapping[str, tuple[Obj, os.stat_result]]) -> None:
+    def save_hashes(self, files: Mapping[str, tuple[Obj, os.stat_result]]) -> None:
         """Tell DVC what local files hold, by absolute path, and their stat when they held it."""
         items = [
             (
@@ -79,7 +79,7 @@ class Database:
         with contextlib.suppress(DvcException, OSError):
             self._repo.state.save_many(items, localfs)
 
-    def remember_link(self, path: str, times: Iterable[tuple[str, float]]) -> None:
+    def save_link(self, path: str, times: Iterable[tuple[str, float]]) -> None:
         """Tell DVC that it may clean up this path when nothing tracks it any more.
 
         Unless the path has changed by then: what the record says of it is to be
@@ -94,12 +94,12 @@ class Database:
         state = self._repo.state
         with contextlib.suppress(DvcException, OSError):
             if os.path.isdir(path):
-                state.set_link(path, os.lstat(path).st_ino, _digest(path, times))
+                state.set_link(path, os.lstat(path).st_ino, _digest_times(path, times))
             else:
                 state.save_link(path, localfs)
 
 
-def _digest(folder: str, times: Iterable[tuple[str, float]]) -> str:
+def _digest_times(folder: str, times: Iterable[tuple[str, float]]) -> str:
     """A digest of the times of a folder's files, as DVC takes it."""
     digest, rest, comma = hashlib.md5(b"{", usedforsecurity=False), iter(times), ""
     # In pieces: the text of a million files takes much memory.

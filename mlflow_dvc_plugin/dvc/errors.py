@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
 
-NOT_THERE = "not in the remote"
+NOT_IN_REMOTE = "not in the remote"
 
 
-def reason(err: BaseException) -> str:
+def describe_error(err: BaseException) -> str:
     """Why something could not be done, in one line."""
     # DVC says "SCM error", and why only in the cause.
     err = err.__cause__ if str(err) == "SCM error" and err.__cause__ else err
     if isinstance(err, FileNotFoundError):
-        return NOT_THERE
+        return NOT_IN_REMOTE
     if isinstance(err, OSError) and err.strerror:
         return err.strerror
     lines = str(err).strip().splitlines()
@@ -24,7 +24,7 @@ def reason(err: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def translating() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise what DVC, a place or the system raises as ours.
 
     Raises:
@@ -35,11 +35,11 @@ def translating() -> Iterator[None]:
     except MlflowDvcError:
         raise
     except Exception as err:  # each kind of place has its own errors
-        raise DvcError(reason(err)) from err
+        raise DvcError(describe_error(err)) from err
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_logs() -> Iterator[None]:
     """Keep DVC's own log lines from the terminal: what failed is said once, by us."""
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
     before = [(logger, logger.propagate, logger.handlers) for logger in loggers]

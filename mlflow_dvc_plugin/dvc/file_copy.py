@@ -86,7 +86,7 @@ def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None
 
 
 @contextmanager
-def created(path: str) -> Iterator[int]:
+def create_file(path: str) -> Iterator[int]:
     """The descriptor of a new file, open for writing.
 
     Raises:
@@ -122,7 +122,7 @@ def _same(info: os.stat_result, known: os.stat_result) -> bool:
     )
 
 
-def in_threads(work: Callable[[_T], _R], pieces: Iterable[_T], threads: int) -> Iterator[_R]:
+def run_in_threads(work: Callable[[_T], _R], pieces: Iterable[_T], threads: int) -> Iterator[_R]:
     """What `work` makes of each piece, in the order in which they are done.
 
     However many pieces there are, only a few wait at a time. Once one of them

@@ -32,12 +32,12 @@ def hash_file(path: str, hash_name: str) -> str:
     raise DvcError(f"a hash of kind {hash_name!r} cannot be computed from a file")
 
 
-def is_file_of(path: str, obj: Obj) -> bool:
+def has_object_bytes(path: str, obj: Obj) -> bool:
     """The file's bytes are the object's."""
-    return hash_file(path, obj.hash_name) == digest_of(obj)
+    return hash_file(path, obj.hash_name) == to_digest(obj)
 
 
-def digest_of(obj: Obj) -> str:
+def to_digest(obj: Obj) -> str:
     """The hash of the object's bytes; its name says ``.dir`` as well for a listing."""
     return obj.value.removesuffix(DIR_SUFFIX)
 

@@ -27,7 +27,7 @@ class Links:
         self._repo = repo
         self.types: list[str] = list(repo.cache.local.cache_types)
 
-    def usable(self, folder: str, linked: bool = True) -> list[str]:
+    def find_usable_types(self, folder: str, linked: bool = True) -> list[str]:
         """Those of the project's link types that work from the cache into `folder`.
 
         Args:
@@ -53,7 +53,7 @@ class Links:
             )
         return list(found)
 
-    def make(self, kind: str, source: str, target: str) -> None:
+    def create_link(self, kind: str, source: str, target: str) -> None:
         """Make `target` a reflink, hardlink or symlink of `source`.
 
         Raises:

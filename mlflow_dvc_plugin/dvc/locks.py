@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.errors import ProjectBusyError
 
 
 @contextlib.contextmanager
-def locked(repo: Any, paths: Sequence[str]) -> Iterator[None]:
+def lock_project(repo: Any, paths: Sequence[str]) -> Iterator[None]:
     """Keep other DVC commands out, and away from some paths.
 
     Args:
@@ -33,14 +33,14 @@ def locked(repo: Any, paths: Sequence[str]) -> Iterator[None]:
             stack.enter_context(lock_repo(repo))
         except LockError as err:
             raise ProjectBusyError(
-                f"Another DVC command{_holder(repo.tmp_dir)} is at work in this project: "
+                f"Another DVC command{_describe_owner(repo.tmp_dir)} is at work in this project: "
                 "wait for it, then try again."
             ) from err
-        _refuse_claimed(repo, paths)
+        _refuse_paths_in_use(repo, paths)
         yield
 
 
-def _refuse_claimed(repo: Any, paths: Sequence[str]) -> None:
+def _refuse_paths_in_use(repo: Any, paths: Sequence[str]) -> None:
     """Refuse paths that a stage being run reads or writes: then DVC holds no lock.
 
     DVC's record of them is only read. Writing it would leave it half
@@ -51,26 +51,26 @@ def _refuse_claimed(repo: Any, paths: Sequence[str]) -> None:
     try:
         with open(os.path.join(repo.tmp_dir, "rwlock"), encoding="utf-8") as file:
             record = json.load(file)
-        claims = [(path, [info]) for path, info in record.get("write", {}).items()]
-        claims += list(record.get("read", {}).items())
-        holders = [
+        uses = [(path, [info]) for path, info in record.get("write", {}).items()]
+        uses += list(record.get("read", {}).items())
+        users = [
             (path, info)
-            for path, infos in claims
+            for path, infos in uses
             for info in infos
             if psutil.pid_exists(int(info["pid"])) and int(info["pid"]) != os.getpid()
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return
-    for claimed, info in holders:
+    for used, info in users:
         for path in paths:
-            if localfs.overlaps(path, claimed):
+            if localfs.overlaps(path, used):
                 raise ProjectBusyError(
                     f"{os.path.relpath(path, repo.root_dir)} is in use by process {info['pid']} "
                     f"({info.get('cmd', 'dvc')}): wait for it, then try again."
                 )
 
 
-def _holder(tmp_dir: str) -> str:
+def _describe_owner(tmp_dir: str) -> str:
     import psutil
 
     try:

@@ -13,9 +13,9 @@ from dvc_objects.fs.local import localfs
 from mlflow_dvc_plugin.dvc import hashing
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
-from mlflow_dvc_plugin.dvc.errors import reason
+from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.links import Links
-from mlflow_dvc_plugin.dvc.locks import locked
+from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.dvc.transfer.sources import Sources
@@ -49,7 +49,7 @@ class DvcProject:
         try:
             self._repo = Repo(root, config=config)
         except DvcException as err:
-            raise DvcError(reason(err)) from err
+            raise DvcError(describe_error(err)) from err
         self.root: str = self._repo.root_dir
         self.tmp_dir: str = str(self._repo.tmp_dir)
         self.database = Database(self._repo)
@@ -63,14 +63,14 @@ class DvcProject:
         """Close DVC's databases."""
         self._repo.close()
 
-    def locked(self, paths: Sequence[str]) -> AbstractContextManager[None]:
+    def lock(self, paths: Sequence[str]) -> AbstractContextManager[None]:
         """Keep other DVC commands out, and away from `paths` (absolute).
 
         Raises:
             ProjectBusyError: another DVC command is at work; DVC's own waiting
                 time has passed.
         """
-        return locked(self._repo, paths)
+        return lock_project(self._repo, paths)
 
     def hash_file(self, path: str, hash_name: str) -> str:
         """The hash of a file's bytes, without ``.dir``.
@@ -81,7 +81,7 @@ class DvcProject:
         """
         return hashing.hash_file(path, hash_name)
 
-    def files_in(self, folder: str) -> Iterator[str]:
+    def list_files(self, folder: str) -> Iterator[str]:
         """Absolute paths of the files in a folder, without what ``.dvcignore`` leaves out."""
         for root, _, files in self._repo.dvcignore.walk(localfs, folder):
             for name in files:

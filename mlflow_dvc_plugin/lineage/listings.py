@@ -51,7 +51,7 @@ def read(
         rest = dict.fromkeys(objs)
         reason = NOWHERE
         try:
-            for obj, data in dvc.remotes.read(objs, remote):
+            for obj, data in dvc.remotes.read_objects(objs, remote):
                 del rest[obj]
                 members = parse(data)
                 yield obj, members, "" if members is not None else DAMAGED

@@ -146,7 +146,7 @@ def undo(
         }
         files = Wanted((), dict(last.files), modes=bits, kept=last.folders)
         fetcher = Fetcher(dvc, (), None, options)
-        with dvc.locked([os.path.join(root, path) for path in last.files]):
+        with dvc.lock([os.path.join(root, path) for path in last.files]):
             if journal.before(dvc.tmp_dir, record) != last:
                 raise RestoreError("Something else was restored just now: run the command again.")
             edited = gitfiles.edited(dvc.root, last)

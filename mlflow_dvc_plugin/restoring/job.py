@@ -92,9 +92,9 @@ class Job(NamedTuple):
         entries, left = select(state, self.paths)
         data, in_git = split(entries)
         _refuse_special(data)
-        with opened(root) as dvc, dvc.locked([os.path.join(root, e.path) for e in entries]):
+        with opened(root) as dvc, dvc.lock([os.path.join(root, e.path) for e in entries]):
             fetcher = Fetcher(dvc, data, state.git_commit, options)
-            dvc.remotes.check(options.remote)
+            dvc.remotes.check_name(options.remote)
             recorder = Recorder(dvc.root, state)
             now = recorder.now
             _refuse_other_project(dvc.root, now.root, state.root)
@@ -126,7 +126,7 @@ class Job(NamedTuple):
         data, in_git = split(entries)
         left += [f"{e.path}: Git has it, not DVC" for e in in_git]
         with opened(root) as dvc:
-            dvc.remotes.check(options.remote)
+            dvc.remotes.check_name(options.remote)
             fetcher = Fetcher(dvc, data, state.git_commit, options)
             work = Operation(fetcher, folder, self.run_id, source=state.source, options=options)
             return replace(work.run(expand(fetcher, data), [e.path for e in data], {}), left=left)

@@ -195,7 +195,7 @@ class Operation:
             for path, obj in files.files.items()
             if obj is not None and path not in changed and not links.is_link(obj)
         }
-        lost = self._dvc.cache.lost(stay.values())
+        lost = self._dvc.cache.find_missing(stay.values())
         return {path: obj for path, obj in stay.items() if obj in lost} if lost else {}
 
     def _save(self, files: Mapping[str, Obj]) -> None:
@@ -203,7 +203,7 @@ class Operation:
         if files:
             self._options.progress.begin("Saving", len(files))
         for path, obj in files.items():
-            self._dvc.cache.put(os.path.join(self._root, path), obj)
+            self._dvc.cache.save_file(os.path.join(self._root, path), obj)
             self._options.progress.advance(files=1)
 
     def _before(
@@ -235,7 +235,7 @@ class Operation:
         self._options.progress.begin("Restoring", sum(1 for c in plan.changes if c.new is not None))
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hard or symbolic link would let an edit reach into the cache.
-        types = self._dvc.links.usable(self._root, linked=self._in_project)
+        types = self._dvc.links.find_usable_types(self._root, linked=self._in_project)
         written = apply(
             self._dvc,
             self._root,

@@ -30,7 +30,7 @@ def test_a_folder_is_claimed_as_dvc_claims_it(
             path = str(project.path / name)
             walked = walk_folder(str(project.path), name, path) if name != "one" else ()
             times = {member: info.st_mtime for member, info in walked if info is not None}
-            dvc.database.remember_link(path, sorted(times.items()))
+            dvc.database.save_link(path, sorted(times.items()))
             ours = repo.state.links[name]
             repo.state.save_link(path, localfs)
             assert ours == repo.state.links[name]
@@ -41,17 +41,17 @@ def test_dvc_takes_a_hash_that_it_was_told_for_its_own(project: Project) -> None
     obj = bytes_obj(b"1")
     with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
         info = os.stat(path)
-        assert dvc.database.hashes({path: info}) == {}
-        dvc.database.remember({path: (obj, info)})
+        assert dvc.database.find_hashes({path: info}) == {}
+        dvc.database.save_hashes({path: (obj, info)})
         assert repo.state.get(path, localfs)[1].value == obj.value
-        assert dvc.database.hashes({path: info}) == {path: obj}
+        assert dvc.database.find_hashes({path: info}) == {path: obj}
         os.utime(path, (1, 1))
-        assert dvc.database.hashes({path: os.stat(path)}, writable=False) == {}
+        assert dvc.database.find_hashes({path: os.stat(path)}, writable=False) == {}
 
 
 def test_a_hash_that_dvc_found_is_known(project: Project) -> None:
     project.add("one", "1")
     path = str(project.path / "one")
     with closing(DvcProject(str(project.path))) as dvc:
-        known = dvc.database.hashes({path: os.stat(path)}, writable=False)
+        known = dvc.database.find_hashes({path: os.stat(path)}, writable=False)
         assert known == {path: Obj("md5", bytes_obj(b"1").value)}

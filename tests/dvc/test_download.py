@@ -35,6 +35,6 @@ def test_only_what_is_right_gets_into_the_cache(project: Project, tmp_path: Path
         infos = {dvc.cache.path(obj): os.stat(dvc.cache.path(obj)) for obj in right}
         assert {info.st_mode & 0o777 for info in infos.values()} == {0o444}
         # Nobody has to read them again to believe it.
-        known = dvc.database.hashes(infos, writable=False)
+        known = dvc.database.find_hashes(infos, writable=False)
         assert known == {dvc.cache.path(obj): obj for obj in right}
     assert not (project.path / ".dvc/cache/mlflow-dvc").exists()

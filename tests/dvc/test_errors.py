@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mlflow_dvc_plugin.dvc.errors import quiet
+from mlflow_dvc_plugin.dvc.errors import silence_logs
 
 
 def test_dvc_logs_nothing_for_a_while() -> None:
@@ -17,7 +17,7 @@ def test_dvc_logs_nothing_for_a_while() -> None:
     handler = Seen()
     logging.getLogger("dvc").addHandler(handler)
     try:
-        with quiet():
+        with silence_logs():
             logging.getLogger("dvc.repo.index").warning("failed to collect 'workspace', skipping")
         assert seen == []
         logging.getLogger("dvc.repo.index").warning("as before")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.dvc.file_copy import clone, copy, created, in_threads
+from mlflow_dvc_plugin.dvc.file_copy import clone, copy, create_file, run_in_threads
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000])
 def test_a_copy_has_the_bytes_and_tells_their_md5(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
-    with created(str(tmp_path / "b")) as new:
+    with create_file(str(tmp_path / "b")) as new:
         found, info = copy(str(tmp_path / "a"), new)
     assert found == hashlib.md5(data).hexdigest()
     assert (tmp_path / "b").read_bytes() == data
@@ -26,7 +26,7 @@ def test_a_copy_has_the_bytes_and_tells_their_md5(tmp_path: Path, size: int) -> 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name)
-    with pytest.raises(FileExistsError), created(str(tmp_path / "b")):
+    with pytest.raises(FileExistsError), create_file(str(tmp_path / "b")):
         pass
     assert (tmp_path / "b").read_text() == "b"
 
@@ -36,7 +36,7 @@ def test_a_clone_has_the_bytes(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     source, target = tmp_path / "a", tmp_path / "b"
     source.write_bytes(data)
-    with created(str(target)) as new:
+    with create_file(str(target)) as new:
         info = clone(str(source), new, source.stat())
     assert info is not None
     assert (info.st_ino, info.st_size) == (target.stat().st_ino, len(data))
@@ -55,7 +55,7 @@ def test_no_clone_is_made_of_a_file_that_was_touched(tmp_path: Path, change: str
         os.replace(tmp_path / "other", source)
     else:
         source.write_bytes(b"y" * {"longer": 1001, "shorter": 999, "other bytes": 1000}[change])
-    with created(str(target)) as new:
+    with create_file(str(target)) as new:
         assert clone(str(source), new, known) is None
         assert target.stat().st_size == 0
         copy(str(source), new)
@@ -70,7 +70,7 @@ def test_all_pieces_are_done_and_few_wait() -> None:
             asked.append(number)
             yield number
 
-    for result in in_threads(lambda number: number * 2, pieces(), 2):
+    for result in run_in_threads(lambda number: number * 2, pieces(), 2):
         done.append(result)
         assert len(asked) - len(done) <= 16
     assert sorted(done) == [number * 2 for number in range(1000)]
@@ -85,5 +85,5 @@ def test_after_a_failure_no_more_is_begun() -> None:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        list(in_threads(work, range(1000), 2))
+        list(run_in_threads(work, range(1000), 2))
     assert len(begun) < 100

@@ -14,9 +14,9 @@ from dvc_objects.fs.local import localfs
 from fsspec.callbacks import Callback
 
 from mlflow_dvc_plugin.dvc.cache import Cache
-from mlflow_dvc_plugin.dvc.errors import NOT_THERE, reason
-from mlflow_dvc_plugin.dvc.file_copy import copy, created, in_threads
-from mlflow_dvc_plugin.dvc.hashing import digest_of, is_file_of
+from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE, describe_error
+from mlflow_dvc_plugin.dvc.file_copy import copy, create_file, run_in_threads
+from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, to_digest
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import Obj
@@ -53,16 +53,16 @@ def download(
         DvcError: the cache's disk is full.
     """
     failed: dict[Obj, str] = {}
-    with cache.staging() as folder:
+    with cache.create_staging() as folder:
         brought: Iterable[_Brought]
         if source.fs.protocol == "local":
             copier = _Copier(source, cache, folder, progress)
-            brought = in_threads(copier, _parts(objs, _SHARE), jobs or _THREADS)
+            brought = run_in_threads(copier, _parts(objs, _SHARE), jobs or _THREADS)
         else:
             transfer = _Transfer(source, cache, folder, jobs, progress)
             brought = map(transfer, _parts(objs, _BATCH))
         for arrived, lost in brought:
-            cache.remember(arrived)
+            cache.save_hashes(arrived)
             failed.update(lost)
             progress.advance(files=len(arrived) + len(lost))
     if os.strerror(errno.ENOSPC) in failed.values():
@@ -98,12 +98,12 @@ class _Copier:
             try:
                 same, info = self._stage(self._source.oid_to_path(obj.value), staged, obj)
                 if same:
-                    self._cache.adopt(staged, obj)
+                    self._cache.move_in(staged, obj)
                     brought.arrived[obj] = info
                 else:
                     brought.lost[obj] = _OTHER_BYTES
             except OSError as err:
-                brought.lost[obj] = reason(err)
+                brought.lost[obj] = describe_error(err)
         self._progress.advance(size=sum(info.st_size for info in brought.arrived.values()))
         return brought
 
@@ -117,12 +117,12 @@ class _Copier:
             except OSError:
                 self._can_reflink = False
             else:
-                return is_file_of(staged, obj), os.stat(staged)
-        with created(staged) as new:
+                return has_object_bytes(staged, obj), os.stat(staged)
+        with create_file(staged) as new:
             found, info = copy(source, new)
         if obj.hash_name != "md5":
-            return is_file_of(staged, obj), info
-        return found == digest_of(obj), info
+            return has_object_bytes(staged, obj), info
+        return found == to_digest(obj), info
 
 
 class _Transfer:
@@ -155,7 +155,7 @@ class _Transfer:
         lost: dict[Obj, str] = {}
 
         def on_error(_: str, to_path: str, err: BaseException) -> None:
-            lost[staged[to_path]] = reason(err)
+            lost[staged[to_path]] = describe_error(err)
 
         waiting = list(staged)
         while waiting:
@@ -174,11 +174,11 @@ class _Transfer:
                     on_error=on_error,
                 )
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
-                why = reason(err)
+                why = describe_error(err)
             waiting = [p for p in waiting if staged[p] not in lost and not os.path.exists(p)]
             new = list(lost.values())[known:]
             # Some kinds of remotes give up at one that is missing, though they have the others.
-            if set(new) != {NOT_THERE}:
+            if set(new) != {NOT_IN_REMOTE}:
                 why = new[-1] if new else why
                 lost.update({staged[path]: why for path in waiting})
                 break
@@ -189,11 +189,11 @@ class _Transfer:
         path, obj = item
         try:
             info = os.stat(path)
-            if not is_file_of(path, obj):
+            if not has_object_bytes(path, obj):
                 return _OTHER_BYTES
-            self._cache.adopt(path, obj)
+            self._cache.move_in(path, obj)
         except OSError as err:
-            return reason(err)
+            return describe_error(err)
         return info
 
 

@@ -12,7 +12,7 @@ from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc.cache import Cache
-from mlflow_dvc_plugin.dvc.errors import quiet, reason, translating
+from mlflow_dvc_plugin.dvc.errors import describe_error, silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.transfer.download import download
 from mlflow_dvc_plugin.errors import DvcError
@@ -54,7 +54,7 @@ class Outs:
         """
         targets = [self._place(path, commit) for path in paths]
         revs = [commit] if commit else None
-        with quiet(), translating():
+        with silence_logs(), translate_errors():
             self._repo.fetch(targets, jobs=jobs, remote=remote, revs=revs, workspace=commit is None)
 
     def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
@@ -69,10 +69,10 @@ class Outs:
             DvcError: the source has it no more.
         """
         with (
-            self.at(path, commit) as out,
-            self._cache.staging() as folder,
-            quiet(),
-            translating(),
+            self.open_out(path, commit) as out,
+            self._cache.create_staging() as folder,
+            silence_logs(),
+            translate_errors(),
         ):
             if out is None or not out.stage.is_import or out.stage.is_repo_import:
                 raise DvcError("its metafile does not say where it was imported from")
@@ -94,9 +94,9 @@ class Outs:
             if value != obj.value:
                 raise DvcError("the place that it was imported from has another version today")
             for name, member in zip(staged, hashes, strict=True):
-                self._cache.adopt(name, member)
+                self._cache.move_in(name, member)
             if listing:
-                self._cache.put_bytes(listing, obj)
+                self._cache.save_bytes(listing, obj)
 
     def fetch_versions(self, files: Mapping[str, tuple[Obj, str]], remote: str) -> None:
         """Bring files into the cache from a cloud-versioned remote; no metafile is needed.
@@ -116,13 +116,13 @@ class Outs:
                 for path, (obj, version) in files.items()
             }
         except Exception as err:  # each kind of remote has its own errors
-            raise DvcError(reason(err)) from err
+            raise DvcError(describe_error(err)) from err
         objs = [obj for obj, _ in files.values()]
         failed = download(_Versioned(source.fs, places), objs, self._cache, None, Progress())
         for obj, why in failed.items():
             raise DvcError(f"{obj.value}: {why}")
 
-    def listing(self, path: str, commit: str | None = None) -> bytes | None:
+    def read_listing(self, path: str, commit: str | None = None) -> bytes | None:
         """A folder's listing as its metafile has it, for one in a cloud-versioned remote.
 
         Args:
@@ -132,16 +132,16 @@ class Outs:
         Raises:
             DvcError: the metafile cannot be read.
         """
-        with self.at(path, commit) as out, quiet(), translating():
+        with self.open_out(path, commit) as out, silence_logs(), translate_errors():
             data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
         return data
 
     @contextlib.contextmanager
-    def at(self, path: str, commit: str | None) -> Iterator[Any]:
+    def open_out(self, path: str, commit: str | None) -> Iterator[Any]:
         """DVC's own view of an out; None if the metafiles have none."""
         place = self._place(path, commit)
         revs = [commit] if commit else None
-        with quiet(), translating():
+        with silence_logs(), translate_errors():
             for rev in self._repo.brancher(revs=revs, workspace=commit is None):
                 # DVC may offer the workspace as well: that is not what was asked for.
                 if commit is None or rev != "workspace":

@@ -12,8 +12,8 @@ from typing import Any
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc.cache import Cache
-from mlflow_dvc_plugin.dvc.errors import reason
-from mlflow_dvc_plugin.dvc.hashing import digest_of, is_legacy
+from mlflow_dvc_plugin.dvc.errors import describe_error
+from mlflow_dvc_plugin.dvc.hashing import is_legacy, to_digest
 from mlflow_dvc_plugin.dvc.transfer.download import ByteCount, download
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
@@ -36,7 +36,7 @@ class Remotes:
         self._repo = repo
         self._cache = cache
 
-    def check(self, name: str | None) -> None:
+    def check_name(self, name: str | None) -> None:
         """Refuse a remote that is not configured.
 
         Raises:
@@ -52,24 +52,26 @@ class Remotes:
         """There is a default remote."""
         return bool(self._repo.config["core"].get("remote"))
 
-    def present(self, objs: Iterable[Obj], remote: str | None = None) -> set[Obj]:
+    def find_objects(self, objs: Iterable[Obj], remote: str | None = None) -> set[Obj]:
         """Those of the objects that a remote has.
 
         Raises:
             DvcError: the remote did not answer.
         """
         found: set[Obj] = set()
-        for legacy, some in _by_part(objs):
+        for legacy, some in _group_by_part(objs):
             try:
-                there = present_in(
+                there = find_in_odb(
                     self._open(remote, legacy, "status"), [obj.value for obj in some]
                 )
             except Exception as err:  # each kind of remote has its own errors
-                raise DvcError(reason(err)) from err
+                raise DvcError(describe_error(err)) from err
             found.update(obj for obj in some if obj.value in there)
         return found
 
-    def read(self, objs: Iterable[Obj], remote: str | None = None) -> Iterator[tuple[Obj, bytes]]:
+    def read_objects(
+        self, objs: Iterable[Obj], remote: str | None = None
+    ) -> Iterator[tuple[Obj, bytes]]:
         """The bytes of objects, from the cache or else a remote; nothing is written.
 
         Args:
@@ -89,20 +91,20 @@ class Remotes:
                     data = file.read()
             except OSError:
                 data = None
-            if data is not None and bytes_obj(data).value == digest_of(obj):
+            if data is not None and bytes_obj(data).value == to_digest(obj):
                 yield obj, data
             else:
                 absent.append(obj)
-        for legacy, some in _by_part(absent):
+        for legacy, some in _group_by_part(absent):
             try:
                 odb = self._open(remote, legacy, "fetch")
-                _reachable(odb)
+                _check_folder(odb)
                 with ThreadPoolExecutor(_READERS) as pool:
                     found = list(pool.map(partial(_read, odb), some))
             except Exception as err:  # each kind of remote has its own errors
-                raise DvcError(reason(err)) from err
+                raise DvcError(describe_error(err)) from err
             for obj, data in zip(some, found, strict=True):
-                if data is not None and bytes_obj(data).value == digest_of(obj):
+                if data is not None and bytes_obj(data).value == to_digest(obj):
                     yield obj, data
 
     def fetch(
@@ -124,11 +126,11 @@ class Remotes:
             The objects that could not be had, and why.
         """
         failed: dict[Obj, str] = {}
-        for legacy, wanted in _by_part(objs):
+        for legacy, wanted in _group_by_part(objs):
             try:
                 odb = self._open(remote, legacy, "pull")
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
-                failed.update(dict.fromkeys(wanted, reason(err)))
+                failed.update(dict.fromkeys(wanted, describe_error(err)))
                 continue
             failed.update(download(odb, wanted, self._cache, jobs, progress or Progress()))
         return failed
@@ -161,7 +163,7 @@ class Remotes:
                 # Whoever finds a listing in a remote believes that its files are there.
                 failed.update(dict.fromkeys(some, "files of it could not be sent"))
                 continue
-            for legacy, part in _by_part(some):
+            for legacy, part in _group_by_part(some):
                 failed.update(self._upload(part, legacy, remote, jobs, progress or Progress()))
         return failed
 
@@ -186,7 +188,7 @@ class Remotes:
                 on_error=partial(_note_failure, failed, by_value),
             )
         except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
-            failed.update(dict.fromkeys(objs, reason(err)))
+            failed.update(dict.fromkeys(objs, describe_error(err)))
         return failed
 
     def _open(self, name: str | None, legacy: bool, command: str) -> Any:
@@ -195,15 +197,15 @@ class Remotes:
         return self._repo.cloud.get_remote_odb(name=name, command=command, hash_name=hash_name)
 
 
-def _by_part(objs: Iterable[Obj]) -> Iterator[tuple[bool, list[Obj]]]:
+def _group_by_part(objs: Iterable[Obj]) -> Iterator[tuple[bool, list[Obj]]]:
     """The objects by whether they are in the part for DVC before 3."""
     for legacy, some in groupby(sorted(objs, key=is_legacy), key=is_legacy):
         yield legacy, list(some)
 
 
-def present_in(odb: Any, values: Sequence[str]) -> set[str]:
+def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
     """Those of the hashes that a remote has; it is an error if that cannot be known."""
-    _reachable(odb)
+    _check_folder(odb)
     if odb.fs.protocol == "local":
         # DVC's own question would read each file, and remove those that are damaged.
         return set(odb.list_oids_exists(values))
@@ -216,7 +218,7 @@ def present_in(odb: Any, values: Sequence[str]) -> set[str]:
     return present
 
 
-def _reachable(odb: Any) -> None:
+def _check_folder(odb: Any) -> None:
     """A folder that is not mounted looks like an empty remote, but is none."""
     if odb.fs.protocol == "local":
         root = odb.path
@@ -227,14 +229,14 @@ def _reachable(odb: Any) -> None:
 
 
 def _first_byte(odb: Any, value: str) -> bool:
-    return content_of(odb.fs, odb.oid_to_path(value), 1) is not None
+    return read_bytes(odb.fs, odb.oid_to_path(value), 1) is not None
 
 
 def _read(odb: Any, obj: Obj) -> bytes | None:
-    return content_of(odb.fs, odb.oid_to_path(obj.value), -1)
+    return read_bytes(odb.fs, odb.oid_to_path(obj.value), -1)
 
 
-def content_of(fs: Any, path: str, size: int) -> bytes | None:
+def read_bytes(fs: Any, path: str, size: int) -> bytes | None:
     """The first bytes of a file elsewhere, -1 for all; None if it is surely not there."""
     try:
         if fs.protocol in ("http", "https"):
@@ -250,4 +252,4 @@ def content_of(fs: Any, path: str, size: int) -> bytes | None:
 def _note_failure(
     failed: dict[Obj, str], by_value: Mapping[str, Obj], value: str, err: BaseException
 ) -> None:
-    failed[by_value[value]] = reason(err)
+    failed[by_value[value]] = describe_error(err)

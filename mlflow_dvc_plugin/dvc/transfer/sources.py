@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mlflow_dvc_plugin.dvc.errors import quiet, translating
+from mlflow_dvc_plugin.dvc.errors import silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
-from mlflow_dvc_plugin.dvc.transfer.remotes import content_of, present_in
+from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
 
@@ -33,7 +33,7 @@ class Sources:
         self._repo = repo
         self._outs = outs
 
-    def lost(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
+    def find_missing(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
         """The files of an out that the place it comes from does not have.
 
         Args:
@@ -48,7 +48,7 @@ class Sources:
         Raises:
             DvcError: it cannot be known, and why.
         """
-        with self._outs.at(path, commit) as out, quiet(), translating():
+        with self._outs.open_out(path, commit) as out, silence_logs(), translate_errors():
             if out is None or _hash_of(out) != obj.value:
                 raise DvcError("its metafile does not name this version")
             if out.stage.is_repo_import:
@@ -124,7 +124,7 @@ def _has(repo: Any, path: str, values: Collection[str]) -> set[str]:
     owners = [out for out in repo.index.outs if f"{full}/".startswith(f"{out.fs_path}/")]
     out = owners[0] if owners else next(o for o in repo.index.outs if o.fs_path.startswith(full))
     odb = repo.cloud.get_remote_odb(name=out.remote, command="status", hash_name=out.hash_name)
-    return present_in(odb, list(values))
+    return find_in_odb(odb, list(values))
 
 
 def _uses_lfs(fs: Any) -> bool:
@@ -162,7 +162,7 @@ def _lost_at_url(dep: Any) -> list[str]:
 def _exists(fs: Any, path: str) -> bool:
     """A file or folder is there; any other failure is none of an answer."""
     if fs.protocol in ("http", "https"):
-        return content_of(fs, path, 1) is not None
+        return read_bytes(fs, path, 1) is not None
     try:
         fs.info(path)
     except FileNotFoundError:

@@ -194,7 +194,7 @@ def _says(
 def _beside(dvc: DvcProject, folder: str, outs: Sequence[str]) -> dict[str, str]:
     """The files that a folder has beside the outs in it: metafiles, Git's own."""
     found = {}
-    for file in dvc.files_in(os.path.join(dvc.root, folder)):
+    for file in dvc.list_files(os.path.join(dvc.root, folder)):
         path = os.path.relpath(file, dvc.root).replace(os.sep, "/")
         if not any(path == out or path.startswith(f"{out}/") for out in outs):
             found[path] = dvc.hash_file(file, "md5")

@@ -123,21 +123,23 @@ class Stock:
             if obj in self._members or not is_folder(obj):
                 return
             try:
-                data = self._dvc.outs.listing(entry.path, rev)
+                data = self._dvc.outs.read_listing(entry.path, rev)
             except DvcError:
                 continue
             if data is not None and bytes_obj(data).value + DIR_SUFFIX == obj.value:
                 members = listings.parse(data) or {}
                 self._members[obj] = members
                 files = [Obj(obj.hash_name, value) for value in members.values()]
-                self._cached |= {obj, *self._dvc.cache.present(files)}
+                self._cached |= {obj, *self._dvc.cache.find_objects(files)}
 
     def _lost(self, entry: Entry, commit: str | None) -> list[str] | DvcError:
         key = (entry.path, obj_of(entry), commit)
         if key not in self._elsewhere:
             self._progress.begin("Asking where it was imported from", 0)
             try:
-                self._elsewhere[key] = self._dvc.sources.lost(entry.path, obj_of(entry), commit)
+                self._elsewhere[key] = self._dvc.sources.find_missing(
+                    entry.path, obj_of(entry), commit
+                )
             except DvcError as err:
                 self._elsewhere[key] = err
         return self._elsewhere[key]
@@ -167,7 +169,7 @@ class Stock:
         tops = list(tops)
         objs = {obj_of(e) for e in tops}
         self._progress.begin("Looking into the cache", len(objs))
-        self._cached = self._dvc.cache.present(objs, self._progress)
+        self._cached = self._dvc.cache.find_objects(objs, self._progress)
         # A listing that the cache lacks is read from the remote, which also tells it is there.
         # No hash finds what a cloud-versioned remote has.
         hashed = {e for e in tops if e.kind != "cloud-versioned"}
@@ -200,7 +202,7 @@ class Stock:
             for value in members.values()
         }
         self._progress.begin("Looking into the cache", len(files))
-        self._cached |= self._dvc.cache.present(files, self._progress)
+        self._cached |= self._dvc.cache.find_objects(files, self._progress)
         self._ask(places - self._pushed)
 
     def _asked_for(self, obj: Obj) -> bool:
@@ -219,7 +221,7 @@ class Stock:
                 continue
             self._progress.begin("Asking the remote", len(objs))
             try:
-                found = self._dvc.remotes.present(objs, remote)
+                found = self._dvc.remotes.find_objects(objs, remote)
             except DvcError as err:
                 self._silent[remote] = str(err)
                 continue

@@ -78,7 +78,7 @@ def push(
     progress = progress or Progress()
     dvc = DvcProject(root)
     try:
-        dvc.remotes.check(remote)
+        dvc.remotes.check_name(remote)
         stock = Stock(dvc, chosen, progress)
         present, lacking = _sort(stock, chosen)
         if lacking and None in lacking and not dvc.remotes.has_default():
@@ -133,7 +133,7 @@ def _send(
         objs[obj]: why for obj, why in dvc.remotes.upload(objs, remote, jobs, progress).items()
     }
     if not failed:
-        arrived = dvc.remotes.present(objs, remote)
+        arrived = dvc.remotes.find_objects(objs, remote)
         failed = {objs[obj]: "it did not arrive" for obj in objs.keys() - arrived}
     if failed:
         path, why = next(iter(failed.items()))

@@ -126,7 +126,7 @@ def _pushed(dvc: DvcProject, entries: list[Entry]) -> list[str]:
         )
     for remote, some in by_remote.items():
         try:
-            present = dvc.remotes.present(map(_obj, some), remote)
+            present = dvc.remotes.find_objects(map(_obj, some), remote)
         except DvcError as err:
             problems.append(
                 f"The DVC remote{f' {remote}' if remote else ''} cannot be asked: {err}"

@@ -166,7 +166,7 @@ def _identify(
     cut = len(prefix)
     aims = {full: wanted.get(full[cut:]) for full in infos}
     expected = {full: aim for full, aim in aims.items() if aim is not None and not is_link(aim)}
-    known = project.database.hashes(infos, expected)
+    known = project.database.find_hashes(infos, expected)
     doubtful: list[tuple[str, str]] = []
     for full, info in infos.items():
         aim, obj = expected.get(full), known.get(full)

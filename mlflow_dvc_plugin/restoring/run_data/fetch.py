@@ -48,7 +48,7 @@ class Fetcher:
             DvcError: the remote did not answer.
         """
         by_remote: dict[str | None, list[Obj]] = {}
-        for obj in objs.keys() - self.project.cache.present(objs):
+        for obj in objs.keys() - self.project.cache.find_objects(objs):
             owner = self._owner(objs[obj])
             # Only by fetching them is it known where imports and versions are.
             if owner is None or owner.kind == "plain":
@@ -57,7 +57,7 @@ class Fetcher:
         lost: list[Obj] = []
         for remote, some in by_remote.items():
             self.progress.begin("Asking the remote", len(some))
-            present = self.project.remotes.present(some, remote)
+            present = self.project.remotes.find_objects(some, remote)
             lost += [obj for obj in some if obj not in present]
         if lost:
             raise MissingObjectsError({objs[obj]: "not in the remote" for obj in sorted(lost)})
@@ -77,7 +77,7 @@ class Fetcher:
         if not objs:
             return False
         self.progress.begin("Looking into the cache", len(objs))
-        missing = objs.keys() - self.project.cache.present(objs, self.progress)
+        missing = objs.keys() - self.project.cache.find_objects(objs, self.progress)
         if not missing:
             return False
         self.progress.begin("Fetching", len(missing))
@@ -103,7 +103,7 @@ class Fetcher:
                     f"{reason}; it is `push: false`, so only the cache that made it has it"
                 )
         failed.update(self._as_dvc(special, objs))
-        still = failed.keys() - self.project.cache.present(failed)
+        still = failed.keys() - self.project.cache.find_objects(failed)
         if still:
             raise MissingObjectsError({objs[obj]: failed[obj] for obj in sorted(still)})
         return True
@@ -119,7 +119,7 @@ class Fetcher:
                 reason = self._special(e, commit)
                 mine = [obj for obj in failed if self._owner(objs[obj]) == e]
                 failed.update(dict.fromkeys(mine, reason) if reason else {})
-            for obj in self.project.cache.present(failed):
+            for obj in self.project.cache.find_objects(failed):
                 del failed[obj]
         return failed
 
@@ -141,9 +141,9 @@ class Fetcher:
         """Write the listing of a cloud-versioned folder into the cache."""
         if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
             return
-        data = self.project.outs.listing(e.path, commit)
+        data = self.project.outs.read_listing(e.path, commit)
         if data is not None and bytes_obj(data).value + DIR_SUFFIX == e.hash:
-            self.project.cache.put_bytes(data, Obj(e.hash_name, e.hash))
+            self.project.cache.save_bytes(data, Obj(e.hash_name, e.hash))
 
     def _owner(self, path: str) -> Entry | None:
         """The out that a file belongs to."""

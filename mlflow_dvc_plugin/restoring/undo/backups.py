@@ -59,7 +59,7 @@ def _saved(
             exact[path] = obj
         else:
             exact[path] = Obj("md5", project.hash_file(os.path.join(root, path), "md5"))
-    present = project.cache.present(exact.values())
+    present = project.cache.find_objects(exact.values())
     saved = {path: obj for path, obj in exact.items() if obj in present}
     return saved, {path: obj for path, obj in exact.items() if obj not in present}
 

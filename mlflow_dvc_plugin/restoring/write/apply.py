@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc.file_copy import in_threads
+from mlflow_dvc_plugin.dvc.file_copy import run_in_threads
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files import stamps as meanwhile
 from mlflow_dvc_plugin.restoring.plan.comparison import Change
@@ -70,16 +70,16 @@ def apply(
 
     untold: dict[str, tuple[Obj, os.stat_result]] = {}
     try:
-        for written in in_threads(put, _shares(project, writes), _THREADS):
+        for written in run_in_threads(put, _shares(project, writes), _THREADS):
             size = sum(info.st_size for _, info in written.values())
             total += size
             progress.advance(files=len(written), size=size)
             untold.update(written)
             if len(untold) >= _TOLD_AT_ONCE:
-                project.database.remember(untold)
+                project.database.save_hashes(untold)
                 untold.clear()
     finally:
-        project.database.remember(untold)
+        project.database.save_hashes(untold)
     return total
 
 
@@ -87,7 +87,7 @@ def _shares(project: DvcProject, writes: Mapping[str, Obj]) -> Iterator[list[str
     """The files to write as shares of work: large files alone and first, small ones together."""
     small = []
     for target, obj in writes.items():
-        known = project.cache.verified(obj)
+        known = project.cache.verified_stat(obj)
         if known and known.st_size > _LARGE:
             yield [target]
         else:

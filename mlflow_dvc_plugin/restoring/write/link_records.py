@@ -37,7 +37,7 @@ def claim(
     for out in outs:
         inside = names[bisect_left(names, f"{out}/") : bisect_left(names, f"{out}0")]
         start = len(out) + 1
-        project.database.remember_link(
+        project.database.save_link(
             os.path.join(project.root, out), ((name[start:], times[name]) for name in inside)
         )
 

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc.file_copy import clone, copy, created
+from mlflow_dvc_plugin.dvc.file_copy import clone, copy, create_file
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.files import stamps as meanwhile
 from mlflow_dvc_plugin.restoring.files.temporary import Names
@@ -120,10 +120,10 @@ class Placer:
         """Make a link or a copy at `beside`: which, and its stat."""
         for kind in self._types:
             if kind == "copy":
-                with created(beside) as new:
+                with create_file(beside) as new:
                     return kind, self._fill(new, obj, beside)
             try:
-                self._project.links.make(kind, source, beside)
+                self._project.links.create_link(kind, source, beside)
             except OSError as err:
                 if err.errno not in _UNSUPPORTED:
                     raise
@@ -140,7 +140,7 @@ class Placer:
             path: where the file can be read, which a hash other than MD5 needs.
         """
         source = self._project.cache.path(obj)
-        known = self._project.cache.verified(obj)
+        known = self._project.cache.verified_stat(obj)
         done = known and clone(source, new, known)
         if done:
             return done
