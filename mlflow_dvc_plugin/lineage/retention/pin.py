@@ -11,13 +11,8 @@ from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.commit import state_at, write_files_at
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
-from mlflow_dvc_plugin.git import (
-    commit_files,
-    is_commit,
-    refs,
-    resolve,
-    set_ref,
-)
+from mlflow_dvc_plugin.git import is_commit, resolve
+from mlflow_dvc_plugin.lineage.retention.git_refs import commit_files, read_refs, set_ref
 from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.restoring.plan.metafiles import Recorder
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -104,7 +99,7 @@ def unpin(run: str, *, tracking_uri: str | None = None, project: str | None = No
         LineageError: the run is not pinned.
     """
     root = root_of(project)
-    pins = refs(root, PREFIX)
+    pins = read_refs(root, PREFIX)
     wanted = run.removeprefix("runs:/")
     fitting = [ref for ref in pins if wanted and ref.startswith(PREFIX + wanted)]
     ref = fitting[0] if len(fitting) == 1 else PREFIX + find_run(run, tracking_uri).run_id
