@@ -39,6 +39,8 @@ COMMANDS = {
     "demo": "restoring",
 }
 
+# By default MLflow asks a server that does not answer for minutes.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _ALLOCATIONS = 1_000_000  # until garbage is collected
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
@@ -123,6 +125,8 @@ def main(args: Sequence[str] | None = None) -> None:
     # long to look through them for garbage again and again.
     gc.set_threshold(_ALLOCATIONS, 50, 50)
     _accept_any_output()
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     try:
         code = cli.main(args=args, prog_name="mlflow-dvc", standalone_mode=False)
     except click.ClickException as err:

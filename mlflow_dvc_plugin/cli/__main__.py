@@ -21,7 +21,7 @@ def run() -> None:
         from mlflow_dvc_plugin.tracking import store
 
         try:
-            store.close()
+            store.close_databases()
             for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 if stream is not None:
                     stream.flush()

@@ -151,7 +151,9 @@ def _commit(shell: Shell, message: str) -> None:
 
 def _runs(folder: str) -> list[Run]:
     """The project's runs, oldest first."""
-    return sorted(search(tracking_uri=f"sqlite:///{folder}/mlflow.db"), key=lambda r: r.start_time)
+    return sorted(
+        search_runs(tracking_uri=f"sqlite:///{folder}/mlflow.db"), key=lambda r: r.start_time
+    )
 
 
 def _say_known(runs: list[Run], say: Callable[[str], None]) -> None:

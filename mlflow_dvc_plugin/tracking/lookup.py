@@ -1,89 +1,115 @@
-"""The run that a user names."""
+"""From the text that a user writes for a run to that run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from mlflow_dvc_plugin.errors import RunNotFoundError
-from mlflow_dvc_plugin.tracking import store
-from mlflow_dvc_plugin.tracking.models import run_of_model
 from mlflow_dvc_plugin.tracking.run import Run, to_run
+from mlflow_dvc_plugin.tracking.search import search_runs
+from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,64}\Z")
 _FULL_ID_LENGTH = 32
 _SHOWN_CANDIDATES = 5
+_MODEL_URI = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))?\Z")
+_HINT = "Check --tracking-uri or MLFLOW_TRACKING_URI."
 
 
 def find_run(text: str, tracking_uri: str | None = None) -> Run:
     """The run that a user means.
 
     Args:
-        text: a run id, a unique prefix of one, ``runs:/ID``, or what
-            :func:`run_of_model` takes.
+        text: a run id, a unique prefix of one, ``runs:/ID``,
+            ``models:/NAME/VERSION``, ``models:/NAME/latest``,
+            ``models:/NAME@ALIAS``, or ``models:/ID`` of a logged model of MLflow 3.
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
         RunNotFoundError: there is no such run, or more than one.
-        TrackingError: the store did not answer.
+        TrackingError: the store does not answer.
     """
-    client = store.client_of(tracking_uri)
+    client = open_client(tracking_uri)
     if text.startswith("models:/"):
-        return _get(client, run_of_model(client, text))
-    wanted = text.removeprefix("runs:/").split("/")[0]
-    if not _ID.match(wanted):
+        return _get_run(client, _find_model_run(client, text))
+    run_id = text.removeprefix("runs:/").split("/")[0]
+    if not _ID.match(run_id):
         raise RunNotFoundError(
-            f"{text!r} is not a run: give a run id or a prefix of one, runs:/ID, "
+            f"{text!r} is not a run. Give a run id or a prefix of one, runs:/ID, "
             "models:/NAME/VERSION or models:/NAME@ALIAS."
         )
-    if len(wanted) >= _FULL_ID_LENGTH:
-        return _get(client, wanted)
-    found = list(_with_prefix(client, wanted))
+    if len(run_id) >= _FULL_ID_LENGTH:
+        return _get_run(client, run_id)
+    return _find_prefix(run_id, tracking_uri)
+
+
+def _get_run(client: Any, run_id: str) -> Run:
+    with translate_errors(not_found=f"There is no run {run_id} in this MLflow store. {_HINT}"):
+        found = client.get_run(run_id)
+    if found.info.lifecycle_stage == "deleted":
+        raise RunNotFoundError(
+            f"Run {run_id} is deleted. Bring it back with `mlflow runs restore --run-id {run_id}`."
+        )
+    return to_run(found, client)
+
+
+def _find_prefix(prefix: str, tracking_uri: str | None) -> Run:
+    # "_" stands for any character in LIKE, so the prefix is checked once more.
+    candidates = search_runs([f"attributes.run_id LIKE '{prefix}%'"], tracking_uri=tracking_uri)
+    found = [run for run in candidates if run.run_id.startswith(prefix)]
     if not found:
         raise RunNotFoundError(
-            f"No run of this store has an id that starts with {wanted!r}: check --tracking-uri "
-            "or MLFLOW_TRACKING_URI."
+            f"There is no run whose id starts with {prefix!r} in this MLflow store. {_HINT}"
         )
     if len(found) > 1:
         shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN_CANDIDATES])
         more = len(found) - _SHOWN_CANDIDATES
         raise RunNotFoundError(
-            f"{wanted!r} is the start of {len(found)} run ids, so write more of one: {shown}"
+            f"{len(found)} run ids start with {prefix!r}. Give more characters of one: {shown}"
             + (f" and {more} more." if more > 0 else ".")
         )
     return found[0]
 
 
-def _get(client: Any, run_id: str) -> Run:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = client.get_run(run_id)
-    except MlflowException as err:
-        if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise RunNotFoundError(
-                f"This store has no run {run_id}: check --tracking-uri or MLFLOW_TRACKING_URI."
-            ) from err
-        raise store.tracking_error(err) from err
-    except Exception as err:
-        raise store.tracking_error(err) from err
-    if found.info.lifecycle_stage == "deleted":
+def _find_model_run(client: Any, uri: str) -> str:
+    """The id of the run that a model comes from."""
+    match = _MODEL_URI.match(uri)
+    if match is None:
         raise RunNotFoundError(
-            f"Run {run_id} is deleted: bring it back with `mlflow runs restore --run-id {run_id}`."
+            f"{uri!r} is not a model. Give models:/NAME/VERSION, models:/NAME/latest, "
+            "models:/NAME@ALIAS or, in MLflow 3, models:/ID."
         )
-    return to_run(found, client)
+    not_found = f"There is no {uri} in the model registry. {_HINT}"
+    with translate_errors(not_found):
+        model, run_id = _find_model(client, *match.groups())
+    if model is None:
+        raise RunNotFoundError(not_found)
+    if not run_id:
+        raise RunNotFoundError(f"{uri} does not say which run it comes from. Give the run's id.")
+    return str(run_id)
 
 
-def _with_prefix(client: Any, prefix: str) -> Iterator[Run]:
-    experiments = store.pages(lambda token: client.search_experiments(page_token=token))
-    ids = [experiment.experiment_id for experiment in experiments]
-    # "_" stands for any character in LIKE, so the prefix is checked once more.
-    clause = f"attributes.run_id LIKE '{prefix}%'"
-    for start in range(0, len(ids), store.EXPERIMENTS_AT_ONCE):
-        some = ids[start : start + store.EXPERIMENTS_AT_ONCE]
-        search = partial(client.search_runs, some, clause, max_results=store.PAGE)
-        for found in store.pages(lambda token, search=search: search(page_token=token)):  # type: ignore[misc]
-            if found.info.run_id.startswith(prefix):
-                yield to_run(found, client)
+def _find_model(
+    client: Any, name: str, version: str | None, alias: str | None
+) -> tuple[Any, str | None]:
+    """A model version or a logged model, None if there is none, and its run's id."""
+    if alias:
+        found = client.get_model_version_by_alias(name, alias)
+    elif version and version.lower() == "latest":
+        found = _find_latest(client, name)
+    elif version:
+        found = client.get_model_version(name, version)
+    elif hasattr(client, "get_logged_model"):
+        found = client.get_logged_model(name)
+        return found, found.source_run_id
+    else:  # MLflow 2 has no logged models.
+        found = None
+    return found, found.run_id if found else None
+
+
+def _find_latest(client: Any, name: str) -> Any:
+    quote = '"' if "'" in name else "'"
+    clause, newest = f"name = {quote}{name}{quote}", ["version_number DESC"]
+    versions = client.search_model_versions(clause, max_results=1, order_by=newest)
+    return next((found for found in versions if found.name == name), None)

@@ -1,4 +1,4 @@
-"""A run, as a value."""
+"""One MLflow run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Run:
         metrics: the last value of each of its metrics.
         status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
         end_time: milliseconds since 1970 (UTC); None while it runs.
-        store: URI of the MLflow store that it is in; empty for none.
+        store: URI of the MLflow store that has it; empty for none.
     """
 
     run_id: str
@@ -35,12 +35,12 @@ class Run:
 
     @property
     def modified(self) -> tuple[str, ...]:
-        """The paths that held something else than recorded when it started."""
+        """The paths whose data was not what its metafiles say when the run started."""
         return tuple(filter(None, self.tags.get("dvc.modified", "").split(",")))
 
 
 def to_run(found: Any, client: Any) -> Run:
-    """MLflow's run, found by a client, as our own value."""
+    """The run that an MLflow client returned."""
     info = found.info
     return Run(
         run_id=info.run_id,

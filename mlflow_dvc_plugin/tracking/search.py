@@ -1,4 +1,4 @@
-"""Runs by what they have."""
+"""Searching for runs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.tracking import store
 from mlflow_dvc_plugin.tracking.run import Run, to_run
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+ -]+")
-_KEY = re.compile(r"[A-Za-z0-9_./ -]+")
+# Values and keys that stand in a filter as they are.
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9_.:/@+ -]+")
+_SAFE_KEY = re.compile(r"[A-Za-z0-9_./ -]+")
 
 
-def search(
+def search_runs(
     clauses: Sequence[str] = (),
     experiments: Sequence[str] = (),
     tracking_uri: str | None = None,
 ) -> Iterator[Run]:
-    """All runs that meet each clause, the newest first, however many pages they take.
+    """All runs that meet every clause, the newest first, from as many pages as there are.
 
     Args:
-        clauses: conditions in MLflow's filter language, made by :func:`tag_is`
-            and :func:`has_tag`.
+        clauses: conditions in MLflow's filter language, such as those of
+            :func:`tag_clause`.
         experiments: names of experiments; none for all of them.
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
         RunNotFoundError: there is no such experiment.
-        TrackingError: the store did not answer.
+        TrackingError: the store does not answer.
     """
-    client = store.client_of(tracking_uri)
+    client = store.open_client(tracking_uri)
     ids = _experiment_ids(client, experiments)
     filter_string = " AND ".join(clauses)
     chunks = [
@@ -45,40 +46,34 @@ def search(
     return heapq.merge(*chunks, key=lambda run: -run.start_time)
 
 
-def tag_is(key: str, value: str) -> str:
-    """The clause for a tag's value.
+def tag_clause(key: str, value: str | None = None) -> str:
+    """The condition that a run has a tag, with this value if one is given.
 
-    MLflow's filters know no escapes: a value that they could misread is left
-    to the caller, who sees each run's tags, and the clause only asks for the tag.
-    """
-    return f"tags.`{key}` = '{value}'" if _PLAIN.fullmatch(value) else has_tag(key)
-
-
-def has_tag(key: str) -> str:
-    """The clause for a tag that is there, whatever its value.
+    MLflow's filters have no escapes. For a value that MLflow could misread, the
+    clause only asks for the key, and the caller compares the values.
 
     Raises:
-        ValueError: `key` has characters that no key of ours has.
+        ValueError: `key` has characters that none of our keys has.
     """
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} cannot stand in a filter")
+    if not _SAFE_KEY.fullmatch(key):
+        raise ValueError(f"{key!r} cannot be used in a filter")
+    if value is not None and _SAFE_VALUE.fullmatch(value):
+        return f"tags.`{key}` = '{value}'"
     return f"tags.`{key}` != ''"
 
 
 def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
     if not names:
-        found = store.pages(lambda token: client.search_experiments(page_token=token))
+        found = store.read_pages(lambda token: client.search_experiments(page_token=token))
         return [experiment.experiment_id for experiment in found]
     ids = []
     for name in dict.fromkeys(names):
-        try:
+        with store.translate_errors():
             experiment = client.get_experiment_by_name(name)
-        except Exception as err:
-            raise store.tracking_error(err) from err
         if experiment is None or experiment.lifecycle_stage == "deleted":
             raise RunNotFoundError(
-                f"This store has no experiment {name!r}: check the name, and --tracking-uri or "
-                "MLFLOW_TRACKING_URI."
+                f"There is no experiment {name!r} in this MLflow store. Check the name, and "
+                "--tracking-uri or MLFLOW_TRACKING_URI."
             )
         ids.append(experiment.experiment_id)
     return ids
@@ -86,10 +81,10 @@ def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
 
 def _newest_first(client: Any, ids: Sequence[str], filter_string: str) -> Iterator[Run]:
     order = ["attributes.start_time DESC"]
-    ask = partial(client.search_runs, ids, filter_string, max_results=store.PAGE, order_by=order)
+    fetch = partial(client.search_runs, ids, filter_string, max_results=store.PAGE, order_by=order)
     seen: set[str] = set()
-    # A run that starts meanwhile moves the others on, some of them to the next page.
-    for found in store.pages(lambda token: ask(page_token=token)):
+    # A run that starts during the search moves the others on, some of them to the next page.
+    for found in store.read_pages(lambda token: fetch(page_token=token)):
         if found.info.run_id not in seen:
             seen.add(found.info.run_id)
             yield to_run(found, client)

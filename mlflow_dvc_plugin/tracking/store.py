@@ -1,50 +1,47 @@
-"""An MLflow store: asking it, and what it says when it fails."""
+"""The MLflow store: how to open it and read its pages, and its errors as ours."""
 
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mlflow_dvc_plugin.errors import TrackingError
+from mlflow_dvc_plugin.errors import MlflowDvcError, RunNotFoundError, TrackingError
 
 PAGE = 2000  # runs
 EXPERIMENTS_AT_ONCE = 100
-_NEXT = "check --tracking-uri or MLFLOW_TRACKING_URI"
+_HINT = "Check --tracking-uri or MLFLOW_TRACKING_URI"
+_NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def client_of(tracking_uri: str | None) -> Any:
+def open_client(tracking_uri: str | None) -> Any:
     """An ``MlflowClient``.
 
     Args:
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
-        TrackingError: there is no such store, or it cannot be had.
+        TrackingError: there is no such store, or MLflow cannot open it.
     """
-    # By default MLflow asks a dead server for minutes; a person waits here.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     from mlflow.tracking import MlflowClient, get_tracking_uri
 
-    try:
-        # MLflow would make an empty store, in whatever folder this is, and find nothing in it.
+    with translate_errors():
+        # MLflow would create an empty store there, and every search would find nothing.
         path = _local_path(tracking_uri or get_tracking_uri())
         if path and not os.path.exists(path):
-            raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}: {_NEXT}.")
+            raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}. {_HINT}.")
         return MlflowClient(tracking_uri=tracking_uri)
-    except TrackingError:
-        raise
-    except Exception as err:
-        raise tracking_error(err) from err
 
 
-def close() -> None:
+def close_databases() -> None:
     """Close the databases that MLflow opened in this process, as Python does when it ends.
 
     SQLite then moves what it has in a ``-wal`` file into the database.
@@ -59,49 +56,102 @@ def close() -> None:
                 engine.dispose()
 
 
-def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
-    """What is on all pages; the next is asked for while one is read.
+def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
+    """The items of all pages; the next page is fetched while the caller reads one.
 
     Args:
-        ask: brings the page of a token; None for the first one.
+        fetch: returns the page of a token; None for the first one.
 
     Raises:
-        TrackingError: the store did not answer.
+        TrackingError: the store does not answer.
     """
-    bring: Callable[[], Any] = partial(ask, None)
+    result: Callable[[], Any] = partial(fetch, None)
     while True:
-        try:
-            page = bring()
-        except Exception as err:
-            raise tracking_error(err) from err
+        with translate_errors():
+            page = result()
         if not page.token:
             yield from page
             return
-        bring = _begun(partial(ask, page.token))
+        result = _start(partial(fetch, page.token))
         yield from page
 
 
-def _begun(ask: Callable[[], Any]) -> Callable[[], Any]:
-    """The same, begun in a thread that does not keep a person who interrupts."""
-    answer: Future[Any] = Future()
+@contextmanager
+def translate_errors(not_found: str = "") -> Iterator[None]:
+    """Raise MLflow's errors as ours.
+
+    Args:
+        not_found: the message if the store does not have what was asked for.
+
+    Raises:
+        RunNotFoundError: the store does not have it.
+        TrackingError: any other error of MLflow.
+    """
+    try:
+        yield
+    except MlflowDvcError:
+        raise
+    except Exception as err:
+        if not_found and getattr(err, "error_code", "") in _NOT_FOUND:
+            raise RunNotFoundError(not_found) from err
+        raise to_tracking_error(err) from err
+
+
+def to_tracking_error(err: BaseException) -> TrackingError:
+    """What to raise for an error of MLflow's."""
+    causes = list(_causes(err))
+    url = next((url for each in causes if (url := _server_of(each))), "")
+    reason = next((text for each in reversed(causes) if (text := _network_reason(each))), "")
+    if url and reason:
+        return TrackingError(
+            f"MLflow at {url} does not answer ({reason}). Start the server, or check "
+            "--tracking-uri or MLFLOW_TRACKING_URI."
+        )
+    lines = str(err).strip().splitlines()
+    what = lines[0].rstrip(".") if lines else type(err).__name__
+    return TrackingError(f"MLflow reports an error: {what}. {_HINT} if this is the wrong store.")
+
+
+def _causes(err: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from, the innermost last."""
+    while err is not None:
+        yield err
+        err = err.__cause__ or err.__context__
+
+
+def _server_of(err: BaseException) -> str:
+    """The address of the server that a request went to, without a user's password."""
+    parts = urlsplit(getattr(getattr(err, "request", None), "url", None) or "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+
+
+def _network_reason(err: BaseException) -> str:
+    """Why there is no connection; empty if this error does not say it."""
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return f"its TLS certificate is not valid: {err.verify_message}"
+    if isinstance(err, ssl.SSLError):
+        return f"TLS failed: {err.reason or err}"
+    if isinstance(err, socket.gaierror):
+        return "unknown host"
+    if isinstance(err, TimeoutError):
+        return "timed out"
+    if isinstance(err, OSError) and err.errno and err.strerror:
+        return err.strerror[:1].lower() + err.strerror[1:]
+    return ""
+
+
+def _start(fetch: Callable[[], Any]) -> Callable[[], Any]:
+    """Call `fetch` in a thread that does not hold up a user who interrupts."""
+    future: Future[Any] = Future()
 
     def work() -> None:
         try:
-            answer.set_result(ask())
-        except Exception as err:  # noqa: BLE001 - whoever waits for it gets it
-            answer.set_exception(err)
+            future.set_result(fetch())
+        except Exception as err:  # noqa: BLE001 - the thread that waits for the result gets it
+            future.set_exception(err)
 
     threading.Thread(target=work, daemon=True).start()
-    return answer.result
-
-
-def tracking_error(err: Exception) -> TrackingError:
-    """What to raise for an error of MLflow's."""
-    lines = str(err).strip().splitlines()
-    what = lines[0].rstrip(".") if lines else type(err).__name__
-    return TrackingError(
-        f"The MLflow store did not answer: {what}. If it is the wrong one, {_NEXT}."
-    )
+    return future.result
 
 
 def _local_path(uri: str) -> str:

@@ -1,10 +1,10 @@
-"""Tags of a run that is there already."""
+"""Setting the tags of an existing run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mlflow_dvc_plugin.tracking.store import client_of, tracking_error
+from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
 
 _TAGS_AT_ONCE = 100  # the most that MLflow takes
 
@@ -15,19 +15,17 @@ def write_tags(
     remove: Iterable[str] = (),
     tracking_uri: str | None = None,
 ) -> None:
-    """Set tags of a run, and take others away.
+    """Set tags of a run, and delete others.
 
     Raises:
-        TrackingError: the store did not answer, or refused.
+        TrackingError: the store does not answer, or refuses.
     """
-    client = client_of(tracking_uri)
+    client = open_client(tracking_uri)
     from mlflow.entities import RunTag
 
     items = [RunTag(key, value) for key, value in tags.items()]
-    try:
+    with translate_errors():
         for start in range(0, len(items), _TAGS_AT_ONCE):
             client.log_batch(run_id, tags=items[start : start + _TAGS_AT_ONCE])
         for key in remove:
             client.delete_tag(run_id, key)
-    except Exception as err:
-        raise tracking_error(err) from err

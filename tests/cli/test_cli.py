@@ -177,7 +177,7 @@ def test_an_unreachable_server_is_one_line(project: Project) -> None:
         "show", "a" * 32, "--tracking-uri", "http://127.0.0.1:9",
         MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     )  # fmt: skip
-    assert "did not answer" in line
+    assert "MLflow at http://127.0.0.1:9 does not answer (connection refused)." in line
 
 
 @pytest.mark.parametrize(

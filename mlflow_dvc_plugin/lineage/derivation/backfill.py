@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.git import is_commit, resolve
 from mlflow_dvc_plugin.lineage.workspace import root_of, state_now
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.settings import for_project
-from mlflow_dvc_plugin.tracking import Run, find_run, has_tag, search, write_tags
+from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause, write_tags
 
 SOURCE = "dvc.source"
 DERIVED = "derived"
@@ -105,7 +105,7 @@ def backfill(
     # All are read before the first is written: tags change what a search finds.
     waiting = [
         (run.run_id, run.tags[MLFLOW_COMMIT])
-        for run in search([has_tag(MLFLOW_COMMIT)], experiments, tracking_uri)
+        for run in search_runs([tag_clause(MLFLOW_COMMIT)], experiments, tracking_uri)
         if not _is_tagged(run)
     ]
     progress.begin("Tagging runs", len(waiting))

@@ -17,7 +17,7 @@ from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, path_key
-from mlflow_dvc_plugin.tracking import Run, search, tag_is, write_tags
+from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause, write_tags
 
 _PARENT = "mlflow.parentRunId"
 # How long after its run has ended a stage may still write.
@@ -132,10 +132,10 @@ def _run_of(
     if inputs is None:
         return "what it read is not what its inputs are now: run `dvc repro` first"
     value = fingerprint(inputs)
-    clauses = [tag_is("dvc.stage", record.address), tag_is("dvc.inputs_hash", value)]
+    clauses = [tag_clause("dvc.stage", record.address), tag_clause("dvc.inputs_hash", value)]
     runs = [
         run
-        for run in search(clauses, experiments, tracking_uri)
+        for run in search_runs(clauses, experiments, tracking_uri)
         if (run.tags.get("dvc.stage"), run.tags.get("dvc.inputs_hash")) == (record.address, value)
     ]
     outs = {path_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}

@@ -13,7 +13,7 @@ from mlflow_dvc_plugin.lineage.run_states import Entries, States
 from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.tracking import Run, find_run, search
+from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 _SHOWN = 3
 
@@ -129,7 +129,7 @@ def check(
     progress = progress or Progress()
     found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
     if experiments:
-        found = search((), experiments, tracking_uri)
+        found = search_runs((), experiments, tracking_uri)
     states = States(root)
     read: list[tuple[Run, Entries | str]] = []
     progress.begin("Reading runs", 0)

@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, path_key
-from mlflow_dvc_plugin.tracking import Run, find_run, has_tag, search, tag_is
+from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -118,7 +118,7 @@ class _Store:
 
     def runs(self, *clauses: str, what: str = "Reading runs") -> Iterator[Run]:
         self._progress.begin(what, 0)
-        for run in search(clauses, self._experiments, self._tracking_uri):
+        for run in search_runs(clauses, self._experiments, self._tracking_uri):
             self._progress.advance(files=1)
             yield run
 
@@ -139,10 +139,10 @@ class _Search:
 
     def by_state(self, data_hash: str, inputs: Sequence[str]) -> Findings:
         """Runs on a data state, or in a stage with the same inputs."""
-        clauses = [tag_is("dvc.inputs_hash", value) for value in inputs]
+        clauses = [tag_clause("dvc.inputs_hash", value) for value in inputs]
         if len(clauses) > _FEW:
-            clauses = [has_tag("dvc.inputs_hash")]
-        for clause in [tag_is("dvc.data_hash", data_hash), *clauses]:
+            clauses = [tag_clause("dvc.inputs_hash")]
+        for clause in [tag_clause("dvc.data_hash", data_hash), *clauses]:
             for run in self._store.runs(clause):
                 tags = run.tags
                 if data_hash == tags.get("dvc.data_hash") or tags.get("dvc.inputs_hash") in inputs:
@@ -154,12 +154,12 @@ class _Search:
         """Runs that used or made the out at a path."""
         keys: dict[str, Role] = {path_key(path): "input", path_key(path, OUT_PREFIX): "output"}
         for key, role in keys.items():
-            clause = has_tag(key) if value is None else tag_is(key, value)
+            clause = tag_clause(key) if value is None else tag_clause(key, value)
             for run in self._store.runs(clause):
                 if value in (None, run.tags.get(key)):
                     self._gathering.add(run, [(path, run.tags[key], role)])
         # Not every out has a tag of its own: the manifest decides.
-        for run in self._store.runs(has_tag(OMITTED)):
+        for run in self._store.runs(tag_clause(OMITTED)):
             if path_key(path) in run.tags:
                 continue
             entries = self._states.used(run)
@@ -176,7 +176,7 @@ class _Search:
 
         holders = Holders(value, dvc)
         what = "Reading all runs (--path or --experiment means fewer)"
-        runs = self._store.runs(has_tag("dvc.data_hash"), what=what)
+        runs = self._store.runs(tag_clause("dvc.data_hash"), what=what)
         # So many at once that folders' listings are read side by side.
         while some := list(islice(runs, _BATCH)):
             batch = [(run, self._used(run), _made(run)) for run in some]

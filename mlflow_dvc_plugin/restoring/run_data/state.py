@@ -10,7 +10,7 @@ from mlflow_dvc_plugin.state import DataState, Entry, Status, manifest
 from mlflow_dvc_plugin.state.tags import MANIFEST, manifest_parts
 from mlflow_dvc_plugin.tracking.lookup import find_run
 from mlflow_dvc_plugin.tracking.run import Run
-from mlflow_dvc_plugin.tracking.store import client_of, tracking_error
+from mlflow_dvc_plugin.tracking.store import open_client, to_tracking_error
 
 _STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -104,7 +104,7 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
         return None
     from mlflow_dvc_plugin.restoring.run_data.artifacts import state_of
 
-    client = client_of(run.store)
+    client = open_client(run.store)
     # A nested run leaves the files to its parent, if that has the same.
     for run_id in (run.run_id, run.tags.get("mlflow.parentRunId")):
         try:
@@ -112,7 +112,7 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
         except MlflowDvcError:
             raise
         except Exception as err:
-            raise tracking_error(err) from err
+            raise to_tracking_error(err) from err
         if state is not None and state.data_hash == run.tags.get("dvc.data_hash"):
             return replace(
                 _scalars(run, state.entries),
