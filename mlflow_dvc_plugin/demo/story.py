@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlflow_dvc_plugin.demo.proof import data_files, keep, prove
 from mlflow_dvc_plugin.demo.shell import TRACKING_URI, DemoError, Shell, environment
-from mlflow_dvc_plugin.tracking import Run, search
+from mlflow_dvc_plugin.tracking import Run, search_runs
 
 PROJECT = Path(__file__).parent / "project"
 # Dotfiles, whose live names would also govern this package's own repository.
