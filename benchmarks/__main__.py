@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,9 +17,15 @@ from pathlib import Path
 from benchmarks import capture, restore
 from benchmarks.measure import Row, table
 
+# Where archives of real projects' metafiles are, if they are.
+_REAL = Path(
+    os.environ.get("MLFLOW_DVC_TEST_PROJECTS")
+    or Path(__file__).resolve().parents[2] / "shared" / "projects"
+)
+
 
 def _capture(folder: Path, small: bool, repeat: int) -> list[Row]:
-    return capture.measure(folder, small, repeat)
+    return capture.measure(folder, small, repeat, None if small else _REAL)
 
 
 def _restore(folder: Path, small: bool, repeat: int) -> list[Row]:
