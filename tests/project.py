@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,21 @@ from typing import Any
 
 from dvc.repo import Repo
 
+from tests import forkserver
+
 
 def run(*args: str, cwd: Path | str, check: bool = True, **env: str) -> str:
     """Run a command; its stdout. A failure shows what the command printed."""
     done = subprocess.run(
         args, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env}, check=False
     )
-    if check and done.returncode:
-        raise AssertionError(f"{args} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return checked(done) if check else done.stdout
+
+
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    """The stdout of a command that has to succeed."""
+    if done.returncode:
+        raise AssertionError(f"{done.args} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
@@ -44,7 +50,8 @@ class Project:
         return run("git", *args, cwd=self.path)
 
     def dvc(self, *args: str, check: bool = True, **env: str) -> str:
-        return run(sys.executable, "-m", "dvc", *args, cwd=self.path, check=check, **env)
+        done = forkserver.DVC.run("-m", "dvc", *args, cwd=self.path, env={**os.environ, **env})
+        return checked(done) if check else done.stdout
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file, with its folders; a file that DVC linked is replaced, not written to."""

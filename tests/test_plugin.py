@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import mlflow_dvc_plugin
+from tests import forkserver
 from tests.project import Project
 
 # What a training script does; afterwards it tells its run's DVC tags.
@@ -34,17 +35,19 @@ print(json.dumps({"tags": found, "loaded": loaded}))
 """
 
 
-def train(cwd: Path, store: str, **env: str) -> dict[str, str]:
-    """Run the job in a process of its own; the DVC tags of its run."""
+def train(cwd: Path, store: str, fresh: bool = False, **env: str) -> dict[str, str]:
+    """Run the job in a process of its own; the DVC tags of its run.
+
+    A fresh one imports MLflow itself; the others are forked when that is done.
+    """
     environ = {**os.environ, "MLFLOW_TRACKING_URI": store, "MLFLOW_ALLOW_FILE_STORE": "true", **env}
-    done = subprocess.run(
-        [sys.executable, "-c", JOB],
-        cwd=cwd,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if fresh:
+        command = [sys.executable, "-c", JOB]
+        done = subprocess.run(
+            command, cwd=cwd, env=environ, capture_output=True, text=True, check=False
+        )
+    else:
+        done = forkserver.MLFLOW.run("-c", JOB, cwd=cwd, env=environ)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert "dvc" not in answer["loaded"]
@@ -72,7 +75,7 @@ def sqlite(template: Path, tmp_path: Path) -> str:
 def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, sqlite: str) -> None:
     project.add("data/a.csv", "1")
     commit = project.commit()
-    tags = train(project.path, sqlite)
+    tags = train(project.path, sqlite, fresh=True)
     assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert tags["dvc.git_commit"] == commit
     assert tags["dvc.schema"] == "1"
@@ -85,20 +88,20 @@ def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, sqlite: str)
 def test_a_file_store_takes_the_tags(project: Project, tmp_path: Path) -> None:
     project.add("data/a b.csv", "1")
     project.add("data/größe.csv", "2")
-    tags = train(project.path, (tmp_path / "mlruns").as_uri())
+    tags = train(project.path, (tmp_path / "mlruns").as_uri(), fresh=True)
     assert tags["dvc.data.data/a b.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert [key for key in tags if key.startswith("dvc.data.data/gr")]
 
 
 def test_a_real_server_takes_the_tags(project: Project, server: str) -> None:
     project.add("data/a.csv", "1")
-    tags = train(project.path, server)
+    tags = train(project.path, server, fresh=True)
     assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert tags["dvc.manifest"].startswith("1:1:")
 
 
 def test_outside_any_project_there_is_no_tag(tmp_path: Path, sqlite: str) -> None:
-    assert train(tmp_path, sqlite) == {}
+    assert train(tmp_path, sqlite, fresh=True) == {}
 
 
 def test_the_plugin_can_be_switched_off(project: Project, sqlite: str) -> None:
