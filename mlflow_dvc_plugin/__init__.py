@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlflow_dvc_plugin.autologging.autolog import autolog, log_state
+    from mlflow_dvc_plugin.autologging.integration import autolog, log_state
     from mlflow_dvc_plugin.capturing import capture
     from mlflow_dvc_plugin.datasets.constructor import from_dvc
     from mlflow_dvc_plugin.errors import MlflowDvcError
@@ -42,13 +42,13 @@ _HOMES = {
     "MlflowDvcError": "errors",
     "RestoreResult": "restoring",
     "__version__": "version",
-    "autolog": "autologging.autolog",
+    "autolog": "autologging.integration",
     "capture": "capturing",
     "diff": "lineage.diff",
     "find_runs": "lineage.search.find",
     "from_dvc": "datasets.constructor",
     "load_state": "restoring.run_data.state",
-    "log_state": "autologging.autolog",
+    "log_state": "autologging.integration",
     "restore": "restoring",
 }
 

@@ -59,9 +59,8 @@ def _hook_when_imported() -> None:
 
 def _hook() -> None:
     from mlflow_dvc_plugin.autologging import hooks
-    from mlflow_dvc_plugin.autologging.selection import chosen
 
-    hooks.install(chosen)
+    hooks.install()
 
 
 def _tags() -> dict[str, str]:

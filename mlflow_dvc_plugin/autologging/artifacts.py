@@ -1,4 +1,4 @@
-"""The files that go with a run: its state, metafiles, params and environment."""
+"""The artifacts of a run below ``dvc/``: state, metafiles, params, environment and plots files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
 
-from mlflow_dvc_plugin.state import DataState
-from mlflow_dvc_plugin.state import state_file as statefile
+from mlflow_dvc_plugin.state import DataState, state_file
 
+FOLDER = "dvc"
 STATE_FILE = "state.json"
 ENVIRONMENT_FILES = (
     "requirements.txt",
@@ -29,47 +33,108 @@ ENVIRONMENT_FILES = (
     "Dockerfile",
 )
 MAX_METAFILES = 100
-MAX_BYTES = 8 * 1024 * 1024  # of one file
+MAX_BYTES = 8 * 1024 * 1024  # of one params or environment file
+MAX_PLOTS = 200
+MAX_PLOT_BYTES = 16 * 1024 * 1024
+MAX_PLOTS_BYTES = 64 * 1024 * 1024  # of all plots of a run
 # A URL with a password or token in it.
 _SECRET = re.compile(rb"://[^\s/@'\"]*:[^\s/@'\"]+@|https?://[^\s/@'\"]+@", re.IGNORECASE)
+_DVCIGNORE, _IGNORE_ALL = ".dvcignore", "*\n"
 
 
-def collect(state: DataState, params: Iterable[str]) -> dict[str, bytes]:
+def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, bytes]:
     """The bytes of the files, by their path below ``dvc/``.
+
+    Files with a secret in them are left out.
 
     Args:
         state: the run's state.
-        params: params files, relative to the project.
+        params_files: paths relative to the project.
     """
     public = {path: data for path, data in state.metafiles.items() if not _SECRET.search(data)}
+    pipelines_first = sorted(
+        public, key=lambda path: (path.endswith(".dvc"), path.count("/"), path)
+    )
+    files = {path: public[path] for path in pipelines_first[:MAX_METAFILES]}
+    for path in (*params_files, *ENVIRONMENT_FILES) if state.project else ():
+        data = _read_file(os.path.join(state.project, path))
+        if data is not None and not _SECRET.search(data):
+            files[path] = data
+    files = {path: data for path, data in files.items() if _is_artifact_path(path)}
+    # The state keeps the hash of each dvc.yaml, also of one that is left out.
     pipelines = {
         path: hashlib.md5(data, usedforsecurity=False).hexdigest()[:16]
         for path, data in state.metafiles.items()
         if posixpath.basename(path) == "dvc.yaml"
     }
-    shown = sorted(public, key=lambda path: (path.endswith(".dvc"), path.count("/"), path))
-    found = {path: public[path] for path in shown[:MAX_METAFILES]}
-    if state.project:
-        for path in (*params, *ENVIRONMENT_FILES):
-            data = _read(os.path.join(state.project, path))
-            if data is not None and not _SECRET.search(data):
-                found[path] = data
-    found = {path: data for path, data in found.items() if _nameable(path)}
-    recorded = replace(state, metafiles=public, pipelines={**state.pipelines, **pipelines})
-    found[STATE_FILE] = statefile.dumps(recorded).encode()
-    return {path: data for path, data in found.items() if len(data) <= statefile.MAX_BYTES}
+    shared = replace(state, metafiles=public, pipelines={**state.pipelines, **pipelines})
+    document = state_file.dumps(shared).encode()
+    if len(document) <= state_file.MAX_BYTES:
+        files[STATE_FILE] = document
+    return files
 
 
-def digest(files: dict[str, bytes]) -> str:
-    """One hash over all the files."""
-    total = hashlib.md5(usedforsecurity=False)
-    for path in sorted(files):
-        total.update(f"{path}\0{len(files[path])}\0".encode())
-        total.update(files[path])
-    return total.hexdigest()
+def upload_files(client: Any, run: Any, state: DataState, files: Mapping[str, bytes]) -> None:
+    """Upload files, so that DVC does not find the copies of metafiles among them.
+
+    The folder of an artifact store is often in the project (``./mlruns``). DVC would
+    take the metafiles there for the project's.
+
+    Args:
+        client: an ``MlflowClient``.
+        run: the run, an ``mlflow.entities.Run``.
+        state: the project's state.
+        files: the bytes of each file, by path.
+    """
+    run_id, uri = run.info.run_id, run.info.artifact_uri
+    # The .dvcignore must be there before the metafiles are: DVC may run at any moment.
+    if not _hide_from_dvc(state, run_id, uri):
+        client.log_text(run_id, _IGNORE_ALL, f"{FOLDER}/{_DVCIGNORE}")
+    folder = _local_folder(uri)
+    if folder is not None:
+        # MLflow's client does the same, but first reads the run from the store again.
+        _write_files(os.path.join(folder, FOLDER), files)
+        return
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as staging:
+        _write_files(staging, files)
+        client.log_artifacts(run_id, staging, FOLDER)
 
 
-def _read(path: str) -> bytes | None:
+def has_state_file(client: Any, run_id: str) -> bool:
+    """The run's artifacts were uploaded before."""
+    path = f"{FOLDER}/{STATE_FILE}"
+    return any(item.path == path for item in client.list_artifacts(run_id, FOLDER))
+
+
+def upload_plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> list[str]:
+    """Upload plots files.
+
+    Args:
+        client: an ``MlflowClient``.
+        run_id: the run.
+        project: absolute path of the project.
+        paths: the files, relative to the project.
+
+    Returns:
+        Warnings about files that are too large or too many.
+    """
+    problems: list[str] = []
+    count, room = 0, MAX_PLOTS_BYTES
+    for path in paths:
+        full = os.path.join(project, path)
+        size = os.path.getsize(full)
+        if size > min(room, MAX_PLOT_BYTES) or count == MAX_PLOTS:
+            problems.append(
+                f"{path} ({size:,} bytes) is not uploaded: a run gets at most {MAX_PLOTS} plots "
+                f"files, of {MAX_PLOT_BYTES:,} bytes each and {MAX_PLOTS_BYTES:,} bytes together."
+            )
+            continue
+        client.log_artifact(run_id, full, f"{FOLDER}/{os.path.dirname(path)}".rstrip("/"))
+        count, room = count + 1, room - size
+    return problems
+
+
+def _read_file(path: str) -> bytes | None:
     try:
         if not os.path.isfile(path):
             return None
@@ -80,10 +145,57 @@ def _read(path: str) -> bytes | None:
     return data if len(data) <= MAX_BYTES else None
 
 
-def _nameable(path: str) -> bool:
-    """MLflow's artifact stores take only plain names."""
+def _is_artifact_path(path: str) -> bool:
+    """MLflow's artifact stores accept the path."""
     try:
         path.encode()
     except UnicodeEncodeError:
         return False
     return posixpath.normpath(path) == path and not any(c in path for c in "#?%\\\n\r")
+
+
+def _hide_from_dvc(state: DataState, run_id: str, artifact_uri: str) -> bool:
+    """Write a ``.dvcignore`` into the folder of the experiment's runs, if it is in the project.
+
+    Returns:
+        False if the artifacts may be in the project and the run needs a
+        ``.dvcignore`` of its own.
+    """
+    if not state.project:
+        return True
+    folder = _local_folder(artifact_uri)
+    if folder is None:
+        # A tracking server may store artifacts in any folder.
+        return not artifact_uri.startswith("mlflow-artifacts:")
+    path, root = os.path.realpath(folder), os.path.realpath(state.project)
+    if not path.startswith(root + os.sep):
+        return True
+    runs = path.partition(f"{os.sep}{run_id}{os.sep}")[0]
+    inside = os.path.relpath(runs, root).replace(os.sep, "/") + "/"
+    tracked = [*(entry.path for entry in state.entries), *state.metafiles]
+    if runs == path or inside == "./" or any(name.startswith(inside) for name in tracked):
+        return False
+    os.makedirs(runs, exist_ok=True)
+    with (
+        suppress(FileExistsError),
+        open(os.path.join(runs, _DVCIGNORE), "x", encoding="utf-8") as file,
+    ):
+        file.write(_IGNORE_ALL)
+    return True
+
+
+def _local_folder(artifact_uri: str) -> str | None:
+    """The folder of a run's artifacts; None if it is not on this machine."""
+    if urlsplit(artifact_uri).scheme not in ("", "file"):
+        return None
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return str(local_file_uri_to_path(artifact_uri))
+
+
+def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
+    for path, data in files.items():
+        target = os.path.join(folder, *path.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(data)

@@ -1,9 +1,10 @@
-"""Where MLflow creates, resumes and ends runs.
+"""Hooks into MLflow, where it creates, resumes and ends runs.
 
 All runs of a process pass through ``MlflowClient.create_run`` and
-``set_terminated``: fluent ones, those of other autologging, and those of
-frameworks that use the client. Resumed ones become an ``ActiveRun``. These are
-methods of classes, so that ``from mlflow import start_run`` makes no difference.
+``MlflowClient.set_terminated``: runs of the fluent API, runs of other autologging
+integrations, and runs of frameworks that use the client. A resumed run becomes an
+``ActiveRun``. The hooks replace methods of classes, so that they also work in a script
+that has ``from mlflow import start_run``.
 """
 
 from __future__ import annotations
@@ -15,47 +16,48 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mlflow_dvc_plugin.autologging.parts import select_parts
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.autologging.recording import Recording
 
 _logger = logging.getLogger("mlflow_dvc_plugin.autolog")
-_MAX_OPEN = 1000  # runs that nobody ends are forgotten at last
+_MAX_OPEN = 1000  # runs; a run that is never ended is dropped at some point
 _PARENT = "mlflow.parentRunId"
 _MARK = "_mlflow_dvc_plugin"
 
-_open: OrderedDict[str, Any] = OrderedDict()
+# The runs that started in this process and have not ended, by id.
+_open: OrderedDict[str, Recording] = OrderedDict()
 _lock = threading.Lock()
-_chosen: Callable[[], Any] | None = None
 
 
-def install(chosen: Callable[[], Any]) -> None:
-    """Act on every run from now on.
-
-    Args:
-        chosen: tells, as a run begins, what to log of it; None for nothing.
-    """
-    global _chosen  # noqa: PLW0603
-    _chosen = chosen
+def install() -> None:
+    """Record each run that starts from now on."""
     client = getattr(sys.modules.get("mlflow.tracking.client"), "MlflowClient", None)
-    if client is not None:
-        _wrap(client, "create_run", _create_run)
-        _wrap(client, "set_terminated", _set_terminated)
-        # MLflow 2 has no ActiveRun yet when it loads plugins; whoever starts a run
-        # makes a client first.
-        if not _wrap_active_run():
-            _wrap(client, "__init__", _client)
+    if client is None:
+        return
+    _wrap(client, "create_run", _create_run)
+    _wrap(client, "set_terminated", _set_terminated)
+    # When MLflow 2 loads plugins, ActiveRun is not defined yet. A client is created before
+    # a run starts.
+    if not _wrap_active_run():
+        _wrap(client, "__init__", _create_client)
+
+
+def find_recording(run_id: str) -> Recording | None:
+    """The recording of a run that started in this process and has not ended."""
+    found = _open.get(run_id)
+    # A forked process has its parent's recordings, but must not end its parent's runs.
+    return found if found is not None and found.pid == os.getpid() else None
 
 
 def _wrap_active_run() -> bool:
     active = getattr(sys.modules.get("mlflow.tracking.fluent"), "ActiveRun", None)
     if active is not None:
-        _wrap(active, "__init__", _active_run)
+        _wrap(active, "__init__", _resume_run)
     return active is not None
-
-
-def recording_of(run_id: str) -> Any:
-    """What is known of a run that has begun in this process and not ended."""
-    found = _open.get(run_id)
-    return found if found is not None and found.pid == os.getpid() else None
 
 
 def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
@@ -71,27 +73,20 @@ def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     setattr(owner, name, patched)
 
 
-def _client(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+def _create_client(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     _wrap_active_run()
     original(self, *args, **kwargs)
 
 
 def _create_run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     run = original(self, *args, **kwargs)
-    _begin(self, run, fresh=True)
+    _start(self, run, created=True)
     return run
 
 
-def _active_run(original: Any, self: Any, run: Any, *args: Any, **kwargs: Any) -> None:
+def _resume_run(original: Any, self: Any, run: Any, *args: Any, **kwargs: Any) -> None:
     original(self, run, *args, **kwargs)
-    try:
-        known = recording_of(run.info.run_id) is not None
-    except Exception:  # noqa: BLE001 - a guest never breaks the job
-        return
-    if not known:
-        from mlflow.tracking import MlflowClient
-
-        _begin(MlflowClient(), run, fresh=False)
+    _start(None, run, created=False)
 
 
 def _set_terminated(original: Any, self: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -99,34 +94,44 @@ def _set_terminated(original: Any, self: Any, run_id: str, *args: Any, **kwargs:
     return original(self, run_id, *args, **kwargs)
 
 
-def _begin(client: Any, run: Any, fresh: bool) -> None:
+def _start(client: Any, run: Any, created: bool) -> None:
     try:
-        parts = _chosen() if _chosen is not None else None
+        # A run that was created in this process becomes an ActiveRun as well.
+        if not created and find_recording(run.info.run_id) is not None:
+            return
+        parts = select_parts()
         if parts is None:
             return
-        from mlflow_dvc_plugin.autologging.recording import begin
+        from mlflow.tracking import MlflowClient
 
-        parent = recording_of(run.data.tags.get(_PARENT, ""))
-        digest = parent.digest if parent is not None else ""
-        recording = begin(client, run, parts, parent_digest=digest, fresh=fresh)
+        from mlflow_dvc_plugin.autologging.run_start import start_recording
+
+        parent = find_recording(run.data.tags.get(_PARENT, ""))
+        recording = start_recording(
+            client or MlflowClient(),
+            run,
+            parts,
+            parent_hash=parent.files_hash if parent is not None else None,
+            created=created,
+        )
         if recording is not None:
             with _lock:
                 _open[recording.run_id] = recording
                 if len(_open) > _MAX_OPEN:
                     _open.popitem(last=False)
     except Exception:
-        _logger.debug("autologging failed", exc_info=True)
+        _logger.debug("autologging failed at the start of a run", exc_info=True)
 
 
 def _end(client: Any, run_id: str) -> None:
     try:
-        recording = recording_of(run_id)
+        recording = find_recording(run_id)
         if recording is None:
             return
         with _lock:
             _open.pop(run_id, None)
-        from mlflow_dvc_plugin.autologging.recording import end
+        from mlflow_dvc_plugin.autologging.run_end import finish_recording
 
-        end(client, recording)
+        finish_recording(client, recording)
     except Exception:
-        _logger.debug("autologging failed", exc_info=True)
+        _logger.debug("autologging failed at the end of a run", exc_info=True)

@@ -1,4 +1,4 @@
-"""What ``dvc.yaml`` declares beside data: parameters, metrics and plots."""
+"""The params, metrics and plots files that ``dvc.yaml`` declares."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ PARAMS_FILE = "params.yaml"
 
 
 @dataclass
-class Declared:
+class PipelineFiles:
     """Files of a project, by path relative to it.
 
     Attributes:
-        params: the keys that count in each params file; none for all of them.
+        params: the keys that a stage uses from each params file; all keys of a
+            file if there are none.
         metrics: metrics files.
         plots: plots files and folders.
     """
@@ -32,78 +33,68 @@ class Declared:
     plots: list[str] = field(default_factory=list)
 
 
-def declared(state: DataState) -> Declared:
-    """What the running stage declares, with the lists that belong to no stage.
+def read_pipeline(state: DataState) -> PipelineFiles:
+    """The files that the running stage declares, and the top-level metrics and plots.
 
-    Outside a stage: all of ``params.yaml``, and what any stage declares as
-    metrics or plots.
+    Outside a stage: all of ``params.yaml``, and the metrics and plots of every stage.
     """
-    found = Declared()
-    if not state.project:
-        return found
-    where, name = _stage(state.stage)
+    files = PipelineFiles()
     if state.stage is None:
-        found.params[PARAMS_FILE] = []
+        files.params[PARAMS_FILE] = []
     for metafile, data in state.metafiles.items():
         if posixpath.basename(metafile) != "dvc.yaml":
             continue
-        folder = posixpath.dirname(metafile)
         try:
             content = pipeline.parse(data)
             definitions = templates.resolve(content, data, state.project, metafile)
         except (DocumentError, SchemaError, MlflowDvcError):
             continue
-        _add(found, folder, content, stage=False)
-        if state.stage is None:
-            chosen = list(definitions.items())
-        else:
-            chosen = [(n, d) for n, d in definitions.items() if (metafile, n) == (where, name)]
-        for key, definition in chosen:
-            wdir = posixpath.join(folder, str(definition.get("wdir") or "."))
-            _add(found, wdir, definition, stage=True)
-            if state.stage is not None:
-                _add_params(found, wdir, _params(definition, content, key))
-    return found
+        folder = posixpath.dirname(metafile)
+        _add_outputs(files, folder, content, is_stage=False)
+        for name, definition in definitions.items():
+            address = name if metafile == "dvc.yaml" else f"{metafile}:{name}"
+            if state.stage in (None, address):
+                wdir = posixpath.join(folder, str(definition.get("wdir") or "."))
+                _add_outputs(files, wdir, definition, is_stage=True)
+                if state.stage is not None:
+                    _add_params(files, wdir, _find_params(definition, content, name))
+    return files
 
 
-def _stage(address: str | None) -> tuple[str, str]:
-    metafile, _, name = (address or "").rpartition(":")
-    return metafile or "dvc.yaml", name
-
-
-def _add(found: Declared, folder: str, content: Mapping[str, Any], stage: bool) -> None:
+def _add_outputs(
+    files: PipelineFiles, folder: str, content: Mapping[str, Any], is_stage: bool
+) -> None:
     for item in content.get("metrics") or ():
-        found.metrics += _inside(folder, item)
+        files.metrics += _paths(folder, item)
     plots = content.get("plots") or ()
     for item in [plots] if isinstance(plots, dict) else plots:
-        if stage or isinstance(item, str):
-            found.plots += _inside(folder, item)
+        if is_stage or isinstance(item, str):
+            files.plots += _paths(folder, item)
             continue
         for name, options in item.items():
-            # `y` may name the files; the key is then no more than a title.
+            # Where `y` names the files, the key is only a title.
             y = options.get("y") if isinstance(options, dict) else None
-            found.plots += _inside(folder, y if isinstance(y, dict) else name)
+            files.plots += _paths(folder, y if isinstance(y, dict) else name)
 
 
-def _params(definition: Mapping[str, Any], content: Mapping[str, Any], name: str) -> Any:
+def _find_params(definition: Mapping[str, Any], content: Mapping[str, Any], name: str) -> Any:
     if "params" in definition:
         return definition["params"]
-    # DVC, asked about hard templates, tells of data only.
+    # Where DVC resolved the templates, the definition has only deps and outs.
     raw = content.get("stages", {}).get(name.partition("@")[0], {})
     return raw.get("do", raw).get("params", ())
 
 
-def _add_params(found: Declared, wdir: str, params: Any) -> None:
+def _add_params(files: PipelineFiles, wdir: str, params: Any) -> None:
     for item in params or ():
-        files = item if isinstance(item, dict) else {PARAMS_FILE: [str(item)]}
-        for file, keys in files.items():
-            for path in _inside(wdir, str(file)):
-                known = found.params.setdefault(path, [])
-                known += [str(key) for key in keys or ()]
+        keys_by_file = item if isinstance(item, dict) else {PARAMS_FILE: [str(item)]}
+        for file, keys in keys_by_file.items():
+            for path in _paths(wdir, str(file)):
+                files.params.setdefault(path, []).extend(str(key) for key in keys or ())
 
 
-def _inside(folder: str, item: Any) -> Iterator[str]:
-    """Paths of an entry, relative to the project; those outside are left out."""
+def _paths(folder: str, item: Any) -> Iterator[str]:
+    """The paths that an item names, relative to the project, without those outside it."""
     for path in [item] if isinstance(item, str) else item:
         full = posixpath.normpath(posixpath.join(folder, str(path).replace(os.sep, "/")))
         if not full.startswith(("../", "/")) and full != ".." and "${" not in full:

@@ -184,3 +184,9 @@ def digest_of(value: str) -> str:
     from hashlib import md5
 
     return md5(value.encode(), usedforsecurity=False).hexdigest()
+
+
+def profile_of(entry: Entry) -> dict[str, int]:
+    """Number of files and bytes, as far as DVC recorded them."""
+    counts = {"num_files": entry.nfiles, "size": entry.size}
+    return {key: value for key, value in counts.items() if value is not None}

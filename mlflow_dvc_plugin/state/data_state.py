@@ -67,6 +67,13 @@ class DataState:
             return None
         return fingerprint(e for e in self.entries if e.input)
 
+    def used_entries(self) -> list[Entry]:
+        """The outs that a run uses: the inputs of its stage, else all outs that DVC caches."""
+        if self.stage is not None:
+            return [e for e in self.entries if e.input and e.hash]
+        cached = (e for e in self.entries if e.cached and e.hash)
+        return sorted(cached, key=lambda e: (e.stage is not None, e.path))
+
     def to_tags(self, max_path_tags: int = 20) -> dict[str, str]:
         """The MLflow tags that record this state.
 
@@ -101,16 +108,9 @@ class DataState:
         }
         built = tags.fact_tags(facts)
         built.update(tags.modified_tag(self.modified))
-        built.update(tags.path_tags(self._used(), max_path_tags))
+        built.update(tags.path_tags(self.used_entries(), max_path_tags))
         built.update(tags.fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
         room = tags.MAX_TOTAL - sum(map(len, built.values()))
         parts = manifest.build(self.entries, self.committed, self.metafiles, room)
         built.update(tags.manifest_tags(parts or ()))
         return built
-
-    def _used(self) -> list[Entry]:
-        """The data that the run uses: the inputs of its stage, else all that DVC caches."""
-        if self.stage is not None:
-            return [e for e in self.entries if e.input and e.hash]
-        cached = (e for e in self.entries if e.cached and e.hash)
-        return sorted(cached, key=lambda e: (e.stage is not None, e.path))

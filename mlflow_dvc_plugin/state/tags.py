@@ -20,9 +20,9 @@ MANIFEST = "dvc.manifest"
 MAX_KEY = 250  # characters, as are the others
 MAX_VALUE = 5_000
 MAX_TOTAL = 16_000
-MAX_MODIFIED = 20
+MAX_MODIFIED = 20  # paths
+MAX_MODIFIED_TOTAL = 2_000
 _MAX_PATH_TAGS_TOTAL = 6_000
-_MAX_MODIFIED_TOTAL = 2_000
 _MAX_SCALAR = 500
 
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
@@ -97,10 +97,10 @@ def modified_tag(paths: Sequence[str]) -> dict[str, str]:
     """The paths that differ, as many as fit into a tag; no tag without any."""
     shown: list[str] = []
     for path in paths[:MAX_MODIFIED]:
-        if len(",".join([*shown, path])) > _MAX_MODIFIED_TOTAL:
+        if len(",".join([*shown, path])) > MAX_MODIFIED_TOTAL:
             break
         shown.append(path)
-    line = _line(",".join(shown), _MAX_MODIFIED_TOTAL)
+    line = _line(",".join(shown), MAX_MODIFIED_TOTAL)
     return {"dvc.modified": line} if line else {}
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import mlflow_dvc_plugin as mlflow_dvc
-from mlflow_dvc_plugin.autologging import artifacts as files
-from mlflow_dvc_plugin.autologging import hooks, params
+from mlflow_dvc_plugin.autologging import hooks
+from mlflow_dvc_plugin.autologging.artifacts import collect_files
+from mlflow_dvc_plugin.autologging.dataset_inputs import is_modified
+from mlflow_dvc_plugin.autologging.structured_files import read_params
 from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from tests.project import Project
@@ -177,6 +180,22 @@ def test_data_that_dvc_did_not_record_is_no_dataset_of_the_run(
     assert "data/a.csv is not logged as a dataset" in caplog.text
 
 
+def test_no_dataset_is_logged_whose_change_the_tags_may_not_name(project: Project) -> None:
+    project.add("a,b.csv", "a\n")
+    project.add("c.csv", "c\n")
+    project.write("a,b.csv", "edited\n")
+    mlflow_dvc.autolog()
+    with mlflow.start_run() as run:
+        pass
+    assert inputs(run.info.run_id).keys() == {"c.csv"}
+    state = mlflow_dvc.capture()
+    assert state is not None
+    assert not is_modified(state, "c.csv")
+    # A tag names at most 20 paths, and at most so many characters.
+    assert is_modified(replace(state, modified=tuple(map(str, range(20)))), "c.csv")
+    assert is_modified(replace(state, modified=("x" * 1500,)), "c.csv")
+
+
 def test_files_older_than_the_run_are_not_taken(pipeline: Project) -> None:
     pipeline.write("metrics.json", '{"acc": 0.1}')
     pipeline.write("curve.csv", "x,y\n")
@@ -205,7 +224,7 @@ def test_what_the_user_logged_wins(pipeline: Project, caplog: pytest.LogCaptureF
     assert found.inputs.dataset_inputs[0].tags[0].value == "training"
     assert found.inputs.dataset_inputs[0].dataset.schema
     assert artifacts(run.info.run_id)["params.yaml"] == b"mine"
-    assert "'model.depth' keeps the value that was logged" in caplog.text
+    assert "'model.depth' keeps the logged value '99'" in caplog.text
 
 
 @pytest.mark.usefixtures("pipeline")
@@ -238,7 +257,9 @@ def test_every_kind_of_run_is_logged() -> None:
     assert load_state(plain.info.run_id).source == "manifest"
 
 
-def test_a_resumed_run_gets_what_it_lacks(pipeline: Project) -> None:
+def test_a_resumed_run_gets_what_it_lacks(
+    pipeline: Project, caplog: pytest.LogCaptureFixture
+) -> None:
     client = MlflowClient()
     experiment = client.get_experiment_by_name("test_a_resumed_run_gets_what_it_lacks")
     bare = client.create_run(experiment.experiment_id).info.run_id
@@ -251,9 +272,12 @@ def test_a_resumed_run_gets_what_it_lacks(pipeline: Project) -> None:
     pipeline.add("data/a.csv", "other")
     with mlflow.start_run(run_id=bare):
         mlflow.log_metric("later", 1)
+        assert mlflow_dvc.log_state() is None
     after = client.get_run(bare).data
     assert after.tags["dvc.data_hash"] == before.tags["dvc.data_hash"]
     assert after.params == before.params
+    assert len(client.get_run(bare).inputs.dataset_inputs) == 1
+    assert "was recorded on other data" in caplog.text
 
 
 @pytest.mark.usefixtures("pipeline")
@@ -452,7 +476,7 @@ def test_long_params_are_cut_and_said(project: Project, caplog: pytest.LogCaptur
 def test_python_and_json_params_are_read_as_dvc_does(project: Project) -> None:
     project.write("p.py", "LR = 0.1\nNAME: str = 'x'\nimport os\nclass Net:\n    depth = 3\n")
     project.write("p.json", '{"LR": 0.2, "d": {"e": null}}')
-    found, said = params.read(str(project.path), {"p.py": [], "p.json": [], "none.yaml": ["x"]})
+    found, said = read_params(str(project.path), {"p.py": [], "p.json": [], "none.yaml": ["x"]})
     assert found == {"LR": "0.1", "NAME": "x", "Net.depth": "3", "p.json/LR": "0.2", "d.e": "None"}
     assert not said
 
@@ -463,13 +487,14 @@ def test_a_url_with_a_password_is_not_uploaded(project: Project) -> None:
     project.write("uv.lock", 'source = { git = "https://github.com/a/b" }\n')
     state = mlflow_dvc.capture()
     assert state is not None
-    assert set(files.collect(state, ["params.yaml"])) == {"a.dvc", "uv.lock", "state.json"}
+    assert set(collect_files(state, ["params.yaml"])) == {"a.dvc", "uv.lock", "state.json"}
 
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_forked_process_does_not_end_its_parents_run() -> None:
     mlflow_dvc.autolog()
     with mlflow.start_run() as run:
-        recording = hooks.recording_of(run.info.run_id)
+        recording = hooks.find_recording(run.info.run_id)
+        assert recording is not None
         recording.pid += 1
-        assert hooks.recording_of(run.info.run_id) is None
+        assert hooks.find_recording(run.info.run_id) is None

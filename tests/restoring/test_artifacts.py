@@ -45,6 +45,7 @@ def test_a_run_without_manifest_is_restored_from_its_artifacts(
     project.add("b")
     with mlflow.start_run() as run:
         state = mlflow_dvc.log_state()
+    assert state is not None
     before = (project.path / "b.dvc").read_bytes()
     project.write("b/x", "3")
     project.add("b")

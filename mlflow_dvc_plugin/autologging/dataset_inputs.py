@@ -1,0 +1,95 @@
+"""Outs as dataset inputs of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Container, Sequence
+from functools import lru_cache
+from typing import Any
+
+from mlflow_dvc_plugin.datasets.constructor import from_dvc
+from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
+from mlflow_dvc_plugin.errors import MlflowDvcError
+from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.tags import MAX_MODIFIED, MAX_MODIFIED_TOTAL
+
+CONTEXT = "input"
+MAX_TABLE = 16 * 1024 * 1024  # bytes
+_MAX_NAME = 500
+
+
+def is_modified(state: DataState, path: str) -> bool:
+    """The content of an out differs from its hash, or may differ.
+
+    A run's tags name only some of the outs that differ. Behind many, there may be more.
+    """
+    listed = ",".join(state.modified)
+    is_cut = len(state.modified) >= MAX_MODIFIED or len(listed) > MAX_MODIFIED_TOTAL / 2
+    return is_cut or f",{path}," in f",{listed},"
+
+
+def log_datasets(
+    client: Any, run_id: str, state: DataState, entries: Sequence[Entry], known: Container[str]
+) -> None:
+    """Add outs as dataset inputs of a run.
+
+    Args:
+        client: an ``MlflowClient``.
+        run_id: the run.
+        state: the state that the outs are part of.
+        entries: the outs.
+        known: the digests of the datasets that the run has.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    inputs = []
+    for entry in entries:
+        digest = digest_of(str(entry.hash))
+        if digest in known:
+            continue
+        schema, profile = _describe(state.project, entry)
+        dataset = Dataset(
+            name=entry.path[:_MAX_NAME],
+            digest=digest,
+            source_type="dvc",
+            source=source_of(entry, state).to_json(),
+            schema=schema,
+            profile=profile,
+        )
+        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, CONTEXT)]))
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def _describe(project: str, entry: Entry) -> tuple[str | None, str | None]:
+    """The schema and profile of an out, if they cost the training job nearly nothing.
+
+    MLflow keeps the first description of a dataset in an experiment. A dataset without a
+    schema would therefore hide the schema that the user logs later. That is why small
+    tables are read, if the job has imported pandas.
+    """
+    small = entry.size is not None and entry.size <= MAX_TABLE and not entry.isdir
+    if project and small and "pandas" in sys.modules:
+        described = _describe_table(project, entry.path, str(entry.hash))
+        if described is not None:
+            return described
+    profile = profile_of(entry)
+    return None, json.dumps(profile) if profile else None
+
+
+@lru_cache(maxsize=256)
+def _describe_table(project: str, path: str, digest: str) -> tuple[str, str | None] | None:
+    """The schema and profile of a table; None if it is no table, or has another hash by now."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stored = from_dvc(os.path.join(project, path)).to_dict()
+    except (MlflowDvcError, OSError):
+        return None
+    if stored["digest"] != digest or not stored.get("schema"):
+        return None
+    return stored["schema"], stored.get("profile")

@@ -1,0 +1,61 @@
+"""The parts of autologging that are switched on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+NAME = "dvc"  # of the autologging integration
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What to log, and whether to warn.
+
+    Attributes:
+        datasets: the data inputs, as dataset inputs.
+        artifacts: the state, metafiles, params files and environment files.
+        params: parameters.
+        metrics: the numbers in metrics files.
+        plots: plots files.
+        silent: suppress all warnings.
+    """
+
+    datasets: bool = True
+    artifacts: bool = True
+    params: bool = True
+    metrics: bool = True
+    plots: bool = True
+    silent: bool = False
+
+
+def select_parts() -> Parts | None:
+    """The parts to log for a run that starts now: ``autolog()``'s arguments, else the settings.
+
+    Returns:
+        None if autologging is off.
+    """
+    utils: Any = sys.modules.get("mlflow.utils.autologging_utils")
+    if utils is not None and utils._AUTOLOGGING_GLOBALLY_DISABLED:
+        return None
+    config = utils.AUTOLOGGING_INTEGRATIONS.get(NAME) if utils is not None else None
+    if config:
+        if config["disable"]:
+            return None
+        names = Parts.__dataclass_fields__
+        return Parts(**{name: config.get(f"log_{name}", config.get(name)) for name in names})
+    return _from_settings()
+
+
+def _from_settings() -> Parts | None:
+    from mlflow_dvc_plugin.capturing import find_project
+    from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, for_project, from_environment
+
+    settings = from_environment()
+    project = find_project(settings=settings)
+    if project is not None:
+        settings = for_project(project)
+    if settings.disable or not settings.autolog:
+        return None
+    return Parts(**{name: name in settings.autolog for name in AUTOLOG_PARTS})

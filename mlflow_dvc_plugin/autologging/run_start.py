@@ -1,0 +1,97 @@
+"""What autologging does when a run starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+from mlflow_dvc_plugin.autologging.artifacts import collect_files, has_state_file, upload_files
+from mlflow_dvc_plugin.autologging.batches import log_tags
+from mlflow_dvc_plugin.autologging.file_stamps import read_stamps
+from mlflow_dvc_plugin.autologging.parts import Parts
+from mlflow_dvc_plugin.autologging.pipeline import read_pipeline
+from mlflow_dvc_plugin.autologging.recording import Recording, guard, has_upload_failed, warn
+from mlflow_dvc_plugin.autologging.structured_files import read_params
+from mlflow_dvc_plugin.capturing.run_start import Current, current
+from mlflow_dvc_plugin.state import DataState, Status
+from mlflow_dvc_plugin.state.tags import error_tags
+
+
+def start_recording(
+    client: Any, run: Any, parts: Parts, *, parent_hash: int | None = None, created: bool = True
+) -> Recording | None:
+    """Record the data state, the params values and the files that a run starts with.
+
+    Args:
+        client: the ``MlflowClient`` to log with.
+        run: the run, an ``mlflow.entities.Run``.
+        parts: what to log.
+        parent_hash: the hash of the files that the run's parent has. The same
+            files are not uploaded again.
+        created: the run was created just now; False for a resumed run.
+
+    Returns:
+        None outside a project, or if the state cannot be read.
+    """
+    run_id = run.info.run_id
+    found = _read_state(client, run, parts)
+    if found is None:
+        return None
+    start_ns = time.time_ns() if created else (run.info.start_time or 0) * 1_000_000
+    recording = Recording(run_id, parts, found.state, found.settings.max_path_tags, start_ns)
+    tags = run.data.tags
+    if "dvc.schema" in tags and tags.get("dvc.data_hash") != found.state.data_hash:
+        warn(parts, [f"Run {run_id} was recorded on other data: its DVC data is not logged."])
+        recording.state = None
+        return recording
+    with guard(parts, "what dvc.yaml declares"):
+        _read_pipeline(recording, found.state)
+    if parts.artifacts and not has_upload_failed():
+        with guard(parts, "artifacts"):
+            files = collect_files(found.state, recording.pipeline.params)
+            recording.files_hash = hash(frozenset(files.items()))
+            parent_has_them = recording.files_hash == parent_hash
+            if not parent_has_them and (created or not has_state_file(client, run_id)):
+                upload_files(client, run, found.state, files)
+    return recording
+
+
+def _read_state(client: Any, run: Any, parts: Parts) -> Current | None:
+    """The data state with the status that the run's tags have, which it gets if it has none."""
+    run_id, tags = run.info.run_id, run.data.tags
+    tagged = "dvc.schema" in tags
+    try:
+        found = current(judge=not tagged)
+    except Exception as err:  # noqa: BLE001 - an error must not fail the run
+        new_tags = error_tags(str(err))
+        found = None
+    else:
+        if found is None:
+            return None
+        new_tags = found.state.to_tags(found.settings.max_path_tags)
+    if tagged:
+        return found and found._replace(state=_with_status(found.state, tags))
+    with guard(parts, "tags"):
+        log_tags(client, run_id, new_tags)
+    return found
+
+
+def _with_status(state: DataState, tags: Mapping[str, str]) -> DataState:
+    """The state with the status that the run's tags have."""
+    status: Status = "unverified"
+    for known in get_args(Status):
+        if known == tags.get("dvc.status"):
+            status = known
+    modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
+    return replace(state, status=status, modified=modified)
+
+
+def _read_pipeline(recording: Recording, state: DataState) -> None:
+    if not state.project:
+        return
+    pipeline = recording.pipeline = read_pipeline(state)
+    recording.params, problems = read_params(state.project, pipeline.params)
+    warn(recording.parts, problems)
+    recording.stamps = read_stamps(state.project, [*pipeline.metrics, *pipeline.plots])
