@@ -79,12 +79,6 @@ def upload_files(client: Any, run: Any, state: DataState, files: Mapping[str, by
 
     The folder of an artifact store is often in the project (``./mlruns``). DVC would
     take the metafiles there for the project's.
-
-    Args:
-        client: an ``MlflowClient``.
-        run: the run, an ``mlflow.entities.Run``.
-        state: the project's state.
-        files: the bytes of each file, by path.
     """
     run_id, uri = run.info.run_id, run.info.artifact_uri
     # The .dvcignore must be there before the metafiles are: DVC may run at any moment.
@@ -107,13 +101,7 @@ def has_state_file(client: Any, run_id: str) -> bool:
 
 
 def upload_plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> list[str]:
-    """Upload plots files.
-
-    Args:
-        client: an ``MlflowClient``.
-        run_id: the run.
-        project: absolute path of the project.
-        paths: the files, relative to the project.
+    """Upload plots files, whose paths are relative to the project.
 
     Returns:
         Warnings about files that are too large or too many.

@@ -23,16 +23,10 @@ def log_tags(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
 def log_params(
     client: Any, run_id: str, params: Mapping[str, str], known: Mapping[str, str]
 ) -> list[str]:
-    """Log the params that the run does not have.
-
-    Args:
-        client: an ``MlflowClient``.
-        run_id: the run.
-        params: the params.
-        known: the params that the run has.
+    """Log the params that the run does not have yet, in `known`.
 
     Returns:
-        Warnings about params that have another value, or are too long.
+        Warnings about params that have another value there, or are too long.
     """
     from mlflow.entities import Param
 
@@ -52,7 +46,7 @@ def log_params(
 def log_metrics(
     client: Any, run_id: str, metrics: Mapping[str, float], known: Container[str]
 ) -> None:
-    """Log the metrics that the run does not have."""
+    """Log the metrics that the run does not have yet, in `known`."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)

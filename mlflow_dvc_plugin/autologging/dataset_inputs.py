@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mlflow_dvc_plugin.datasets.constructor import from_dvc
+from mlflow_dvc_plugin.datasets.dataset import from_dvc
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -34,15 +34,7 @@ def is_modified(state: DataState, path: str) -> bool:
 def log_datasets(
     client: Any, run_id: str, state: DataState, entries: Sequence[Entry], known: Container[str]
 ) -> None:
-    """Add outs as dataset inputs of a run.
-
-    Args:
-        client: an ``MlflowClient``.
-        run_id: the run.
-        state: the state that the outs are part of.
-        entries: the outs.
-        known: the digests of the datasets that the run has.
-    """
+    """Add outs as dataset inputs of a run, without those whose digest is in `known`."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
@@ -83,7 +75,7 @@ def _describe(project: str, entry: Entry) -> tuple[str | None, str | None]:
 
 @lru_cache(maxsize=256)
 def _describe_table(project: str, path: str, digest: str) -> tuple[str, str | None] | None:
-    """The schema and profile of a table; None if it is no table, or has another hash by now."""
+    """The schema and profile of a table; None if it is not a table, or has another hash by now."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,37 +1,36 @@
-"""Which versions of which files a cloud-versioned remote holds for an out.
+"""The versions of files that a cloud-versioned remote holds for an out.
 
-No hash finds them there: they lie at their own paths, and a metafile names the
-version of each.
+Such a remote stores each file at its own path instead of under its hash. A metafile names
+the version of each file.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capturing.formats import yaml as document
+from mlflow_dvc_plugin.capturing.formats import yaml
 from mlflow_dvc_plugin.errors import DatasetError
-from mlflow_dvc_plugin.restoring.files.paths import check
+from mlflow_dvc_plugin.restoring.files import paths
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
-MAX_FILES = 200
+MAX_FILES = 200  # in a dataset's source
 _ID = re.compile(r"[A-Za-z0-9_.:+/=-]{1,1024}\Z")
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 
 
-class Version(NamedTuple):
+class FileVersion(NamedTuple):
     """One version of a file.
 
     Attributes:
         path: relative to the out; empty if the file is the out itself.
         hash: MD5 of its bytes.
-        id: what the remote calls it.
+        id: the remote's id of the version.
     """
 
     path: str
@@ -39,7 +38,7 @@ class Version(NamedTuple):
     id: str
 
 
-class Versions(NamedTuple):
+class CloudVersions(NamedTuple):
     """The version of each file of an out.
 
     Attributes:
@@ -48,30 +47,43 @@ class Versions(NamedTuple):
     """
 
     remote: str
-    files: tuple[Version, ...]
+    files: tuple[FileVersion, ...]
+
+    def listing(self) -> tuple[Obj, bytes]:
+        """The listing of the files, if the out is a folder."""
+        return build_listing({file.path: file.hash for file in self.files})
+
+    def is_valid(self) -> bool:
+        """Each file has a hash and an id that look like one."""
+        return all(
+            isinstance(file.path, str) and _MD5.match(file.hash) and _ID.match(file.id)
+            for file in self.files
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """As values that JSON knows."""
+        """The versions as values for JSON."""
         return {"remote": self.remote, "files": [list(file) for file in self.files]}
 
     @classmethod
-    def from_dict(cls, stored: Any) -> Versions:
-        """The versions that :meth:`to_dict` described, or that someone else made up.
+    def from_dict(cls, stored: Any) -> CloudVersions:
+        """The versions that :meth:`to_dict` described. What is stored is not trusted.
 
         Raises:
-            DatasetError: they are none.
+            DatasetError: they are damaged.
         """
         try:
-            files = tuple(Version(*file) for file in stored["files"])
-            if not all(_MD5.match(file.hash) and _ID.match(file.id) for file in files):
-                raise ValueError("no hash, or no id")
-            return cls(str(stored["remote"]), files)
+            found = cls(
+                str(stored["remote"]), tuple(FileVersion(*file) for file in stored["files"])
+            )
+            if not found.is_valid():
+                raise ValueError("a file has no valid hash or version id")
         except (KeyError, TypeError, ValueError) as err:
             raise DatasetError(f"The versions in the dataset's source are damaged: {err}.") from err
+        return found
 
 
-def recorded(state: DataState, entry: Entry) -> Versions | None:
-    """The versions that the metafile of an out names, for the out or a file in it.
+def find_versions(state: DataState, entry: Entry) -> CloudVersions | None:
+    """The versions that the metafile names for an out, or for a file in one.
 
     Returns:
         None for an out that is not cloud-versioned, or has too many files for
@@ -79,28 +91,25 @@ def recorded(state: DataState, entry: Entry) -> Versions | None:
     """
     if entry.kind != "cloud-versioned":
         return None
-    for path, remote, files in _outs(state.metafiles.get(entry.metafile, b"")):
+    for path, versions in _read_outs(state.metafiles.get(entry.metafile, b"")):
         if entry.isdir:
-            found = files if _listing(files)[0].value + DIR_SUFFIX == entry.hash else ()
-        else:
-            ends = (f"/{posixpath.join(path, file.path)}".rstrip("/") for file in files)
-            found = tuple(
-                file._replace(path="")
-                for file, end in zip(files, ends, strict=True)
-                if file.hash == entry.hash and f"/{entry.path}".endswith(end)
-            )[:1]
-        if found and len(found) <= MAX_FILES:
-            return Versions(remote, found)
+            if len(versions.files) <= MAX_FILES and versions.listing()[0].value == entry.hash:
+                return versions
+            continue
+        for file in versions.files:
+            # The metafile's folder is not known here, so only the ends of the paths are compared.
+            end = f"/{posixpath.join(path, file.path)}".rstrip("/")
+            if file.hash == entry.hash and f"/{entry.path}".endswith(end):
+                return CloudVersions(versions.remote, (file._replace(path=""),))
     return None
 
 
-def bring(project: str, path: str, value: str, versions: Versions) -> None:
-    """Have the files in the cache, each verified by its hash.
+def fetch_versions(project: str, path: str, value: str, versions: CloudVersions) -> None:
+    """Fetch the files of an out into the cache. Each file is verified by its hash.
 
     Args:
-        project: absolute path of the project, whose configuration says where
-            the remote is.
-        path: the out, relative to the project; it says where in the remote.
+        project: absolute path of the project, whose configuration has the remote.
+        path: the out, relative to the project and to the remote.
         value: its hash.
         versions: its files.
 
@@ -112,51 +121,42 @@ def bring(project: str, path: str, value: str, versions: Versions) -> None:
     files = {}
     for file in versions.files:
         full = posixpath.join(path, file.path) if file.path else path
-        check(full)
+        paths.check(full)
         files[full] = Obj("md5", file.hash), file.id
     with closing(DvcProject(project)) as dvc:
-        have = dvc.cache.find_objects({obj for obj, _ in files.values()})
-        dvc.outs.fetch_versions(
-            {p: item for p, item in files.items() if item[0] not in have}, versions.remote
-        )
-        obj, listing = _listing(versions.files)
-        if obj.value + DIR_SUFFIX == value:
-            dvc.cache.save_bytes(listing, Obj("md5", value))
+        cached = dvc.cache.find_objects({obj for obj, _ in files.values()})
+        missing = {full: item for full, item in files.items() if item[0] not in cached}
+        dvc.outs.fetch_versions(missing, versions.remote)
+        obj, listing = versions.listing()
+        if obj.value == value:
+            dvc.cache.save_bytes(listing, obj)
 
 
 @lru_cache(maxsize=8)
-def _outs(data: bytes) -> list[tuple[str, str, tuple[Version, ...]]]:
-    """Path as the metafile has it, remote and files of each cloud-versioned out."""
+def _read_outs(metafile: bytes) -> list[tuple[str, CloudVersions]]:
+    """The path, as the metafile has it, and the versions of each cloud-versioned out."""
     try:
-        content = document.load(data)
-    except document.DocumentError:
+        content = yaml.load(metafile)
+    except yaml.DocumentError:
         return []
     if not isinstance(content, Mapping):
         return []
     records = list(content.get("outs") or ())
     for stage in (content.get("stages") or {}).values():
         records += stage.get("outs") or ()
-    found = []
+    outs = []
     for record in records:
-        remotes, files = set(), []
-        for file in record.get("files") or [record]:
-            for remote, version in (file.get("cloud") or {"": {}}).items():
-                remotes.add(remote)
-                files.append(
-                    Version(
-                        str(file.get("relpath", "")),
-                        str(file.get("md5")),
-                        str(version.get("version_id") or ""),
-                    )
-                )
-        if len(remotes) == 1 and all(_ID.match(f.id) and _MD5.match(f.hash) for f in files):
+        found = sorted(_read_files(record))
+        remotes = {remote for remote, _ in found}
+        versions = CloudVersions("".join(remotes), tuple(file for _, file in found))
+        if len(remotes) == 1 and versions.is_valid():
             path = posixpath.normpath(str(record.get("path"))).replace("../", "")
-            found.append((path, remotes.pop(), tuple(sorted(files))))
-    return found
+            outs.append((path, versions))
+    return outs
 
 
-def _listing(files: Sequence[Version]) -> tuple[Obj, bytes]:
-    """A folder's listing, as DVC writes it."""
-    rows = [{"md5": file.hash, "relpath": file.path} for file in files]
-    data = json.dumps(rows, sort_keys=True).encode()
-    return bytes_obj(data), data
+def _read_files(record: Mapping[str, Any]) -> Iterator[tuple[str, FileVersion]]:
+    for file in record.get("files") or [record]:
+        for remote, version in (file.get("cloud") or {}).items():
+            path, value = str(file.get("relpath", "")), str(file.get("md5"))
+            yield remote, FileVersion(path, value, str(version.get("version_id") or ""))

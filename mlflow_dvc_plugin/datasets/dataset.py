@@ -1,30 +1,76 @@
-"""MLflow's dataset classes for DVC-tracked data."""
+"""DVC-tracked data as an MLflow dataset."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from mlflow.data.dataset import Dataset
 
+from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
+from mlflow_dvc_plugin.datasets.verification import read_verified
 from mlflow_dvc_plugin.errors import DatasetError
 
 if TYPE_CHECKING:
     from mlflow.data.dataset_source import DatasetSource
 
-    from mlflow_dvc_plugin.datasets.proof import Tracked
+
+def from_dvc(
+    path: str | os.PathLike[str], name: str | None = None, targets: str | None = None
+) -> Dataset:
+    """DVC-tracked data as an MLflow dataset, for ``mlflow.log_input``.
+
+    Its digest is the hash that DVC has for the data. The data is read and compared with
+    that hash first, so data that was changed after ``dvc add`` is refused.
+
+    Args:
+        path: an out, or a file in one: relative to the working directory or to
+            the project, or absolute.
+        name: the dataset's name; by default the path in the project.
+        targets: the column of a table to predict.
+
+    Returns:
+        A ``PandasDataset`` for a CSV, TSV or Parquet file, with `df`, schema and
+        profile, for ``mlflow.evaluate``; for other data a dataset without `df`,
+        whose ``source.load()`` gets the data.
+
+    Raises:
+        DatasetError: DVC does not track the data, the data differs from DVC's
+            hash, or `targets` is not a column of it.
+    """
+    data = read_verified(os.fspath(path))
+    source = source_of(data.entry, data.state)
+    name, digest = name or source.path, digest_of(source.hash)
+    if data.table is None:
+        if targets is not None:
+            raise DatasetError(f"{source.path} is not a table, so it has no column {targets!r}.")
+        return DvcDataset(source, name, digest, profile=profile_of(data.entry))
+    try:
+        df = _read_table(source.path.lower(), data.table)
+    except Exception as err:  # pandas raises many kinds of errors for a broken file
+        if targets is not None:
+            raise DatasetError(f"{source.path} cannot be read as a table: {err}.") from err
+        reason = f"pandas cannot read it ({err})"
+        return DvcDataset(source, name, digest, profile=profile_of(data.entry), reason=reason)
+    if targets is not None and targets not in df.columns:
+        columns = ", ".join(map(str, df.columns[:20]))
+        raise DatasetError(f"{source.path} has no column {targets!r}. Its columns are: {columns}.")
+    from mlflow.data.pandas_dataset import PandasDataset
+
+    return PandasDataset(df, source=source, targets=targets, name=name, digest=digest)
 
 
 class DvcDataset(Dataset):  # type: ignore[misc]
-    """Data that is no table, such as a folder, a model or images.
+    """Data that is not a table, such as a folder, a model or images.
 
     Args:
         source: its path and version.
         name: the dataset's name.
-        digest: the hash that DVC recorded.
+        digest: the hash that DVC has.
         profile: number of files and bytes, as far as DVC recorded them.
-        why: why there is no `df`.
+        reason: why there is no `df`.
     """
 
     def __init__(
@@ -32,15 +78,16 @@ class DvcDataset(Dataset):  # type: ignore[misc]
         source: DatasetSource,
         name: str,
         digest: str,
+        *,
         profile: dict[str, int],
-        why: str = "it is no CSV, TSV or Parquet file",
+        reason: str = "only CSV, TSV and Parquet files are",
     ) -> None:
         self._profile = profile
-        self._why = why
+        self._reason = reason
         super().__init__(source=source, name=name, digest=digest)
 
     def _compute_digest(self) -> str:
-        raise NotImplementedError("the digest is DVC's hash, and always given")
+        raise NotImplementedError("the digest is DVC's hash, and is always given")
 
     @property
     def profile(self) -> dict[str, int] | None:
@@ -49,16 +96,18 @@ class DvcDataset(Dataset):  # type: ignore[misc]
 
     @property
     def schema(self) -> None:
-        """None: only tables have one."""
+        """None: only tables have a schema."""
 
     @property
     def df(self) -> Any:
-        """What only a table has.
+        """The table's data frame, which this dataset does not have.
 
         Raises:
             DatasetError: always.
         """
-        raise DatasetError(f"{self.source.path} is no table: {self._why}. Use source.load().")
+        raise DatasetError(
+            f"{self.source.path} is not a table: {self._reason}. Use source.load() to get its path."
+        )
 
     def to_dict(self) -> dict[str, str]:
         """Name, digest, source, source type and profile, as MLflow stores them."""
@@ -68,36 +117,7 @@ class DvcDataset(Dataset):  # type: ignore[misc]
         return stored
 
 
-def dataset(
-    found: Tracked, source: DatasetSource, name: str, digest: str, targets: str | None
-) -> Dataset:
-    """A ``PandasDataset`` for a table, a :class:`DvcDataset` for all else.
-
-    Raises:
-        DatasetError: `targets` is no column of a table.
-    """
-    path = found.entry.path
-    counts = {"num_files": found.entry.nfiles, "size": found.entry.size}
-    profile = {key: value for key, value in counts.items() if value is not None}
-    if found.table is None:
-        if targets is not None:
-            raise DatasetError(f"{path} is no table, so it has no column {targets!r}.")
-        return DvcDataset(source, name, digest, profile)
-    try:
-        df = _frame(path.lower(), found.table)
-    except Exception as err:  # pandas has many ways to find fault with a file
-        if targets is not None:
-            raise DatasetError(f"{path} cannot be read as a table: {err}") from err
-        return DvcDataset(source, name, digest, profile, f"pandas says: {err}")
-    if targets is not None and targets not in df.columns:
-        shown = ", ".join(map(str, df.columns[:20]))
-        raise DatasetError(f"{path} has no column {targets!r}. Its columns: {shown}.")
-    from mlflow.data.pandas_dataset import PandasDataset
-
-    return PandasDataset(df, source=source, targets=targets, name=name, digest=digest)
-
-
-def _frame(path: str, data: bytes) -> Any:
+def _read_table(path: str, data: bytes) -> Any:
     import pandas as pd
 
     stream = io.BytesIO(data)

@@ -1,7 +1,7 @@
 """DVC-tracked data as the source of an MLflow dataset.
 
-MLflow imports this module with ``import mlflow``, so it asks for nothing else
-until a dataset or source is used.
+``import mlflow`` imports this module. That is why it imports other modules only when a
+source is used.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 _MAX_DIGEST = 36  # characters that MLflow keeps of a dataset's digest
 _ORIGINS = {
-    "import": "was imported from another Git repository, which its .dvc file names",
-    "import-url": "was imported from a place that its .dvc file names",
-    "cloud-versioned": "is in a cloud-versioned remote, in a version that its metafile names",
+    "import": "was imported from the Git repository that its .dvc file names",
+    "import-url": "was imported from the URL that its .dvc file names",
+    "cloud-versioned": "is in a cloud-versioned remote, and its metafile names the version",
 }
 
 
 class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
-    """One version of DVC-tracked data: its path, and the hash that says which version.
+    """One version of DVC-tracked data: its path and its hash.
 
-    It names no place and no secret: where the bytes are, the DVC configuration
-    and the metafiles of the project that loads them say.
+    It names no location and no secret. The configuration and the metafiles of the project
+    in which it is loaded say where the bytes are.
 
     Args:
         path: an out, or a file in one, relative to the DVC project.
@@ -37,10 +37,10 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
         hash_name: DVC's name of the hash.
         remote: name of the out's own remote, if it has one.
         kind: where DVC has its bytes from; see :class:`~mlflow_dvc_plugin.state.Entry`.
-        commit: the Git commit whose metafiles say where an import, or a version
-            in a cloud-versioned remote, is.
-        versions: the versions in a cloud-versioned remote, as
-            :class:`~mlflow_dvc_plugin.datasets.cloud_versions.Versions` writes them.
+        commit: the Git commit whose metafiles say where an import is, or which
+            versions a cloud-versioned remote holds.
+        cloud_versions: the versions in a cloud-versioned remote, as
+            :class:`~mlflow_dvc_plugin.datasets.cloud_versions.CloudVersions` writes them.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
         remote: str | None = None,
         kind: Kind = "plain",
         commit: str | None = None,
-        versions: Mapping[str, Any] | None = None,
+        cloud_versions: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.hash = hash
@@ -60,15 +60,15 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
         self.remote = remote
         self.kind = kind
         self.commit = commit
-        self.versions = versions
+        self.cloud_versions = cloud_versions
 
     def load(self, dst_path: str | None = None, project: str | None = None) -> str:
-        """Bring exactly this version of the data, from the DVC cache or remote.
+        """Write exactly this version of the data into a folder, from the DVC cache or remote.
 
-        Call it in a clone of the project, or in a folder that has no more of it
-        than its ``.dvc/config``. Every file is verified by its hash. What was
-        imported and never pushed comes from its source, which only the
-        project's metafiles name: that needs the clone.
+        Call it in a clone of the project, or in a folder that has the project's
+        ``.dvc/config``. Every file is verified by its hash. Imported data that was
+        never pushed is fetched from its source, which only the metafiles of a clone
+        name.
 
         Args:
             dst_path: the folder to write into; None for a new temporary one.
@@ -79,16 +79,27 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
             The path of the file or folder that was written.
 
         Raises:
-            MlflowDvcError: it cannot be had.
+            MlflowDvcError: the data cannot be fetched.
         """
         import tempfile
 
         from mlflow_dvc_plugin.errors import MissingObjectsError
         from mlflow_dvc_plugin.restoring import extract
-        from mlflow_dvc_plugin.state import Entry
 
         folder = dst_path or tempfile.mkdtemp(prefix="mlflow-dvc-")
-        entry = Entry(
+        self._fetch_versions(project)
+        try:
+            extract([self._to_entry()], folder, project=project, commit=self.commit)
+        except MissingObjectsError as err:
+            if self.kind == "plain":
+                raise
+            raise self._missing(err) from err
+        return os.path.join(folder, *self.path.split("/"))
+
+    def _to_entry(self) -> Entry:
+        from mlflow_dvc_plugin.state import Entry
+
+        return Entry(
             self.path,
             self.hash_name,
             self.hash,
@@ -96,39 +107,28 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
             remote=self.remote,
             kind=self.kind,
         )
-        self._bring_versions(project)
-        try:
-            extract([entry], folder, project=project, commit=self.commit)
-        except MissingObjectsError as err:
-            if self.kind == "plain":
-                raise
-            raise self._missing(err) from err
-        return os.path.join(folder, *self.path.split("/"))
 
-    def _bring_versions(self, project: str | None) -> None:
-        """Have the cache hold what a cloud-versioned remote has, if it still does."""
+    def _fetch_versions(self, project: str | None) -> None:
+        """Fetch from a cloud-versioned remote into the cache what the remote still has."""
         from mlflow_dvc_plugin.capturing import find_project
-        from mlflow_dvc_plugin.datasets.cloud_versions import Versions, bring
+        from mlflow_dvc_plugin.datasets.cloud_versions import CloudVersions, fetch_versions
         from mlflow_dvc_plugin.errors import DvcError
 
         root = os.path.abspath(project) if project else find_project()
-        if root is not None and self.versions:
-            # What is missing afterwards is looked for by the metafiles.
+        if root is not None and self.cloud_versions:
+            versions = CloudVersions.from_dict(self.cloud_versions)
+            # What could not be fetched is then fetched by what the metafiles say.
             with suppress(DvcError):
-                bring(root, self.path, self.hash, Versions.from_dict(self.versions))
+                fetch_versions(root, self.path, self.hash, versions)
 
     def _missing(self, err: MissingObjectsError) -> DatasetError:
         from mlflow_dvc_plugin.errors import DatasetError
 
-        why = next(iter(err.reasons.values()), "")
-        clone = (
-            f"a clone of the project that has commit {self.commit[:12]}"
-            if self.commit
-            else ("the project that has it")
-        )
+        reason = next(iter(err.reasons.values()), "")
+        which = f" that has commit {self.commit[:12]}" if self.commit else ""
         return DatasetError(
-            f"{self.path} cannot be loaded here ({why}): it {_ORIGINS[self.kind]}. Load it in "
-            f"{clone}, or name that folder as `project`."
+            f"{self.path} cannot be loaded here ({reason}): it {_ORIGINS[self.kind]}. Load it in "
+            f"a clone of the project{which}, or pass that folder as `project`."
         )
 
     @staticmethod
@@ -145,27 +145,28 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
         return resolved
 
     def to_dict(self) -> dict[str, Any]:
-        """What MLflow stores."""
-        stored = {"path": self.path, "hash": self.hash, "hash_name": self.hash_name}
-        special: dict[str, Any] = {"remote": self.remote}
+        """The values that MLflow stores."""
+        stored: dict[str, Any] = {"path": self.path, "hash": self.hash, "hash_name": self.hash_name}
+        optional: dict[str, Any] = {"remote": self.remote}
         if self.kind != "plain":
-            special |= {"kind": self.kind, "commit": self.commit, "versions": self.versions}
-        return {**stored, **{name: value for name, value in special.items() if value}}
+            optional |= {"kind": self.kind, "commit": self.commit, "versions": self.cloud_versions}
+        return stored | {name: value for name, value in optional.items() if value}
 
     @classmethod
     def from_dict(cls, source_dict: Mapping[str, Any]) -> DvcDatasetSource:
         """The source that :meth:`to_dict` described."""
-        known = ("path", "hash", "hash_name", "remote", "kind", "commit", "versions")
-        return cls(**{name: source_dict[name] for name in known if name in source_dict})
+        known = ("path", "hash", "hash_name", "remote", "kind", "commit")
+        values = {name: source_dict[name] for name in known if name in source_dict}
+        return cls(**values, cloud_versions=source_dict.get("versions"))
 
 
 def source_of(entry: Entry, state: DataState) -> DvcDatasetSource:
-    """The source that stands for an out, or a file in one, of a state."""
+    """The source of an out of a state, or of a file in one."""
     versions = None
     if entry.kind == "cloud-versioned":
-        from mlflow_dvc_plugin.datasets.cloud_versions import recorded
+        from mlflow_dvc_plugin.datasets.cloud_versions import find_versions
 
-        versions = recorded(state, entry)
+        versions = find_versions(state, entry)
     return DvcDatasetSource(
         entry.path,
         str(entry.hash),
@@ -173,12 +174,12 @@ def source_of(entry: Entry, state: DataState) -> DvcDatasetSource:
         remote=entry.remote,
         kind=entry.kind,
         commit=state.git_commit,
-        versions=versions.to_dict() if versions else None,
+        cloud_versions=versions.to_dict() if versions else None,
     )
 
 
 def digest_of(value: str) -> str:
-    """A hash as an MLflow digest, which has fewer characters than some ETags."""
+    """A hash as an MLflow digest, which is shorter than some ETags."""
     if len(value) <= _MAX_DIGEST:
         return value
     from hashlib import md5

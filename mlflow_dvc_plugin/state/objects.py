@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 DIR_SUFFIX = ".dir"
@@ -23,3 +25,14 @@ class Obj(NamedTuple):
 def bytes_obj(data: bytes) -> Obj:
     """The object that bytes are stored as."""
     return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+def build_listing(hashes: Mapping[str, str]) -> tuple[Obj, bytes]:
+    """A folder's listing, as DVC writes it.
+
+    Args:
+        hashes: the MD5 of each file, by path relative to the folder.
+    """
+    rows = [{"md5": hashes[path], "relpath": path} for path in sorted(hashes)]
+    data = json.dumps(rows, sort_keys=True).encode()
+    return Obj("md5", bytes_obj(data).value + DIR_SUFFIX), data

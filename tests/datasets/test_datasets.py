@@ -209,27 +209,27 @@ def test_a_running_stage_may_load_data_too(
 def test_changed_data_is_refused_not_named_wrongly(project: Project) -> None:
     project.add("a.csv", CSV)
     project.write("a.csv", CSV + "9,9,9\n")
-    with pytest.raises(DatasetError, match=r"not what DVC recorded.*dvc add a.csv"):
+    with pytest.raises(DatasetError, match=r"differs from the hash that DVC has.*`dvc add a.csv`"):
         from_dvc("a.csv")
     project.write("d/x", "1")
     project.add("d")
     project.write("d/x", "2")
-    with pytest.raises(DatasetError, match="not what DVC recorded"):
+    with pytest.raises(DatasetError, match="differs from the hash"):
         from_dvc("d")
-    with pytest.raises(DatasetError, match="not what DVC recorded"):
+    with pytest.raises(DatasetError, match="differs from the hash"):
         from_dvc("d/x")
 
 
 def test_what_is_not_tracked_or_not_there_is_said(project: Project, tmp_path: Path) -> None:
     project.write("a.csv", CSV)
-    with pytest.raises(DatasetError, match=r"run `dvc add a.csv` first"):
+    with pytest.raises(DatasetError, match=r"Run `dvc add a.csv` first"):
         from_dvc("a.csv")
     project.add("a.csv")
     (project.path / "a.csv").unlink()
-    with pytest.raises(DatasetError, match="not in the workspace: bring it"):
+    with pytest.raises(DatasetError, match=r"not in the workspace. Run `dvc pull a.csv`"):
         from_dvc("a.csv")
     (tmp_path / "other.csv").write_text(CSV)
-    with pytest.raises(DatasetError, match="in no DVC project"):
+    with pytest.raises(DatasetError, match="not in a DVC project"):
         from_dvc(tmp_path / "other.csv")
 
 
@@ -254,13 +254,13 @@ def test_other_tables_and_what_is_none(project: Project) -> None:
         assert from_dvc(name).df.equals(frame)
     project.add("empty.csv", "")
     assert from_dvc("empty.csv").digest == "d41d8cd98f00b204e9800998ecf8427e"
-    with pytest.raises(DatasetError, match="is no table"):
+    with pytest.raises(DatasetError, match="is not a table"):
         _ = from_dvc("empty.csv").df
     project.add("w.bin", "1")
     logged(from_dvc("w.bin"))
     with pytest.raises(DatasetError, match=r"source.load"):
         _ = from_dvc("w.bin").df
-    with pytest.raises(DatasetError, match=r"no column 'z'. Its columns: x"):
+    with pytest.raises(DatasetError, match=r"no column 'z'. Its columns are: x"):
         from_dvc("t.tsv", targets="z")
 
 

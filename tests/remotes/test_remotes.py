@@ -20,7 +20,7 @@ import pytest
 
 import mlflow_dvc_plugin
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.datasets import cloud_versions as versions
+from mlflow_dvc_plugin.datasets import cloud_versions
 from mlflow_dvc_plugin.datasets.source import DvcDatasetSource, source_of
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
@@ -297,9 +297,9 @@ def test_a_dataset_with_too_many_files_for_its_source_loads_by_its_metafile(
     s3_remote(data, s3, "many", version_aware="true")
     data.push()
     data.commit("first")
-    monkeypatch.setattr(versions, "MAX_FILES", 1)
+    monkeypatch.setattr(cloud_versions, "MAX_FILES", 1)
     source = DvcDatasetSource.from_json(mlflow_dvc_plugin.from_dvc("folder").source.to_json())
-    assert source.versions is None
+    assert source.cloud_versions is None
     run("git", "rm", "-q", "folder.dvc", cwd=data.path)
     data.commit("second")
     run("git", "clone", "-q", str(data.path), str(tmp_path / "clone"), cwd=tmp_path)

@@ -229,9 +229,9 @@ def test_data_on_a_worker_that_is_not_what_was_exported_is_refused(worker: Path)
     (worker / "data/raw/more").write_text("3")
     (worker / "other.csv").write_text("x\n")
     for name in ("data/a.csv", "data/raw", "data/raw/one"):
-        with pytest.raises(DatasetError, match=r"not what DVC recorded.*mlflow-dvc export"):
+        with pytest.raises(DatasetError, match=r"differs from the hash.*mlflow-dvc export"):
             from_dvc(name)
-    with pytest.raises(DatasetError, match=r"does not track other.csv: .*mlflow-dvc export"):
+    with pytest.raises(DatasetError, match=r"does not track other.csv. .*mlflow-dvc export"):
         from_dvc("other.csv")
     (worker / "data/a.csv").unlink()
     with pytest.raises(DatasetError, match="not in the workspace"):
