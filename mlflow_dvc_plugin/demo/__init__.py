@@ -1,10 +1,10 @@
-"""The demonstration: an example project, and the play that loses and restores its data.
+"""The demo: an example project whose data is deleted and restored.
 
-``project/`` is the example, complete and worth copying. ``play`` builds it in
-a folder and runs it with the commands that a user would type.
+``project/`` is the example, complete and worth copying. ``run_demo`` copies it to a
+folder and runs the commands there that a user would type.
 """
 
+from mlflow_dvc_plugin.demo.scenario import run_demo
 from mlflow_dvc_plugin.demo.shell import DemoError
-from mlflow_dvc_plugin.demo.story import play
 
-__all__ = ["DemoError", "play"]
+__all__ = ["DemoError", "run_demo"]

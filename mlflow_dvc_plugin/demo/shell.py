@@ -1,4 +1,4 @@
-"""Running a user's commands, undisturbed by the user's own settings."""
+"""The commands of the demo, run without the user's own settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mlflow_dvc_plugin.errors import MlflowDvcError
 
 TRACKING_URI = "sqlite:///mlflow.db"
 
-# A user's own repository, server, experiment, cache or hooks have no part in this.
-SCRUBBED = ("DVC_", "GIT_", "MLFLOW_")
+# Variables that would point the commands to a repository, server or experiment of the user.
+REMOVED_PREFIXES = ("DVC_", "GIT_", "MLFLOW_")
 GIT_OPTIONS = {
     "user.name": "mlflow-dvc demo",
     "user.email": "demo@example.com",
@@ -27,39 +27,39 @@ LAST_LINES = 15
 
 
 class DemoError(MlflowDvcError):
-    """The demonstration cannot start, a step of it failed, or its proof did."""
+    """The demo cannot start, one of its steps failed, or the restored data differs."""
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Commands in one folder; each is told before it runs, and what it printed if it failed.
+    """Runs commands in one folder. It prints each command, and the output of a failed one.
 
     Attributes:
         folder: the working directory, absolute.
         env: the environment of every command.
-        say: takes each line that is told.
+        echo: prints a line.
     """
 
     folder: str
     env: Mapping[str, str]
-    say: Callable[[str], None]
+    echo: Callable[[str], None]
 
     def git(self, *args: str) -> None:
-        """Run Git, with an identity of its own."""
+        """Run Git as the demo's own user."""
         options = [part for item in GIT_OPTIONS.items() for part in ("-c", "=".join(item))]
         self._run(("git", *args), ["git", *options, *args])
 
     def dvc(self, *args: str, show: bool = False) -> None:
-        """Run this interpreter's DVC; with `show`, tell what it printed."""
+        """Run this interpreter's DVC; with `show`, print its output."""
         self._run(("dvc", *args), [sys.executable, "-m", "dvc", *args], show)
 
     def mlflow_dvc(self, *args: str) -> None:
-        """Run this package's command line, and tell what it printed."""
+        """Run this package's command line, and print its output."""
         command = [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args]
         self._run(("mlflow-dvc", *args), command, show=True)
 
     def _run(self, typed: tuple[str, ...], command: list[str], show: bool = False) -> None:
-        self.say(f"     $ {shlex.join(typed)}")
+        self.echo(f"     $ {shlex.join(typed)}")
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -74,29 +74,25 @@ class Shell:
         lines = done.stdout.rstrip().splitlines()
         if show or done.returncode:
             for line in lines if show else lines[-LAST_LINES:]:
-                self.say(f"       {line}".rstrip())
+                self.echo(f"       {line}".rstrip())
         if done.returncode:
             raise DemoError(
-                f"`{shlex.join(typed)}` exited with {done.returncode} in {self.folder}; "
-                "its last lines are above. Mend what they name, then run the demo in a new folder."
+                f"`{shlex.join(typed)}` exited with {done.returncode} in {self.folder}. Its last "
+                "lines are above. Fix what they name, and run the demo in a new folder."
             )
 
 
-def environment(tools: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def build_environment(tools: str) -> dict[str, str]:
     """The environment for the demo's commands.
 
     Args:
-        tools: an empty folder that lives as long as the commands do; it gets a
-            DVC configuration, and a ``python`` where there is none.
-        environ: the environment to start from; the process's own by default.
+        tools: an empty folder for a DVC configuration, and for a ``python`` if
+            there is none. It must exist as long as the commands run.
     """
-    environ = os.environ if environ is None else environ
-    env = {name: value for name, value in environ.items() if not name.startswith(SCRUBBED)}
-    if "DVC_SITE_CACHE_DIR" in environ:
-        env["DVC_SITE_CACHE_DIR"] = environ["DVC_SITE_CACHE_DIR"]
+    env = {name: value for name, value in os.environ.items() if not _is_removed(name)}
     with open(os.path.join(tools, "config"), "w", encoding="utf-8") as config:
         config.write("[core]\n    analytics = false\n    check_update = false\n")
-    env |= {
+    return env | {
         "DVC_GLOBAL_CONFIG_DIR": tools,
         "DVC_SYSTEM_CONFIG_DIR": tools,
         "DVC_NO_ANALYTICS": "1",
@@ -105,16 +101,20 @@ def environment(tools: str, environ: Mapping[str, str] | None = None) -> dict[st
         "MLFLOW_TRACKING_URI": TRACKING_URI,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "NO_COLOR": "1",
-        "PATH": os.pathsep.join([_python_folder(tools), environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([_find_python(tools), os.environ.get("PATH", os.defpath)]),
         "PYTHONIOENCODING": "utf-8",
         "SHELL": "/bin/sh",  # DVC runs a stage's command with it
     }
-    env.pop("FORCE_COLOR", None)
-    return env
 
 
-def _python_folder(tools: str) -> str:
-    """A folder in which ``python`` is this interpreter: a system's own has only ``python3``."""
+def _is_removed(name: str) -> bool:
+    if name == "DVC_SITE_CACHE_DIR":
+        return False
+    return name == "FORCE_COLOR" or name.startswith(REMOVED_PREFIXES)
+
+
+def _find_python(tools: str) -> str:
+    """A folder in which ``python`` is this interpreter: some systems have only ``python3``."""
     folder = os.path.dirname(sys.executable)
     if shutil.which("python", path=folder):
         return folder

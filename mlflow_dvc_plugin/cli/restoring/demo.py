@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.demo import play
+from mlflow_dvc_plugin.demo import run_demo
 
 
 @click.command("demo")
@@ -17,4 +17,4 @@ def command(directory: str | None, tracking_uri: str | None) -> None:  # noqa: A
     DIR must be empty or not exist; without it, a temporary folder is made. The
     demo has an MLflow store of its own in there.
     """
-    play(directory, click.echo)
+    run_demo(directory, click.echo)

@@ -21,7 +21,7 @@ def main() -> None:
         stratify=patients["diagnosis"],
     )
 
-    # DVC removes a stage's outputs before it runs the stage, so make the folder.
+    # DVC removes a stage's outputs before it runs the stage, so the folder must be created.
     PROCESSED.mkdir(parents=True, exist_ok=True)
     train.to_csv(PROCESSED / "train.csv", index=False)
     test.to_csv(PROCESSED / "test.csv", index=False)

@@ -18,7 +18,7 @@ METRICS = Path("metrics.json")
 
 
 def load(name: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the measurements and the diagnoses of one of the processed files."""
+    """Return the measurements and the diagnoses in one of the processed files."""
     patients = pd.read_csv(PROCESSED / name)
     return patients.drop(columns="diagnosis"), patients["diagnosis"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.demo import DemoError, play
-from mlflow_dvc_plugin.demo.proof import data_files, keep, prove
-from mlflow_dvc_plugin.demo.shell import Shell, environment
+from mlflow_dvc_plugin.demo import DemoError, run_demo
+from mlflow_dvc_plugin.demo.comparison import compare_data, copy_data, list_data
+from mlflow_dvc_plugin.demo.shell import Shell, build_environment
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from tests.project import run
 
@@ -66,7 +66,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             patch.setenv(name, value)
         lines: list[str] = []
         folder = base / "a demo"
-        play(str(folder), lambda text: lines.extend(text.split("\n")))
+        run_demo(str(folder), lambda text: lines.extend(text.split("\n")))
     return Played(folder.resolve(), lines)
 
 
@@ -99,7 +99,7 @@ def test_changed_data_changes_every_hash(played: Played, run_ids: list[str]) -> 
 
 
 def test_the_first_runs_data_is_back_and_dvc_agrees(played: Played) -> None:
-    assert data_files(str(played.folder)) == [
+    assert list_data(str(played.folder)) == [
         "data/processed/test.csv",
         "data/processed/train.csv",
         "data/raw/breast_cancer.csv",
@@ -111,7 +111,7 @@ def test_the_first_runs_data_is_back_and_dvc_agrees(played: Played) -> None:
 
 
 def test_the_proof_is_told_in_the_last_lines(played: Played, run_ids: list[str]) -> None:
-    files = data_files(str(played.folder))
+    files = list_data(str(played.folder))
     size = sum((played.folder / path).stat().st_size for path in files)
     proved = f"Proved: 3 files, {size:,} bytes, byte for byte what run {run_ids[0][:8]} trained on."
     told = played.lines.index("Try next:")
@@ -136,7 +136,7 @@ def test_the_project_has_its_own_repository_with_everything_committed(played: Pl
     assert log == [
         "Train on all patients",
         "Train on the first patients",
-        "A pipeline and its data",
+        "Add a pipeline and its data",
     ]
     tracked = run("git", "ls-files", cwd=played.folder).splitlines()
     assert {"data/raw/breast_cancer.csv.dvc", "dvc.lock", "metrics.json"} <= set(tracked)
@@ -173,9 +173,9 @@ def test_the_readmes_python_example_runs(
 def test_a_folder_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DemoError) as caught:
-        play(str(tmp_path), print)
+        run_demo(str(tmp_path), print)
     assert str(caught.value) == (
-        f"{tmp_path} is not empty; name a new or empty folder for the demo."
+        f"{tmp_path} is not empty. Name a new or empty folder for the demo."
     )
     assert os.listdir(tmp_path) == ["mine.txt"]
 
@@ -184,14 +184,14 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
     with pytest.raises(DemoError, match=r"cannot use .*taken"):
-        play(str(taken), print)
+        run_demo(str(taken), print)
     assert taken.read_text() == "mine"
 
 
 def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DemoError, match="needs Git"):
-        play(str(tmp_path / "demo"), print)
+        run_demo(str(tmp_path / "demo"), print)
     assert not (tmp_path / "demo").exists()
 
 
@@ -199,7 +199,7 @@ def test_a_failing_command_shows_its_last_lines(tmp_path: Path) -> None:
     lines: list[str] = []
     tools = tmp_path / "tools"
     tools.mkdir()
-    shell = Shell(str(tmp_path), environment(str(tools)), lines.append)
+    shell = Shell(str(tmp_path), build_environment(str(tools)), lines.append)
     with pytest.raises(MlflowDvcError, match="`git log` exited with 128") as caught:
         shell.git("log")
     assert "\n" not in str(caught.value)
@@ -219,20 +219,20 @@ def test_a_failing_command_shows_its_last_lines(tmp_path: Path) -> None:
 def test_the_proof_fails_on_any_difference(
     tmp_path: Path, name: str, content: bytes | None
 ) -> None:
-    project, vault = tmp_path / "project", tmp_path / "vault"
+    project, copy = tmp_path / "project", tmp_path / "copy"
     raw = project / "data/raw"
     raw.mkdir(parents=True)
     (raw / "a.csv").write_bytes(b"1,2\n")
     (raw / "a.csv.dvc").write_bytes(b"outs:\n")
-    keep(str(project), str(vault))
-    assert [proof.path for proof in prove(str(project), str(vault))] == ["data/raw/a.csv"]
+    copy_data(str(project), str(copy))
+    assert [file.path for file in compare_data(str(project), str(copy))] == ["data/raw/a.csv"]
 
     if content is None:
         (project / name).unlink()
     else:
         (project / name).write_bytes(content)
     with pytest.raises(DemoError):
-        prove(str(project), str(vault))
+        compare_data(str(project), str(copy))
 
 
 def test_a_python_is_found_where_the_interpreter_has_none_beside_it(
@@ -244,6 +244,6 @@ def test_a_python_is_found_where_the_interpreter_has_none_beside_it(
     (bare / "python3").symlink_to(interpreter)
     monkeypatch.setattr(sys, "executable", str(bare / "python3"))
     with tempfile.TemporaryDirectory() as tools:
-        env = environment(tools)
+        env = build_environment(tools)
         said = run("sh", "-c", "python -c 'print(6 * 7)'", cwd=tmp_path, check=True, **env)
     assert said.strip() == "42"
