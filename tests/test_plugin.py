@@ -55,20 +55,10 @@ def train(cwd: Path, store: str, fresh: bool = False, **env: str) -> dict[str, s
     return tags
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite store whose tables are made: that takes longest."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    from mlflow.tracking import MlflowClient
-
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def sqlite(template: Path, tmp_path: Path) -> str:
+def sqlite(empty_store: Path, tmp_path: Path) -> str:
     path = tmp_path / "mlflow.db"
-    shutil.copy(template, path)
+    shutil.copyfile(empty_store, path)
     return f"sqlite:///{path}"
 
 
@@ -88,20 +78,20 @@ def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, sqlite: str)
 def test_a_file_store_takes_the_tags(project: Project, tmp_path: Path) -> None:
     project.add("data/a b.csv", "1")
     project.add("data/größe.csv", "2")
-    tags = train(project.path, (tmp_path / "mlruns").as_uri(), fresh=True)
+    tags = train(project.path, (tmp_path / "mlruns").as_uri())
     assert tags["dvc.data.data/a b.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert [key for key in tags if key.startswith("dvc.data.data/gr")]
 
 
 def test_a_real_server_takes_the_tags(project: Project, server: str) -> None:
     project.add("data/a.csv", "1")
-    tags = train(project.path, server, fresh=True)
+    tags = train(project.path, server)
     assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert tags["dvc.manifest"].startswith("1:1:")
 
 
 def test_outside_any_project_there_is_no_tag(tmp_path: Path, sqlite: str) -> None:
-    assert train(tmp_path, sqlite, fresh=True) == {}
+    assert train(tmp_path, sqlite) == {}
 
 
 def test_the_plugin_can_be_switched_off(project: Project, sqlite: str) -> None:
@@ -212,18 +202,19 @@ def test_no_module_hides_a_public_name(name: str) -> None:
     assert getattr(mlflow_dvc_plugin, name) is not None
 
 
-def test_from_pandas_and_log_input_take_the_tags(project: Project, sqlite: str) -> None:
+def test_from_pandas_and_log_input_take_the_tags(
+    project: Project, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    import pandas
+
     for number in range(30):
         project.write(f"data/{number:02d}-{'x' * 150}", str(number))
     with project.opened() as repo:
         repo.add([str(path) for path in (project.path / "data").iterdir()])
-    code = (
-        "import mlflow, pandas\n"
-        "with mlflow.start_run() as run:\n"
-        "    data = mlflow.data.from_pandas(pandas.DataFrame({'a': [1]}))\n"
-        "    mlflow.log_input(data, 'training')\n"
-        "inputs = mlflow.get_run(run.info.run_id).inputs.dataset_inputs\n"
-        "assert 'dvc.data_hash' in inputs[0].dataset.source, inputs\n"
-    )
-    environ = {**os.environ, "MLFLOW_TRACKING_URI": sqlite}
-    subprocess.run([sys.executable, "-c", code], cwd=project.path, env=environ, check=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite)
+    with mlflow.start_run() as run:
+        data = mlflow.data.from_pandas(pandas.DataFrame({"a": [1]}))
+        mlflow.log_input(data, "training")
+    inputs = mlflow.get_run(run.info.run_id).inputs.dataset_inputs
+    assert "dvc.data_hash" in inputs[0].dataset.source, inputs
