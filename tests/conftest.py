@@ -74,14 +74,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real MLflow server on the loopback interface."""
     folder = tmp_path_factory.mktemp("server")
-    shutil.copyfile(empty_store, folder / "mlflow.db")
+    uri = copy_store(empty_store, folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}"
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"),
+        *("--backend-store-uri", uri, "--workers", "1"),
         *("--artifacts-destination", str(folder / "artifacts")),
     ]
     with (folder / "log").open("wb") as log:
@@ -97,12 +97,12 @@ def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     try:
         for _ in range(600):
             try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1)
+                urllib.request.urlopen(f"{address}/health", timeout=1)
                 break
             except OSError:
                 assert process.poll() is None, (folder / "log").read_text()
                 time.sleep(0.1)
-        yield uri
+        yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
@@ -117,12 +117,28 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> str:
+    """The URI of an MLflow store without runs."""
+    return copy_store(empty_store, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of an MLflow store that the tests of a module share."""
+    return copy_store(empty_store, tmp_path_factory.mktemp("store"))
+
+
+def copy_store(empty_store: Path, folder: Path) -> str:
+    path = folder / "mlflow.db"
+    shutil.copyfile(empty_store, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
 def history(
-    project: Project, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> History:
     """A store, which is also the one that commands ask."""
-    path = tmp_path / "mlflow.db"
-    shutil.copyfile(empty_store, path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     project.remote(tmp_path / "remote")
-    return History(f"sqlite:///{path}", project.path)
+    return History(store, project.path)

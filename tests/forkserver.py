@@ -41,15 +41,26 @@ class ForkServer:
         self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
 
     def run(
-        self, *args: str, cwd: Path | str | None = None, env: Mapping[str, str] | None = None
+        self,
+        *args: str,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdout: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``python -m MODULE …`` or ``python -c CODE …``, its stdin empty."""
+        """Run ``python -m MODULE …`` or ``python -c CODE …``.
+
+        Args:
+            args: what follows `python`.
+            cwd: where to run it; here by default.
+            env: its whole environment; this process's by default.
+            stdout: a file descriptor; by default, the output is in the result.
+        """
         _, connection = self._server or self._start()
         request = {"args": args, "cwd": str(cwd or os.getcwd()), "env": dict(env or os.environ)}
         data = json.dumps(request).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
-                fds = array.array("i", [out.fileno(), err.fileno()])
+                fds = array.array("i", [out.fileno() if stdout is None else stdout, err.fileno()])
                 size = len(data).to_bytes(_SIZE, "big")
                 connection.sendmsg([size], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
                 connection.sendall(data)
@@ -133,8 +144,13 @@ def _become(request: dict[str, Any], fds: list[int]) -> None:
         traceback.print_exc()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            traceback.print_exc()
+            code = 120  # as Python's own end has it
     os._exit(code)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -55,17 +54,10 @@ def train(cwd: Path, store: str, fresh: bool = False, **env: str) -> dict[str, s
     return tags
 
 
-@pytest.fixture
-def sqlite(empty_store: Path, tmp_path: Path) -> str:
-    path = tmp_path / "mlflow.db"
-    shutil.copyfile(empty_store, path)
-    return f"sqlite:///{path}"
-
-
-def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, sqlite: str) -> None:
+def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, store: str) -> None:
     project.add("data/a.csv", "1")
     commit = project.commit()
-    tags = train(project.path, sqlite, fresh=True)
+    tags = train(project.path, store, fresh=True)
     assert tags["dvc.data.data/a.csv"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert tags["dvc.git_commit"] == commit
     assert tags["dvc.schema"] == "1"
@@ -90,27 +82,27 @@ def test_a_real_server_takes_the_tags(project: Project, server: str) -> None:
     assert tags["dvc.manifest"].startswith("1:1:")
 
 
-def test_outside_any_project_there_is_no_tag(tmp_path: Path, sqlite: str) -> None:
-    assert train(tmp_path, sqlite) == {}
+def test_outside_any_project_there_is_no_tag(tmp_path: Path, store: str) -> None:
+    assert train(tmp_path, store) == {}
 
 
-def test_the_plugin_can_be_switched_off(project: Project, sqlite: str) -> None:
+def test_the_plugin_can_be_switched_off(project: Project, store: str) -> None:
     project.add("a", "1")
-    assert train(project.path, sqlite, MLFLOW_DVC_DISABLE="1") == {}
+    assert train(project.path, store, MLFLOW_DVC_DISABLE="1") == {}
 
 
-def test_a_project_without_git_is_tagged(tmp_path: Path, sqlite: str) -> None:
+def test_a_project_without_git_is_tagged(tmp_path: Path, store: str) -> None:
     plain = Project.create(tmp_path / "plain", git=False)
     plain.add("a", "1")
-    tags = train(plain.path, sqlite)
+    tags = train(plain.path, store)
     assert tags["dvc.data.a"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert tags["dvc.root"] == "."
     assert "dvc.git_commit" not in tags
 
 
-def test_a_project_without_commits_is_tagged(project: Project, sqlite: str) -> None:
+def test_a_project_without_commits_is_tagged(project: Project, store: str) -> None:
     project.add("a", "1")
-    tags = train(project.path, sqlite)
+    tags = train(project.path, store)
     assert tags["dvc.data.a"] == "c4ca4238a0b923820dcc509a6f75849b"
     assert "dvc.git_commit" not in tags
 
@@ -126,46 +118,44 @@ def test_a_project_without_commits_is_tagged(project: Project, sqlite: str) -> N
     ],
 )
 def test_a_broken_metafile_is_said_and_breaks_nothing(
-    project: Project, sqlite: str, name: str, content: str | bytes
+    project: Project, store: str, name: str, content: str | bytes
 ) -> None:
     project.write(name, content)
-    tags = train(project.path, sqlite)
+    tags = train(project.path, store)
     assert set(tags) == {"dvc.schema", "dvc.error"}
     assert name in tags["dvc.error"]
     assert "\n" not in tags["dvc.error"]
 
 
-def test_a_lock_with_merge_markers_is_said_and_breaks_nothing(
-    project: Project, sqlite: str
-) -> None:
+def test_a_lock_with_merge_markers_is_said_and_breaks_nothing(project: Project, store: str) -> None:
     project.write("dvc.yaml", "stages:\n  a:\n    cmd: echo > a\n    outs: [a]\n")
     project.write("dvc.lock", "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n")
-    tags = train(project.path, sqlite)
+    tags = train(project.path, store)
     assert set(tags) == {"dvc.schema", "dvc.error"}
     assert "dvc.lock" in tags["dvc.error"]
 
 
-def test_an_unreadable_metafile_is_said_and_breaks_nothing(project: Project, sqlite: str) -> None:
+def test_an_unreadable_metafile_is_said_and_breaks_nothing(project: Project, store: str) -> None:
     # Root reads whatever has no permissions, but not a link to itself.
     (project.path / "a.dvc").symlink_to("a.dvc")
-    tags = train(project.path, sqlite)
+    tags = train(project.path, store)
     assert set(tags) == {"dvc.schema", "dvc.error"}
     assert "a.dvc" in tags["dvc.error"]
 
 
-def test_a_bad_setting_is_said_and_breaks_nothing(project: Project, sqlite: str) -> None:
+def test_a_bad_setting_is_said_and_breaks_nothing(project: Project, store: str) -> None:
     project.add("a", "1")
-    tags = train(project.path, sqlite, MLFLOW_DVC_MAX_PATH_TAGS="many")
+    tags = train(project.path, store, MLFLOW_DVC_MAX_PATH_TAGS="many")
     assert set(tags) == {"dvc.schema", "dvc.error"}
     assert "MLFLOW_DVC_MAX_PATH_TAGS" in tags["dvc.error"]
 
 
-def test_settings_in_pyproject_hold_and_the_environment_wins(project: Project, sqlite: str) -> None:
+def test_settings_in_pyproject_hold_and_the_environment_wins(project: Project, store: str) -> None:
     project.add("a", "1")
     project.add("b", "2")
     project.write("pyproject.toml", "[tool.mlflow-dvc]\nexclude = ['b']\n")
-    assert "dvc.data.b" not in train(project.path, sqlite)
-    assert "dvc.data.a" not in train(project.path, sqlite, MLFLOW_DVC_EXCLUDE="a")
+    assert "dvc.data.b" not in train(project.path, store)
+    assert "dvc.data.a" not in train(project.path, store, MLFLOW_DVC_EXCLUDE="a")
 
 
 def test_importing_the_package_imports_neither_dvc_nor_mlflow() -> None:
@@ -203,18 +193,18 @@ def test_no_module_hides_a_public_name(name: str) -> None:
 
 
 def test_from_pandas_and_log_input_take_the_tags(
-    project: Project, sqlite: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
-    import pandas
+    import pandas as pd
 
     for number in range(30):
         project.write(f"data/{number:02d}-{'x' * 150}", str(number))
     with project.opened() as repo:
         repo.add([str(path) for path in (project.path / "data").iterdir()])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     with mlflow.start_run() as run:
-        data = mlflow.data.from_pandas(pandas.DataFrame({"a": [1]}))
+        data = mlflow.data.from_pandas(pd.DataFrame({"a": [1]}))
         mlflow.log_input(data, "training")
     inputs = mlflow.get_run(run.info.run_id).inputs.dataset_inputs
     assert "dvc.data_hash" in inputs[0].dataset.source, inputs

@@ -61,8 +61,8 @@ PARAMS = "lr: 0.1\nmodel:\n  depth: 3\n  width: 4\non: no\nnight: 22:30:00\n"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+def store(module_store: str) -> str:
+    return module_store
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_dvc_plugin.cli import main
+from tests import forkserver
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 
@@ -57,20 +60,27 @@ def test_a_question_to_a_store_that_is_not_there_makes_none(
     assert "There is no MLflow store at" in mlflow_dvc("find").error
     assert list(folder.iterdir()) == []
     for uri in ("sqlite:///other.db", f"sqlite:///{folder}/a/b.db", "file:///no/where", "mlruns"):
-        assert "check --tracking-uri" in mlflow_dvc("show", "abc", "--tracking-uri", uri).error
+        assert "Check --tracking-uri" in mlflow_dvc("show", "abc", "--tracking-uri", uri).error
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "args", [["log", "a"], ["find"], ["find", "--json"], ["status", "--json"], ["diff", "RUN"]]
+    ("args", "fresh"),
+    [
+        (["log", "a"], True),
+        (["find"], False),
+        (["find", "--json"], False),
+        (["status", "--json"], False),
+        (["diff", "RUN"], False),
+    ],
 )
 def test_a_reader_that_has_had_enough_is_no_failure(
-    project: Project, history: History, args: list[str]
+    project: Project, history: History, args: list[str], fresh: bool
 ) -> None:
     project.add("a", "1")
     run_id = history.run()
     project.add("a", "2")
-    assert _unheard([run_id if arg == "RUN" else arg for arg in args]) == (0, "")
+    assert _unheard([run_id if arg == "RUN" else arg for arg in args], fresh) == (0, "")
 
 
 def test_check_answers_by_its_exit_code_even_when_nobody_reads(
@@ -83,22 +93,31 @@ def test_check_answers_by_its_exit_code_even_when_nobody_reads(
     project.lose()
     for options in ([], ["--json"]):
         assert _unheard(["check", run_id, *options]) == (1, "")
+    assert _unheard(["check", run_id], fresh=True) == (1, "")
 
 
-def _unheard(args: list[str]) -> tuple[int, str]:
-    """A command whose reader is gone before it prints: its exit code, and what it complained."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    complained = process.stderr.read()
-    process.stderr.close()
-    return process.wait(), complained
+def _unheard(args: list[str], fresh: bool = False) -> tuple[int, str]:
+    """A command whose reader is gone before it prints: its exit code and its stderr.
+
+    A fresh process ends as Python ends; the others are forked.
+    """
+    command = ["-m", "mlflow_dvc_plugin.cli", *args]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        if fresh:
+            done = subprocess.run(
+                [sys.executable, *command],
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        else:
+            done = forkserver.DVC.run(*command, stdout=writer)
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
@@ -118,23 +137,24 @@ def test_a_stream_that_takes_no_text_is_no_defect(project: Project, history: His
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_any_path_can_be_printed_in_any_encoding(
-    project: Project, history: History, encoding: str
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     path = "größe/日本😀"
     project.add(path, "1")
     run_id = history.run()
 
-    def said(*args: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args],
-            check=True,
-            stdout=subprocess.PIPE,
-            encoding=encoding,
-            env={**os.environ, "PYTHONIOENCODING": encoding},
-        ).stdout
+    def printed(*args: str) -> str:
+        data = io.BytesIO()
+        stdout = io.TextIOWrapper(data, encoding)
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as done:
+            patch.setattr(sys, "stdout", stdout)
+            main(args)
+        stdout.flush()
+        assert done.value.code == 0
+        return data.getvalue().decode(encoding)
 
-    assert r"\u65e5\u672c\U0001f600" in said("show", run_id)
-    (found,) = json.loads(said("find", "--json"))
+    assert r"\u65e5\u672c\U0001f600" in printed("show", run_id)
+    (found,) = json.loads(printed("find", "--json"))
     assert found["paths"] == [path]
 
 
@@ -168,7 +188,5 @@ def test_a_person_who_interrupts_does_not_wait_for_the_next_page(
         "MlflowClient.search_runs = slow\n"
         "main(['find', '--path', 'a'])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=200
-    )
+    done = forkserver.DVC.run("-c", script)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Interrupted.")

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -95,10 +94,9 @@ def test_what_is_quick_or_cannot_be_drawn_is_not(
     assert shown.text == ""
 
 
-def test_a_script_gets_the_result_alone(project: Project, tmp_path: Path) -> None:
+def test_a_script_gets_the_result_alone(project: Project, store: str) -> None:
     project.add("data", "1")
     project.commit()
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run = MlflowClient(store).create_run("0", tags=dict(record(project.path).tags))
     command = ["restore", run.info.run_id, "--json", "--tracking-uri", store]
     with terminal() as shown:

@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests import forkserver
 from tests.history import mlflow_dvc as in_process
 from tests.project import Project
 from tests.record import record, snapshot
 
 
 def mlflow_dvc(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlflow_dvc_plugin.cli", *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **env},
-    )
+    """Run a command in a process of its own."""
+    return forkserver.DVC.run(*COMMAND, *args, env={**os.environ, **env})
+
+
+COMMAND = ("-m", "mlflow_dvc_plugin.cli")
 
 
 def fails(*args: str, **env: str) -> str:
@@ -36,11 +35,6 @@ def fails(*args: str, **env: str) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("Error: ")
     return lines[0]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
@@ -82,7 +76,8 @@ def test_show_prints_the_recorded_state_as_json(recorded: str, store: str) -> No
 
 
 def test_show_prints_a_table_without_colour_or_cuts_into_a_pipe(recorded: str, store: str) -> None:
-    done = mlflow_dvc("show", recorded, "--tracking-uri", store)
+    command = [sys.executable, *COMMAND, "show", recorded, "--tracking-uri", store]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     assert re.search(r"data/a\.csv +c4ca4238a0b923820dcc509a6f75849b +1 B +1 ", done.stdout)

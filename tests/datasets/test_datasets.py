@@ -22,8 +22,8 @@ CSV = "a,b,y\n1,2,0\n3,4,1\n5,6,1\n"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+def store(module_store: str) -> str:
+    return module_store
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from tests.project import Project
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+def store(module_store: str) -> str:
+    return module_store
 
 
 @pytest.fixture(autouse=True)

@@ -478,11 +478,10 @@ def test_data_that_was_edited_when_the_run_started_is_told(
 
 
 def test_a_path_through_a_link_to_the_project(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Project, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add("d/a", "1")
     project.add("d/b", "1")
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run_id = MlflowClient(store).create_run("0", tags=record(project.path).tags).info.run_id
     project.add("d/a", "2")
     project.add("d/b", "2")

@@ -22,10 +22,8 @@ from tests.record import record
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    MlflowClient(uri).search_experiments()
-    return uri
+def store(module_store: str) -> str:
+    return module_store
 
 
 @pytest.fixture(scope="module")
