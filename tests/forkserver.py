@@ -144,13 +144,13 @@ def _become(request: dict[str, Any], fds: list[int]) -> None:
         traceback.print_exc()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
+    try:
+        for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-        except OSError:
-            traceback.print_exc()
-            code = 120  # as Python's own end has it
+    except OSError:
+        traceback.print_exc()
+        code = 120  # as Python's own end has it
     os._exit(code)
 
 

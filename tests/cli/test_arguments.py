@@ -146,9 +146,10 @@ def test_any_path_can_be_printed_in_any_encoding(
     def printed(*args: str) -> str:
         data = io.BytesIO()
         stdout = io.TextIOWrapper(data, encoding)
-        with monkeypatch.context() as patch, pytest.raises(SystemExit) as done:
+        with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", stdout)
-            main(args)
+            with pytest.raises(SystemExit) as done:
+                main(args)
         stdout.flush()
         assert done.value.code == 0
         return data.getvalue().decode(encoding)
