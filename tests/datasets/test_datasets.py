@@ -310,3 +310,16 @@ def test_import_mlflow_does_not_pay_for_it() -> None:
         "assert 'dvc' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "first", ["from mlflow_dvc_plugin import from_dvc", "import mlflow_dvc_plugin.datasets.source"]
+)
+def test_mlflow_knows_the_source_where_the_plugin_is_imported_first(first: str) -> None:
+    code = (
+        f"{first}\n"
+        "from mlflow.data.dataset_source_registry import get_registered_sources\n"
+        "names = [source.__name__ for source in get_registered_sources()]\n"
+        "assert 'DvcDatasetSource' in names, names\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
