@@ -23,6 +23,9 @@ from benchmarks.measure import Row
 
 Figures = dict[str, float]
 
+# How often a probe times what is quick.
+_TURNS = 30
+_SMALL_TURNS = 3
 # Seconds after which timestamps of what was written can be believed.
 _AGED = 2.5
 _STAT = 2e-6  # seconds for a look at one file
@@ -42,7 +45,7 @@ def measure(folder: Path, small: bool, repeat: int, real: Path | None = None) ->
     """
     sizes = {"few": 10, "many": 30 if small else 1_000, "most": 60 if small else 10_000}
     files = {"few": 20 if small else 1_000, "many": 100 if small else 1_000_000}
-    bench = _Bench(folder, repeat, 0 if small else _AGED)
+    bench = _Bench(folder, repeat, 0 if small else _AGED, _SMALL_TURNS if small else _TURNS)
     rows = _runs(bench, sizes) + _imports(bench)
     archives = sorted(real.glob("*.tar.gz")) if real else []
     for archive in archives:
@@ -149,10 +152,11 @@ def _of(found: Figures, ours: str, theirs: str) -> tuple[float, float]:
 class _Bench:
     """Makes projects, and probes them."""
 
-    def __init__(self, folder: Path, repeat: int, wait: float) -> None:
+    def __init__(self, folder: Path, repeat: int, wait: float, turns: int) -> None:
         self._folder = folder
         self.repeat = repeat
         self._wait = wait
+        self._turns = turns
         # As where people train: Python keeps what it compiled.
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self._env = {
@@ -185,7 +189,7 @@ class _Bench:
 
     def probe(self, what: str, root: str) -> Figures:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.probe", what, root],
+            [sys.executable, "-m", "benchmarks.probe", what, root, str(self._turns)],
             capture_output=True,
             text=True,
             check=False,

@@ -1,8 +1,9 @@
 """What the benchmarks of capture time, each in a process of its own.
 
-    python -m benchmarks.probe WHAT PROJECT
+    python -m benchmarks.probe WHAT PROJECT [TURNS]
 
-prints seconds (and bytes) by name, as one line of JSON.
+prints seconds (and bytes) by name, as one line of JSON. What is quick is timed TURNS
+times.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-TURNS = 30
+TURNS = int(sys.argv[3]) if sys.argv[3:] else 30
 
 
 def timed(call: Callable[[], object]) -> float:

@@ -12,16 +12,34 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow.tracking import MlflowClient
 
-from tests.history import History
-from tests.project import Project
+from tests import effort
+
+# DVC and MLflow are imported by what needs them: the process that only distributes the
+# tests does without.
+if TYPE_CHECKING:
+    from tests.history import History
+    from tests.project import Project
 
 # Where the tests run in the background, a shell has interrupts ignored, here and in
 # all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the slow proofs in full, for an hour")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    effort.full = config.getoption("full")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +83,8 @@ def forget_store() -> Iterator[None]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty Git and DVC project, which is also the working directory."""
+    from tests.project import Project
+
     made = Project.create(tmp_path / "project")
     monkeypatch.chdir(made.path)
     return made
@@ -111,6 +131,8 @@ def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of an MLflow store without runs: making one takes a second."""
+    from mlflow.tracking import MlflowClient
+
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
@@ -139,6 +161,8 @@ def history(
     project: Project, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> History:
     """A store, which is also the one that commands ask."""
+    from tests.history import History
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     project.remote(tmp_path / "remote")
     return History(store, project.path)

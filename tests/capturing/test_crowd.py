@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import bounded
 from tests.forks import ended, forked
 from tests.project import Project
 
-PROCESSES = 64
+PROCESSES = bounded(24, 64)
 
 
-def test_64_processes_start_runs_during_a_repro(
+@pytest.mark.slow
+def test_many_processes_start_runs_during_a_repro(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add("raw.csv", "1")

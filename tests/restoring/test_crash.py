@@ -19,14 +19,14 @@ from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.errors import MissingObjectsError, MlflowDvcError
 from mlflow_dvc_plugin.restoring import restore, undo
 from mlflow_dvc_plugin.tracking import Run
+from tests.effort import bounded
 from tests.forks import ended, forked
 from tests.project import Project
 from tests.record import record, snapshot
 
-FILES = 2000
-LARGE = 32 * 1024 * 1024
-# How many instants: many for a thorough look, a few for every day.
-KILLS = int(os.environ.get("MLFLOW_DVC_TEST_KILLS", "6"))
+FILES = bounded(400, 2000)
+LARGE = bounded(8, 32) * 1024 * 1024
+KILLS = bounded(4, 100)
 
 
 def fill(project: Project, version: bytes) -> None:
@@ -47,6 +47,7 @@ def data(project: Project) -> dict[str, bytes]:
     return {k: v for k, v in snapshot(project.path).items() if k.startswith(("folder/", "large"))}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600 + 60 * KILLS)
 @pytest.mark.parametrize("link", ["copy", "hardlink"])
 def test_a_restore_killed_at_any_instant_leaves_whole_files(project: Project, link: str) -> None:
@@ -184,6 +185,7 @@ def test_a_remote_that_dies_half_way_leaves_the_workspace(
     assert snapshot(project.path) == before
 
 
+@pytest.mark.slow
 def test_undo_after_a_kill_brings_everything_back(project: Project) -> None:
     fill(project, b"first")
     recorded = record(project.path)
@@ -200,6 +202,7 @@ def test_undo_after_a_kill_brings_everything_back(project: Project) -> None:
     assert now == before
 
 
+@pytest.mark.slow
 def test_many_at_once_share_a_cache_and_all_end_well(project: Project, tmp_path: Path) -> None:
     project.remote(tmp_path / "remote")
     for number in range(50):

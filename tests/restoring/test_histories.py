@@ -22,12 +22,12 @@ from mlflow_dvc_plugin.restoring import restore, undo
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.tracking import Run
+from tests.effort import bounded
 from tests.project import Project
 from tests.project import run as command
 from tests.record import record, snapshot
 
-# How many lives: many for a thorough look, a few for every day.
-LIVES = int(os.environ.get("MLFLOW_DVC_TEST_LIVES", "2"))
+LIVES = bounded(2, 100)
 STEPS = 14
 
 # Bytes of each file of an out, by path in it ("" for a file).
@@ -245,6 +245,7 @@ def all_of(folder: Path) -> dict[str, tuple[bytes, bool]]:
     return {k: (v, os.access(folder / k, os.X_OK)) for k, v in snapshot(folder).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(LIVES))
 @pytest.mark.parametrize("link", ["copy", "hardlink"])
 def test_a_run_comes_back_whatever_became_of_the_project(
