@@ -18,9 +18,10 @@ from tests.capturing.test_corpus import CORPUS
 from tests.capturing.test_forms import DVC_FILES, MD5, PIPELINES
 from tests.capturing.test_guest import PIECES
 from tests.capturing.test_yaml import SCALARS
+from tests.effort import bounded
 
 PATIENCE = settings(
-    max_examples=400,
+    max_examples=bounded(100, 4000),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -237,36 +238,42 @@ def _written(name: str, plainest: str) -> list[bytes]:
     return [*[plainest.encode()] * 20, *found]
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(LOCKS.map(dumped))
 def test_generated_lock(data: bytes) -> None:
     compared(data, plain.records, slow_lock)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(mutations(_written("dvc.lock", PLAIN_LOCK)))
 def test_mutated_lock(data: bytes) -> None:
     compared(data, plain.records, slow_lock)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(YAMLS.map(dumped))
 def test_generated_pipeline(data: bytes) -> None:
     compared(data, fast_pipeline, slow_pipeline)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(mutations(_written("dvc.yaml", PLAIN_YAML)))
 def test_mutated_pipeline(data: bytes) -> None:
     compared(data, fast_pipeline, slow_pipeline)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(st.lists(RECORDS, min_size=1, max_size=2).map(lambda outs: dumped({"outs": outs})))
 def test_generated_dvc_file(data: bytes) -> None:
     compared(data, plain.dvcfile, slow_dvcfile)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(mutations([form.encode() for form in DVC_FILES.values()]))
 def test_mutated_dvc_file(data: bytes) -> None:

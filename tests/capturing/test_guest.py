@@ -20,10 +20,11 @@ from mlflow_dvc_plugin.errors import CaptureError
 from tests.capturing.oracle import UNJUDGED
 from tests.capturing.test_corpus import CORPUS
 from tests.capturing.test_forms import DVC_FILES, PIPELINES, REFUSED
+from tests.effort import bounded
 from tests.project import Project
 
 PATIENCE = settings(
-    max_examples=300,
+    max_examples=bounded(100, 3000),
     deadline=5000,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -79,6 +80,7 @@ def answers(project: Path) -> None:
     assert "\n" not in sentence
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(mutated("a.dvc"))
 def test_mutated_dvc_file(tmp_path: Path, data: bytes) -> None:
@@ -87,6 +89,7 @@ def test_mutated_dvc_file(tmp_path: Path, data: bytes) -> None:
     answers(tmp_path)
 
 
+@pytest.mark.slow
 @PATIENCE
 @given(mutated("dvc.yaml"), mutated("dvc.lock"))
 def test_mutated_pipeline(tmp_path: Path, pipeline: bytes, lock: bytes) -> None:

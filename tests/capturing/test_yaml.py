@@ -11,6 +11,7 @@ import pytest
 
 from mlflow_dvc_plugin.capturing.formats.yaml import DocumentError, Timestamp, load
 from tests.capturing.test_forms import DVC_FILES, PIPELINES, REFUSED
+from tests.effort import bounded
 
 SCALARS = (
     "no", "on", "yes", "y", "True", "TRUE", "tRUE", "false", "null", "~", "Null", "nULL", "",
@@ -62,6 +63,7 @@ def test_scalar(scalar: str, form: str) -> None:
     assert compared(form.format(scalar).encode()) in ("same", "both refuse")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ruamel.yaml.error.ReusedAnchorWarning")
 def test_mutations_never_mean_something_else_here() -> None:
     choose = random.Random(3)
@@ -70,12 +72,13 @@ def test_mutations_never_mean_something_else_here() -> None:
     samples += [form if isinstance(form, bytes) else form.encode() for form in REFUSED.values()]
     pieces = b"\n| |- |: |{|}|[|]|'|\"|#|*a|<<: |>\n|,|-|!!str |1|null|\t|---\n|%|@|!|?".split(b"|")
     counts: Counter[str] = Counter()
-    for _ in range(4000):
+    number = bounded(1000, 20_000)
+    for _ in range(number):
         data = choose.choice(samples)
         for _ in range(choose.randint(1, 3)):
             at = choose.randrange(len(data) + 1)
             data = data[:at] + choose.choice(pieces) + data[at + choose.choice((0, 0, 1, 4)) :]
         counts[compared(data)] += 1
-    assert counts["same"] > 1000
+    assert counts["same"] > number / 4
     # What only one of the two parsers takes for YAML is far from what anyone writes.
-    assert counts["we refuse"] + counts["DVC refuses"] < 200
+    assert counts["we refuse"] + counts["DVC refuses"] < number / 20

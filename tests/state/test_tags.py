@@ -18,6 +18,7 @@ from mlflow_dvc_plugin.state.tags import (
     manifest_parts,
     path_key,
 )
+from tests.effort import bounded
 
 KEY = re.compile(r"[A-Za-z0-9_./ -]{1,250}\Z")
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -93,8 +94,9 @@ def test_paths_that_were_modified_are_named_whole() -> None:
     assert longer.to_tags()["dvc.modified"] == "a," + "x" * 1_990
 
 
+@pytest.mark.slow
 @given(st.lists(entries, max_size=20), st.none() | part, st.lists(paths, max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=bounded(80, 1500), deadline=None)
 def test_any_state_fits_the_limits_of_every_store(
     outs: list[Entry], stage: str | None, modified: list[str]
 ) -> None:
@@ -106,8 +108,9 @@ def test_any_state_fits_the_limits_of_every_store(
     assert all(tags.values())
 
 
+@pytest.mark.slow
 @given(st.lists(entries, max_size=20, unique_by=lambda e: e.path))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=bounded(80, 1500), deadline=None)
 def test_a_manifest_reads_back_as_it_was_written(outs: list[Entry]) -> None:
     written = manifest.Manifest(tuple(outs), ("gone",), False, {"dvc.lock": b"\xff\n"}, {"y": "1"})
     assert manifest.parse(manifest.dump(written)) == written
