@@ -69,13 +69,13 @@ class Bench:
         from mlflow import MlflowClient
 
         from mlflow_dvc_plugin.capturing import capture
-        from mlflow_dvc_plugin.capturing.commit import with_committed
+        from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
         git("add", "-A", cwd=self.path)
         git("commit", "-q", "-m", "benchmark", cwd=self.path)
         state = capture(self.path)
         assert state is not None
-        tags = with_committed(state).to_tags()
+        tags = add_commit_entries(state).to_tags()
         self.run_id = MlflowClient(self.store).create_run("0", tags=tags).info.run_id
 
     def run(self, *command: str) -> tuple[float, int]:

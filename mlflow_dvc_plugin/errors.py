@@ -25,6 +25,19 @@ class CaptureError(MlflowDvcError):
         self.what = what
 
 
+class FormatError(MlflowDvcError):
+    """A file is not YAML that DVC reads, or DVC refuses a value in it.
+
+    Args:
+        what: what is wrong.
+        where: the place of the value, as keys and indices.
+    """
+
+    def __init__(self, what: str, where: str = "") -> None:
+        super().__init__(what)
+        self.where = where
+
+
 class SettingsError(MlflowDvcError):
     """A setting has a value that cannot be used."""
 

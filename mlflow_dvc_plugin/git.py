@@ -1,7 +1,7 @@
-"""A project's Git repository: what it holds, asked of Git, and its HEAD, read from ``.git``.
+"""A project's Git repository: what Git reports of it, and its HEAD, read from ``.git``.
 
-Capture only reads files of ``.git`` and starts no process, except where Git keeps its refs
-in the reftable format.
+Capture only reads files in ``.git``. It starts Git only where the refs are in the
+reftable format.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 _MAX_SYMREFS = 5
 
 
-def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
-    """Run Git in `cwd`, with the variables `env` besides; what it printed.
+def run_git(
+    cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> bytes:
+    """Run Git in `cwd`, with the additional variables `env`, and return what it prints.
 
-    The caller's own ``GIT_*`` variables (a hook sets some) do not apply, and no
-    hooks run: ``dvc install`` sets one that would check data out.
+    The process's own ``GIT_*`` variables do not apply (a hook sets some), and no
+    hooks run: ``dvc install`` sets one that would check out data.
 
     Raises:
         GitError: Git is missing or failed.
@@ -39,62 +41,64 @@ def git(cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None 
             check=False,
         )
     except OSError as err:
-        raise GitError(f"Git cannot be run ({err.strerror}): install it first.") from err
+        raise GitError(f"Git cannot run ({err.strerror}). Install Git first.") from err
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         if any("not a git repository" in line for line in lines):
-            raise NoGitError(f"{cwd} is in no Git repository: this needs one.")
+            raise NoGitError(f"{cwd} is in no Git repository, but this needs one.")
         raise GitError(f"git {args[0]}: {lines[0] if lines else f'exit {done.returncode}'}")
     return done.stdout
 
 
-def resolve(project: str, rev: str) -> str:
+def resolve_commit(project: str, rev: str) -> str:
     """The full hash of the commit that `rev` names.
 
     Raises:
-        GitError: there is no such commit here.
+        GitError: the repository has no such commit.
     """
     try:
-        out = git(
+        out = run_git(
             project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"
         )
     except NoGitError:
         raise
     except GitError as err:
-        raise GitError(f"Git has no commit {rev!r} here: fetch it first.") from err
+        raise GitError(
+            f"This Git repository has no commit {rev!r}. Fetch it first (`git fetch`)."
+        ) from err
     return out.decode().strip()
 
 
 def is_commit(text: str) -> bool:
-    """The text is a full commit hash: no branch, no option."""
+    """Is the text a full commit hash, and so neither a branch nor an option?"""
     return _COMMIT.match(text) is not None
 
 
-def prefix_of(project: str) -> str:
-    """The project's folder in its Git repository, with a slash at the end; empty at the top."""
-    return os.fsdecode(git(project, "rev-parse", "--show-prefix")).rstrip("\n")
+def find_prefix(project: str) -> str:
+    """The project's folder in its Git repository, ending in a slash; empty at the top."""
+    return os.fsdecode(run_git(project, "rev-parse", "--show-prefix")).rstrip("\n")
 
 
-def ignored(
+def find_ignored(
     project: str, paths: Sequence[str], without: Collection[tuple[str, str]] = ()
 ) -> set[str]:
-    """Those of the paths that Git ignores; none outside a repository.
+    """Find those of the paths that Git ignores; none outside a repository.
 
     Args:
         project: absolute path of the project.
         paths: relative to the project.
-        without: patterns that do not count, each with its ``.gitignore`` file,
-            relative to the project.
+        without: patterns that do not count: each ``.gitignore`` file, relative to
+            the project, with a pattern in it.
     """
     if not paths:
         return set()
     stdin = b"".join(os.fsencode(f"./{path}") + b"\0" for path in paths)
     try:
-        out = git(project, "check-ignore", "-v", "-z", "--no-index", "--stdin", stdin=stdin)
+        out = run_git(project, "check-ignore", "-v", "-z", "--no-index", "--stdin", stdin=stdin)
     except GitError:
-        # It exits with 1 if it ignores none of them.
+        # It exits with 1 if Git ignores none of them.
         return set()
-    prefix = prefix_of(project) if without else ""
+    prefix = find_prefix(project) if without else ""
     fields = [os.fsdecode(field) for field in out.split(b"\0")]
     return {
         path.removeprefix("./")
@@ -103,8 +107,8 @@ def ignored(
     }
 
 
-def blob(project: str, commit: str, path: str) -> bytes | None:
-    """The bytes of a file at a commit; None if the commit has no such file.
+def read_blob(project: str, commit: str, path: str) -> bytes | None:
+    """Read a file of a commit; None if the commit has no such file.
 
     Args:
         project: absolute path of the project.
@@ -114,34 +118,34 @@ def blob(project: str, commit: str, path: str) -> bytes | None:
     if not is_commit(commit):
         return None
     try:
-        return git(project, "cat-file", "blob", f"{commit}:./{path}")
+        return run_git(project, "cat-file", "blob", f"{commit}:./{path}")
     except GitError:
         return None
 
 
-def is_committed(project: str, commit: str, path: str, data: bytes) -> bool:
-    """A commit has a file just so, line ends aside where Git converts them.
+def is_in_commit(project: str, commit: str, path: str, data: bytes) -> bool:
+    """Does a commit have a file with this content, except for line ends that Git converts?
 
     Args:
         project: absolute path of the project.
         commit: a full commit hash.
         path: of the file, relative to the project.
-        data: what the workspace has.
+        data: the content.
     """
     if not is_commit(commit):
         return False
     try:
-        known = git(project, "rev-parse", "--verify", "--quiet", f"{commit}:./{path}")
-        return git(project, "hash-object", "--stdin", f"--path={path}", stdin=data) == known
+        known = run_git(project, "rev-parse", "--verify", "--quiet", f"{commit}:./{path}")
+        return run_git(project, "hash-object", "--stdin", f"--path={path}", stdin=data) == known
     except GitError:
         return False
 
 
 def find_git(project: str) -> tuple[str, str] | None:
-    """The Git work tree that holds a project, and its ``.git`` directory; None without."""
+    """Find a project's Git work tree and its ``.git`` directory; None without Git."""
     folder = project
     while True:
-        git_dir = _git_dir(folder)
+        git_dir = _find_git_dir(folder)
         if git_dir is not None:
             return folder, git_dir
         parent = os.path.dirname(folder)
@@ -150,38 +154,38 @@ def find_git(project: str) -> tuple[str, str] | None:
         folder = parent
 
 
-def _git_dir(folder: str) -> str | None:
+def _find_git_dir(folder: str) -> str | None:
     path = os.path.join(folder, ".git")
     if os.path.isfile(path):  # a linked work tree, or a submodule
-        pointer = _line(path)
+        pointer = _read_line(path)
         if not pointer.startswith("gitdir:"):
             return None
         path = os.path.normpath(os.path.join(folder, pointer[len("gitdir:") :].strip()))
     return path if os.path.isfile(os.path.join(path, "HEAD")) else None
 
 
-def common_dir(git_dir: str) -> str:
-    """The directory that linked work trees share."""
-    pointer = _line(os.path.join(git_dir, "commondir"))
+def _find_common_dir(git_dir: str) -> str:
+    """The ``.git`` directory that linked work trees share."""
+    pointer = _read_line(os.path.join(git_dir, "commondir"))
     return os.path.normpath(os.path.join(git_dir, pointer)) if pointer else git_dir
 
 
-def head_commit(git_dir: str) -> str | None:
-    """The commit that HEAD points to; None before the first."""
-    value = _line(os.path.join(git_dir, "HEAD"))
+def read_head(git_dir: str) -> str | None:
+    """Read the commit that HEAD points to; None before the first commit."""
+    value = _read_line(os.path.join(git_dir, "HEAD"))
     for _ in range(_MAX_SYMREFS):
         if not value.startswith("ref:"):
             break
         ref = value[len("ref:") :].strip()
-        if ref == "refs/heads/.invalid":  # what the reftable format writes there
-            return _asked_commit(git_dir)
+        if ref == "refs/heads/.invalid":  # the reftable format writes this
+            return _ask_git_for_head(git_dir)
         if os.path.isabs(ref) or ".." in ref.split("/"):
             return None
-        value = _line(os.path.join(git_dir, ref)) or _shared_ref(git_dir, ref)
+        value = _read_line(os.path.join(git_dir, ref)) or _read_shared_ref(git_dir, ref)
     return value if is_commit(value) else None
 
 
-def _asked_commit(git_dir: str) -> str | None:
+def _ask_git_for_head(git_dir: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", "--git-dir", git_dir, "rev-parse", "--verify", "-q", "HEAD^{commit}"],
@@ -197,9 +201,9 @@ def _asked_commit(git_dir: str) -> str | None:
     return value if is_commit(value) else None
 
 
-def _shared_ref(git_dir: str, ref: str) -> str:
-    common = common_dir(git_dir)
-    value = _line(os.path.join(common, ref))
+def _read_shared_ref(git_dir: str, ref: str) -> str:
+    common = _find_common_dir(git_dir)
+    value = _read_line(os.path.join(common, ref))
     if value:
         return value
     try:
@@ -212,9 +216,9 @@ def _shared_ref(git_dir: str, ref: str) -> str:
     return ""
 
 
-def _line(path: str) -> str:
+def _read_line(path: str) -> str:
     try:
-        # No file object: this is done at every capture.
+        # Without a file object, because every capture does this.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         try:
             data = os.read(fd, 4096)

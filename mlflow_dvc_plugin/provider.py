@@ -1,8 +1,8 @@
-"""The MLflow plugin: tags every run that is started inside a DVC project.
+"""The MLflow plugin: it tags every run that starts inside a DVC project.
 
-MLflow loads this module in the middle of ``import mlflow``, and breaks if
-anything but an ImportError comes out of it. So nothing happens here until a
-run starts, and nothing that then goes wrong leaves this module.
+MLflow loads this module in the middle of ``import mlflow``, and that import
+fails if anything but an ImportError is raised here. So this module does nothing
+until a run starts, and an error in capture never leaves it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """``DvcRunContext``, made when it is first asked for.
+    """Create the class ``DvcRunContext`` when it is first used.
 
-    Its base is MLflow's, and whoever imports that first makes MLflow come back
-    here for the class while the base is only just there.
+    Its base class is MLflow's. When a user's code imports that one first, MLflow
+    asks for our class before it has finished the import of the base class.
     """
     if name != "DvcRunContext":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -28,73 +28,73 @@ def __getattr__(name: str) -> Any:
 
 
 class _Context:
-    """Gives each run the tags of the data state it was started on."""
+    """Gives each run the tags of the data state that it starts on."""
 
     def __init__(self) -> None:
-        # A resumed run asks for no tags, so where the environment says so, MLflow
-        # is hooked as soon as the module that starts runs is there.
+        # MLflow asks for no tags when a run is resumed. So if the environment turns
+        # autologging on, install the hooks as soon as MLflow's run functions are loaded.
         if os.environ.get("MLFLOW_DVC_AUTOLOG"):
-            _hook_when_imported()
+            _install_hooks_on_import()
 
     def in_context(self) -> bool:
-        """True: whether there is a project is found out once, in :meth:`tags`."""
+        """Return True: :meth:`tags` finds out, only once, whether there is a project."""
         return True
 
     def tags(self) -> dict[str, str]:
-        """The tags; none outside a project, ``dvc.error`` if capture failed."""
+        """The tags; empty outside a project, and ``dvc.error`` if capture fails."""
         try:
-            return _tags()
-        except Exception as err:  # noqa: BLE001 - a guest never breaks the job
-            return _error_tags(err)
+            return _build_tags()
+        except Exception as err:  # noqa: BLE001 - capture must never break the training job
+            return _describe_error(err)
 
 
-def _hook_when_imported() -> None:
-    try:
-        from mlflow.utils.import_hooks import register_post_import_hook
-
-        register_post_import_hook(lambda _: _hook(), "mlflow.tracking.fluent")
-    except Exception:  # noqa: BLE001, S110 - the first run's tags() will do
-        pass
-
-
-def _hook() -> None:
-    from mlflow_dvc_plugin.autologging import hooks
-
-    hooks.install()
-
-
-def _tags() -> dict[str, str]:
-    from mlflow_dvc_plugin.capturing.run_start import current
+def _build_tags() -> dict[str, str]:
+    from mlflow_dvc_plugin.capturing.run_start import capture_run_start
     from mlflow_dvc_plugin.state.tags import MANIFEST
 
-    found = current()
-    if found is None:
+    start = capture_run_start()
+    if start is None:
         return {}
-    if found.settings.autolog:
-        _hook()
-    tags = found.state.to_tags(found.settings.max_path_tags)
+    if start.settings.autolog:
+        _install_hooks()
+    tags = start.state.to_tags(start.settings.max_path_tags)
     if MANIFEST not in tags:
-        _warn_no_manifest(len(found.state.entries))
+        _warn_no_manifest(len(start.state.entries))
     return tags
 
 
-def _error_tags(err: Exception) -> dict[str, str]:
+def _describe_error(err: Exception) -> dict[str, str]:
     from mlflow_dvc_plugin.errors import MlflowDvcError
-    from mlflow_dvc_plugin.state.tags import error_tags
+    from mlflow_dvc_plugin.state.tags import build_error_tags
 
     try:
-        known = isinstance(err, MlflowDvcError)
-        return error_tags(str(err) if known else f"{type(err).__name__}: {err}")
-    except Exception:  # noqa: BLE001 - the error's own text may be broken
-        return error_tags(type(err).__name__)
+        expected = isinstance(err, MlflowDvcError)
+        return build_error_tags(str(err) if expected else f"{type(err).__name__}: {err}")
+    except Exception:  # noqa: BLE001 - str(err) itself may fail
+        return build_error_tags(type(err).__name__)
 
 
 def _warn_no_manifest(count: int) -> None:
     import logging
 
     logging.getLogger(__name__).warning(
-        "This run's %d DVC outs do not fit into its tags; to restore it, Git must keep its "
-        "commit and the metafiles must be committed. MLFLOW_DVC_INCLUDE can name the outs "
-        "that matter.",
+        "The data state of this run has %d DVC outs and does not fit into its tags. "
+        "`mlflow-dvc restore` can restore the run only from its Git commit: commit the "
+        "metafiles and keep the commit, or set MLFLOW_DVC_INCLUDE to the outs that you need.",
         count,
     )
+
+
+def _install_hooks_on_import() -> None:
+    try:
+        from mlflow.utils.import_hooks import register_post_import_hook
+
+        register_post_import_hook(lambda _: _install_hooks(), "mlflow.tracking.fluent")
+    except Exception:  # noqa: BLE001, S110 - tags() installs them when the first run starts
+        pass
+
+
+def _install_hooks() -> None:
+    from mlflow_dvc_plugin.autologging import hooks
+
+    hooks.install()

@@ -50,12 +50,12 @@ def select_parts() -> Parts | None:
 
 def _from_settings() -> Parts | None:
     from mlflow_dvc_plugin.capturing import find_project
-    from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, for_project, from_environment
+    from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, load_settings
 
-    settings = from_environment()
+    settings = load_settings()
     project = find_project(settings=settings)
     if project is not None:
-        settings = for_project(project)
+        settings = load_settings(project)
     if settings.disable or not settings.autolog:
         return None
     return Parts(**{name: name in settings.autolog for name in AUTOLOG_PARTS})

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats import pipeline, templates
-from mlflow_dvc_plugin.capturing.formats.schema import SchemaError
-from mlflow_dvc_plugin.capturing.formats.yaml import DocumentError
+from mlflow_dvc_plugin.capturing.formats.pipeline import parse_pipeline
+from mlflow_dvc_plugin.capturing.formats.templates import resolve_templates
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState
 
@@ -45,9 +44,9 @@ def read_pipeline(state: DataState) -> PipelineFiles:
         if posixpath.basename(metafile) != "dvc.yaml":
             continue
         try:
-            content = pipeline.parse(data)
-            definitions = templates.resolve(content, data, state.project, metafile)
-        except (DocumentError, SchemaError, MlflowDvcError):
+            content = parse_pipeline(data)
+            definitions = resolve_templates(content, data, state.project, metafile)
+        except MlflowDvcError:
             continue
         folder = posixpath.dirname(metafile)
         _add_outputs(files, folder, content, is_stage=False)

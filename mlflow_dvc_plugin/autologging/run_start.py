@@ -14,9 +14,9 @@ from mlflow_dvc_plugin.autologging.parts import Parts
 from mlflow_dvc_plugin.autologging.pipeline import read_pipeline
 from mlflow_dvc_plugin.autologging.recording import Recording, guard, has_upload_failed, warn
 from mlflow_dvc_plugin.autologging.structured_files import read_params
-from mlflow_dvc_plugin.capturing.run_start import Current, current
+from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.state import DataState, Status
-from mlflow_dvc_plugin.state.tags import error_tags
+from mlflow_dvc_plugin.state.tags import build_error_tags
 
 
 def start_recording(
@@ -58,14 +58,14 @@ def start_recording(
     return recording
 
 
-def _read_state(client: Any, run: Any, parts: Parts) -> Current | None:
+def _read_state(client: Any, run: Any, parts: Parts) -> RunStart | None:
     """The data state with the status that the run's tags have, which it gets if it has none."""
     run_id, tags = run.info.run_id, run.data.tags
     tagged = "dvc.schema" in tags
     try:
-        found = current(judge=not tagged)
+        found = capture_run_start(judge=not tagged)
     except Exception as err:  # noqa: BLE001 - an error must not fail the run
-        new_tags = error_tags(str(err))
+        new_tags = build_error_tags(str(err))
         found = None
     else:
         if found is None:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats import yaml
+from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+from mlflow_dvc_plugin.errors import FormatError
 
 MAX_PARAMS = 1_000
 MAX_BYTES = 16 * 1024 * 1024  # of one file
@@ -91,7 +92,7 @@ def _read_leaves(project: str, path: str, problems: list[str]) -> Iterator[tuple
         if len(data) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
         content = _parse(posixpath.splitext(path)[1].lower(), data)
-    except (OSError, ValueError, SyntaxError, RecursionError, yaml.DocumentError) as err:
+    except (OSError, ValueError, SyntaxError, RecursionError, FormatError) as err:
         problems.append(f"{path} cannot be read: {err}.")
         return
     yield from _leaves(content)
@@ -109,7 +110,7 @@ def _parse(suffix: str, data: bytes) -> Any:
         return tomllib.loads(data.decode())
     if suffix == ".py":
         return _constants(ast.parse(data).body)
-    return yaml.load(data)
+    return load_yaml(data)
 
 
 def _leaves(content: Any) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,7 @@
-"""The data state of a project: walk, metafiles, stages, status.
+"""Capture: read the data state of a project from its metafiles and its workspace.
 
-A guest in someone's training job: only the standard library, PyYAML and
-pathspec; nothing is printed, no lock is waited for, and nothing is written
+Capture runs inside training jobs. So it imports only the standard library,
+PyYAML and pathspec, prints nothing, waits for no lock, and writes nothing
 outside ``.dvc/tmp``.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from mlflow_dvc_plugin.capturing.project import find_project
-from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.settings import Settings, load_settings
 from mlflow_dvc_plugin.state import DataState
 
 __all__ = ["capture", "find_project"]
@@ -19,31 +19,27 @@ __all__ = ["capture", "find_project"]
 def capture(
     path: str | os.PathLike[str] | None = None, settings: Settings | None = None
 ) -> DataState | None:
-    """The data state of a project, as of now.
+    """Capture the data state of a project.
 
     Args:
         path: a folder in the project; by default the project that the process
             works on (see :func:`find_project`).
-        settings: the environment's and the project's by default.
+        settings: by default those of the environment and of the project.
 
     Returns:
-        None outside a project, or if the settings disable capture.
+        The state; None outside a project, or if the settings disable capture.
 
     Raises:
-        CaptureError: the state cannot be read truthfully.
+        CaptureError: the metafiles cannot be read, or DVC would refuse them.
         SettingsError: a setting has a value that cannot be used.
     """
-    from mlflow_dvc_plugin.settings import for_project, from_environment
-
-    chosen = settings or from_environment()
-    if chosen.disable:
-        return None
-    project = find_project(path, chosen)
+    first = settings or load_settings()
+    project = None if first.disable else find_project(path, first)
     if project is None:
         return None
-    chosen = settings or for_project(project)
-    if chosen.disable:
+    settings = settings or load_settings(project)
+    if settings.disable:
         return None
-    from mlflow_dvc_plugin.capturing.snapshot import snapshot
+    from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
 
-    return snapshot(project, chosen)
+    return take_snapshot(project, settings)

@@ -1,4 +1,4 @@
-"""Reading a metafile: bounded, never blocked, and not while it is being written."""
+"""Reading a file safely: bounded, without blocking, and not while it is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from mlflow_dvc_plugin.errors import CaptureError
 
 MAX_BYTES = 1 << 28
-_REREAD_SECONDS = 0.05
+_PAUSE_SECONDS = 0.05
 _FRESH_NS = 200_000_000
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -17,28 +17,28 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(
 Signature = tuple[int, int, int, int]
 
 
-def read(path: str, name: str) -> bytes:
-    """The bytes of a metafile.
+def read_file(path: str, name: str) -> bytes:
+    """Read all bytes of a file.
 
     Args:
         path: where it is.
-        name: what to call it in an error.
+        name: its name in an error message.
 
     Raises:
-        CaptureError: it is no regular file, or cannot be read.
+        CaptureError: it is not a regular file, or cannot be read.
     """
-    data, settled = _read_once(path, name)
-    if not settled:
-        # Somebody wrote to it meanwhile: DVC rewrites dvc.lock in place.
+    data, is_whole = _read_once(path, name)
+    if not is_whole:
+        # A program wrote to it during the read: DVC rewrites dvc.lock in place.
         pause()
-        data, settled = _read_once(path, name)
-        if not settled:
-            raise CaptureError(name, "it changes while it is read; try again")
+        data, is_whole = _read_once(path, name)
+        if not is_whole:
+            raise CaptureError(name, "the file changes while it is read; try again")
     return data
 
 
-def signature(path: str) -> Signature | None:
-    """What changes when a file is written to; None if it is not there."""
+def find_signature(path: str) -> Signature | None:
+    """What changes whenever the file is written; None if there is no file."""
     try:
         info = os.stat(path)
     except (OSError, ValueError):
@@ -46,42 +46,37 @@ def signature(path: str) -> Signature | None:
     return info.st_mtime_ns, info.st_size, info.st_ino, info.st_ctime_ns
 
 
-def is_fresh(found: Signature | None, within_ns: int = _FRESH_NS) -> bool:
-    """Was a file written to so lately that the writer may not be done?"""
-    return found is not None and abs(time.time_ns() - found[0]) < within_ns
+def is_fresh(signature: Signature | None, within_ns: int = _FRESH_NS) -> bool:
+    """Was the file written so recently that more may follow?"""
+    return signature is not None and abs(time.time_ns() - signature[0]) < within_ns
 
 
 def pause() -> None:
-    """Let a writer get on."""
-    time.sleep(_REREAD_SECONDS)
-
-
-def reread(path: str, name: str) -> bytes:
-    """Read again, a moment later, what could not be understood at first."""
-    pause()
-    return read(path, name)
+    """Give the program that writes a file time to continue."""
+    time.sleep(_PAUSE_SECONDS)
 
 
 def _read_once(path: str, name: str) -> tuple[bytes, bool]:
+    """The bytes, and whether the file stayed the same during the read."""
     try:
-        # A FIFO without a writer would block the training job for ever.
+        # To open a FIFO that nothing writes to would block the training job forever.
         fd = os.open(path, os.O_RDONLY | _NONBLOCK)
     except OSError as err:
-        raise CaptureError(name, f"cannot be read: {err.strerror}") from err
+        raise CaptureError(name, f"cannot read the file ({err.strerror})") from err
     try:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise CaptureError(name, "is no regular file")
+            raise CaptureError(name, "this is not a regular file")
         if before.st_size > MAX_BYTES:
-            raise CaptureError(name, f"is larger than {MAX_BYTES} bytes")
-        # One read gives all of most files, and needs no file object.
+            raise CaptureError(name, f"the file is larger than {MAX_BYTES:,} bytes")
+        # One read returns all of most files, and needs no file object.
         data = chunk = os.read(fd, before.st_size + 1)
         while chunk and len(data) <= before.st_size:
             chunk = os.read(fd, before.st_size + 1 - len(data))
             data += chunk
         after = os.fstat(fd)
     except OSError as err:
-        raise CaptureError(name, f"cannot be read: {err.strerror}") from err
+        raise CaptureError(name, f"cannot read the file ({err.strerror})") from err
     finally:
         os.close(fd)
     return data, before.st_mtime_ns == after.st_mtime_ns and len(data) == after.st_size

@@ -1,4 +1,4 @@
-"""The data state that a run started here and now has, wherever it is to be read."""
+"""The data state that a run has if it starts here and now."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 from dataclasses import replace
 from typing import NamedTuple
 
-from mlflow_dvc_plugin import settings as settings_of
-from mlflow_dvc_plugin.capturing import capture, find_project
-from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.capturing.project import find_project
+from mlflow_dvc_plugin.settings import Settings, load_settings
 from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
 
 
-class Current(NamedTuple):
-    """A state, with what it comes from.
+class RunStart(NamedTuple):
+    """A data state and where it comes from.
 
     Attributes:
         state: the state.
-        settings: the settings that hold for it.
-        file: the exported file that has it; empty for a project's own.
+        settings: the settings that apply to it.
+        file: the exported file that the state was read from; empty if it was
+            captured in a project.
     """
 
     state: DataState
@@ -27,12 +27,12 @@ class Current(NamedTuple):
     file: str = ""
 
 
-def current(judge: bool = True, even_disabled: bool = False) -> Current | None:
-    """The state of the exported file that the settings name, else of the project here.
+def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunStart | None:
+    """Read the exported file that the settings name, or else capture the project here.
 
     Args:
-        judge: find out whether the workspace holds what the metafiles say.
-        even_disabled: also where the settings disable capture.
+        judge: compare the workspace with what the metafiles record.
+        even_disabled: capture even where the settings disable it.
 
     Returns:
         None outside a project, or if the settings disable capture.
@@ -40,49 +40,49 @@ def current(judge: bool = True, even_disabled: bool = False) -> Current | None:
     Raises:
         MlflowDvcError: the state cannot be read.
     """
-    chosen = settings_of.from_environment()
-    if chosen.disable and not even_disabled:
+    settings = load_settings()
+    if settings.disable and not even_disabled:
         return None
-    chosen, project = _here(chosen)
-    if chosen.disable and not even_disabled:
+    settings, project = _find_settings(settings)
+    if settings.disable and not even_disabled:
         return None
-    if chosen.state:
-        return _exported(chosen)
+    if settings.state:
+        return _read_exported(settings)
     if project is None:
         return None
-    asked = replace(chosen, disable=False)
-    state = capture(project, settings=asked if judge else replace(asked, status_budget_ms=0))
-    assert state is not None
+    from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
+
+    state = take_snapshot(project, settings if judge else replace(settings, status_budget_ms=0))
     if len(state.entries) > MAX_ENTRIES:
-        from mlflow_dvc_plugin.capturing.commit import with_committed
+        from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
-        state = with_committed(state)
-    return Current(state, chosen)
+        state = add_commit_entries(state)
+    return RunStart(state, settings)
 
 
-def exported() -> Current | None:
-    """The state of the exported file that the settings name; None if they name none.
+def read_exported_state() -> RunStart | None:
+    """Read the exported file that the settings name; None if they name none.
 
     Raises:
         MlflowDvcError: the file cannot be used.
     """
-    chosen, _ = _here(settings_of.from_environment())
-    return _exported(chosen) if chosen.state else None
+    settings, _ = _find_settings(load_settings())
+    return _read_exported(settings) if settings.state else None
 
 
-def _here(chosen: Settings) -> tuple[Settings, str | None]:
-    """All settings that hold here, and the project; an exported state needs none."""
-    project = None if chosen.state else find_project(settings=chosen)
+def _find_settings(settings: Settings) -> tuple[Settings, str | None]:
+    """Add the project's settings to the environment's; an exported file needs no project."""
+    project = None if settings.state else find_project(settings=settings)
     if project is None:
-        return chosen, None
-    chosen = settings_of.for_project(project)
-    if chosen.state:
-        chosen = replace(chosen, state=os.path.join(project, chosen.state))
-    return chosen, project
+        return settings, None
+    settings = load_settings(project)
+    if settings.state:
+        settings = replace(settings, state=os.path.join(project, settings.state))
+    return settings, project
 
 
-def _exported(chosen: Settings) -> Current:
+def _read_exported(settings: Settings) -> RunStart:
     from mlflow_dvc_plugin.state.state_file import read
 
-    file = str(chosen.state)
-    return Current(read(file), chosen, file)
+    file = str(settings.state)
+    return RunStart(read(file), settings, file)

@@ -1,140 +1,115 @@
-"""The data state of one project, put together."""
+"""The data state of a project at one moment."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from hashlib import md5
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capturing import config as dvc_config
-from mlflow_dvc_plugin.capturing.formats.stages import Out, Stage
-from mlflow_dvc_plugin.capturing.memory import process as memory
-from mlflow_dvc_plugin.capturing.running_stage import outs_within, running_stage
-from mlflow_dvc_plugin.capturing.workspace import status
-from mlflow_dvc_plugin.capturing.workspace.out_places import Made
+from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
+from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
+from mlflow_dvc_plugin.capturing.reading import Reading, pause_collector, read_project
+from mlflow_dvc_plugin.capturing.running_stage import find_running_stage, find_valid_outs
+from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
+from mlflow_dvc_plugin.capturing.workspace.status import judge_status
 from mlflow_dvc_plugin.errors import SettingsError
-from mlflow_dvc_plugin.git import head_commit
+from mlflow_dvc_plugin.git import read_head
 from mlflow_dvc_plugin.settings import PREFIX, Settings
 from mlflow_dvc_plugin.state import DataState
 
+_MAX_RESULTS = 8
 
-class _Chosen(NamedTuple):
+
+class _Selection(NamedTuple):
     """The outs of a reading that are in the state.
 
     Attributes:
-        reading: what they were chosen from,
-        stage: inside which stage,
-        patterns: and by which patterns.
+        stage: address of the running stage; None outside one.
         outs: sorted by path.
-        made: those that were made once.
+        expected: those that should be in the workspace.
         lock_hash: MD5 over the lock files; None without one.
-        states: the states that were made of them, by all else that is in one.
+        states: the states built from it, by everything else that a state contains.
     """
 
-    reading: memory.Reading
-    stage: Stage | None
-    patterns: tuple[tuple[str, ...], tuple[str, ...]]
+    stage: str | None
     outs: list[Out]
-    made: Made
+    expected: ExpectedOuts
     lock_hash: str | None
     states: dict[tuple[object, ...], DataState]
 
 
-# The last choice for each project, which is the next one unless something changed.
-_last: dict[str, _Chosen] = {}
-_PROJECTS = 4
-_STATES = 8
-
-
-def snapshot(project: str, settings: Settings) -> DataState:
-    """The data state of `project`, as of now: the very same object if it is the same.
+def take_snapshot(project: str, settings: Settings) -> DataState:
+    """Capture the data state of a project; an unchanged state is the very same object.
 
     Raises:
-        CaptureError: the state cannot be read truthfully.
-        SettingsError: an include or exclude pattern makes no sense.
+        CaptureError: the metafiles cannot be read, or DVC would refuse them.
+        SettingsError: an include or exclude pattern is invalid.
     """
-    reading = memory.remembered(project)
-    if reading is None:
-        # Not around all of this: another thread may fork, and its child keep what it finds.
-        with memory.uncollected():
-            reading = memory.read(project)
-            chosen = _chosen(project, reading, settings)
-    else:
-        chosen = _chosen(project, reading, settings)
-    config, git, contents, _ = reading
-    verdict, modified = status.judge(project, chosen.made, config, settings.status_budget_ms)
-    commit = head_commit(git[1]) if git else None
+    reading = read_project(project)
+    selection = _select_outs(project, reading, settings)
+    status, modified = judge_status(
+        project, selection.expected, reading.config, settings.status_budget_ms
+    )
+    git = reading.watch.git
+    commit = read_head(git[1]) if git else None
     exp_name = os.environ.get("DVC_EXP_NAME") or None
     exp_baseline = os.environ.get("DVC_EXP_BASELINE_REV") or None
-    key = (verdict, modified, commit, exp_name, exp_baseline)
-    state = chosen.states.get(key)
+    key = (status, modified, commit, exp_name, exp_baseline)
+    state = selection.states.get(key)
     if state is None:
         state = DataState(
-            root=_relative(project, git[0]) if git else ".",
-            entries=tuple([out.entry for out in chosen.outs]),
-            lock_hash=chosen.lock_hash,
+            root=os.path.relpath(project, git[0]).replace(os.sep, "/") if git else ".",
+            entries=tuple([out.entry for out in selection.outs]),
+            lock_hash=selection.lock_hash,
             git_commit=commit,
-            status=verdict,
+            status=status,
             modified=modified,
-            stage=chosen.stage.address if chosen.stage else None,
+            stage=selection.stage,
             exp_name=exp_name,
             exp_baseline=exp_baseline,
-            remote=dvc_config.default_remote(config),
-            metafiles=contents.metafiles,
+            remote=find_default_remote(reading.config),
+            metafiles=reading.metafiles.contents,
             project=project,
         )
-        if len(chosen.states) >= _STATES:
-            chosen.states.clear()
-        chosen.states[key] = state
+        _store(selection.states, key, state)
     return state
 
 
-def forget(project: str) -> None:
-    """Let go of a project that will not be read again."""
-    _last.pop(project, None)
-    memory.forget(project)
+def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selection:
+    stages = reading.metafiles.stages
+    stage = find_running_stage(stages, project, os.environ)
+    address = stage.address if stage else None
+    key = (address, settings.include, settings.exclude)
+    selection: _Selection | None = reading.derived.get(key)
+    if selection is None:
+        with pause_collector():
+            outs = sorted(_match_patterns(_list_outs(stages, stage), settings), key=_sort_key)
+            lock_hash = _hash_locks(reading.metafiles.contents)
+            selection = _Selection(address, outs, ExpectedOuts(outs), lock_hash, {})
+        _store(reading.derived, key, selection)
+    return selection
 
 
-def _chosen(project: str, reading: memory.Reading, settings: Settings) -> _Chosen:
-    stages = reading.contents.stages
-    stage = running_stage(stages, project, os.environ)
-    patterns = (settings.include, settings.exclude)
-    last = _last.get(project)
-    if (
-        last is not None
-        and last.reading is reading
-        and last.stage is stage
-        and last.patterns == patterns
-    ):
-        return last
-    outs = (
-        [out for each in stages for out in each.outs]
-        if stage is None
-        else (outs_within(stages, stage))
-    )
-    outs = sorted(_selected(outs, settings), key=_order)
-    lock_hash = _lock_hash(reading.contents.metafiles)
-    if len(_last) >= _PROJECTS:
-        _last.clear()
-    found = _last[project] = _Chosen(reading, stage, patterns, outs, Made(outs), lock_hash, {})
-    return found
+def _store(results: dict[Any, Any], key: tuple[object, ...], result: object) -> None:
+    """Keep a result for the next capture, but not too many."""
+    if len(results) >= _MAX_RESULTS:
+        results.clear()
+    results[key] = result
 
 
-def _relative(project: str, git_root: str) -> str:
-    return os.path.relpath(project, git_root).replace(os.sep, "/")
+def _list_outs(stages: list[Stage], running: Stage | None) -> list[Out]:
+    if running is not None:
+        return find_valid_outs(stages, running)
+    return [out for stage in stages for out in stage.outs]
 
 
-def _order(out: Out) -> tuple[str, str, str]:
-    entry = out.entry
-    return entry.path, entry.hash or "", entry.metafile
-
-
-def _selected(outs: list[Out], settings: Settings) -> list[Out]:
-    """The outs that the settings' patterns choose."""
+def _match_patterns(outs: list[Out], settings: Settings) -> list[Out]:
+    """The outs that the patterns of the settings select."""
     if not settings.include and not settings.exclude:
         return outs
-    include = _spec("INCLUDE", settings.include or ("*",))
-    exclude = _spec("EXCLUDE", settings.exclude)
+    include = _compile_patterns("INCLUDE", settings.include or ("*",))
+    exclude = _compile_patterns("EXCLUDE", settings.exclude)
     return [
         out
         for out in outs
@@ -142,22 +117,27 @@ def _selected(outs: list[Out], settings: Settings) -> list[Out]:
     ]
 
 
-def _spec(name: str, patterns: tuple[str, ...]) -> Any:
+def _compile_patterns(name: str, patterns: tuple[str, ...]) -> Any:
     from pathspec import PathSpec
 
-    from mlflow_dvc_plugin.capturing.ignore.dvcignore import pattern_class
+    from mlflow_dvc_plugin.capturing.ignore.dvcignore import find_pattern_class
 
     try:
-        return PathSpec.from_lines(pattern_class(), patterns)
+        return PathSpec.from_lines(find_pattern_class(), patterns)
     except ValueError as err:
         raise SettingsError(PREFIX + name, ",".join(patterns), "gitwildmatch patterns") from err
 
 
-def _lock_hash(metafiles: dict[str, bytes]) -> str | None:
+def _sort_key(out: Out) -> tuple[str, str, str]:
+    entry = out.entry
+    return entry.path, entry.hash or "", entry.metafile
+
+
+def _hash_locks(contents: Mapping[str, bytes]) -> str | None:
     """MD5 over the lock files; None without one."""
     hashes = {
         path: md5(data, usedforsecurity=False).hexdigest()
-        for path, data in metafiles.items()
+        for path, data in contents.items()
         if path == "dvc.lock" or path.endswith("/dvc.lock")
     }
     if len(hashes) <= 1:

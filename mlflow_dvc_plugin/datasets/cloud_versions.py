@@ -13,8 +13,8 @@ from contextlib import closing
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from mlflow_dvc_plugin.capturing.formats import yaml
-from mlflow_dvc_plugin.errors import DatasetError
+from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+from mlflow_dvc_plugin.errors import DatasetError, FormatError
 from mlflow_dvc_plugin.restoring.files import paths
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
@@ -136,8 +136,8 @@ def fetch_versions(project: str, path: str, value: str, versions: CloudVersions)
 def _read_outs(metafile: bytes) -> list[tuple[str, CloudVersions]]:
     """The path, as the metafile has it, and the versions of each cloud-versioned out."""
     try:
-        content = yaml.load(metafile)
-    except yaml.DocumentError:
+        content = load_yaml(metafile)
+    except FormatError:
         return []
     if not isinstance(content, Mapping):
         return []

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import capture, find_project
-from mlflow_dvc_plugin.capturing.run_start import exported
+from mlflow_dvc_plugin.capturing.run_start import read_exported_state
 from mlflow_dvc_plugin.errors import DatasetError
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -65,7 +65,7 @@ def locate(path: str) -> Location:
         StateFileError: the exported state cannot be used.
     """
     full = _find_path(path)
-    current = exported()
+    current = read_exported_state()
     if current is not None:
         return _locate_exported(path, full, current.state)
     project = find_project(os.path.dirname(full))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
-from mlflow_dvc_plugin.capturing.workspace.hashing import file_hash
+from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
 from mlflow_dvc_plugin.datasets.location import Location, find_owner, locate
 from mlflow_dvc_plugin.errors import DatasetError
 from mlflow_dvc_plugin.settings import Settings
@@ -97,7 +97,7 @@ def _hash_folder(root: str, folder: Entry) -> str | None:
         return None
     hashes = {}
     for name, info in files.items():
-        value = file_hash(os.path.join(full, name), info, folder.hash_name, math.inf)
+        value = hash_file(os.path.join(full, name), info, folder.hash_name, math.inf)
         if value is None:
             return None
         hashes[name] = value
@@ -111,7 +111,7 @@ def _hash_file(full: str, path: str, hash_name: str) -> tuple[str, bytes | None]
             with open(full, "rb") as file:
                 data = file.read()
             return hashlib.md5(data, usedforsecurity=False).hexdigest(), data
-        value = file_hash(full, os.stat(full), hash_name, math.inf)
+        value = hash_file(full, os.stat(full), hash_name, math.inf)
     except OSError as err:
         raise DatasetError(f"{path} cannot be read: {err.strerror}.") from err
     if value is None:

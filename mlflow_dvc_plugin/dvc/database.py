@@ -15,7 +15,7 @@ from dvc.exceptions import DvcException
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.state.hash_record import checksum, confirms, recorded_hash
+from mlflow_dvc_plugin.state.hash_record import compute_checksum, has_hash, parse_record
 from mlflow_dvc_plugin.state.objects import Obj
 
 _BATCH = 5000  # files
@@ -59,10 +59,10 @@ class Database:
         for path, record in self._repo.state.hashes.get_many(candidates):
             if not record:
                 continue
-            digest, aim = checksum(infos[path]), expected.get(path)
-            if aim is not None and aim.hash_name == "md5" and confirms(record, digest, aim.value):
+            digest, aim = compute_checksum(infos[path]), expected.get(path)
+            if aim is not None and aim.hash_name == "md5" and has_hash(record, digest, aim.value):
                 found[path] = aim
-            elif known := recorded_hash(record, digest):
+            elif known := parse_record(record, digest):
                 found[path] = Obj(*known)
         return found
 

@@ -9,7 +9,7 @@ from typing import Literal
 from mlflow_dvc_plugin.errors import ManifestError, MlflowDvcError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry, fingerprint, manifest
-from mlflow_dvc_plugin.state.tags import DATA_PREFIX, MANIFEST, manifest_parts
+from mlflow_dvc_plugin.state.tags import DATA_PREFIX, MANIFEST, read_manifest_parts
 from mlflow_dvc_plugin.tracking import Run
 
 Entries = tuple[Entry, ...]
@@ -78,7 +78,7 @@ def tagged(tags: Mapping[str, str], prefix: str = DATA_PREFIX) -> dict[str, str]
 
 
 def _manifest_key(tags: Mapping[str, str]) -> tuple[object, ...]:
-    text = "\0".join(manifest_parts(tags))
+    text = "\0".join(read_manifest_parts(tags))
     digest = hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).digest()
     return (digest, tags.get("dvc.data_hash"), tags.get("dvc.schema"), "dvc.error" in tags)
 
@@ -87,6 +87,6 @@ def _needs_commit(tags: Mapping[str, str]) -> bool:
     if MANIFEST not in tags:
         return True
     try:
-        return not manifest.parse(manifest_parts(tags)).complete
+        return not manifest.parse(read_manifest_parts(tags)).complete
     except ManifestError:
         return True

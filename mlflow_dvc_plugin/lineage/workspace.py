@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin import settings as settings_of
 from mlflow_dvc_plugin.capturing import capture, find_project
 from mlflow_dvc_plugin.errors import MlflowDvcError, NoProjectError
+from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.state import DataState
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def state_now(root: str) -> DataState:
     Raises:
         MlflowDvcError: its metafiles or settings cannot be read.
     """
-    chosen = settings_of.for_project(root)
+    chosen = load_settings(root)
     state = capture(root, settings=replace(chosen, disable=False))
     assert state is not None
     return state

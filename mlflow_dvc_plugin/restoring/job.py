@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing.workspace import status
-from mlflow_dvc_plugin.capturing.workspace.folders import left_out
+from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
+from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.restoring.files import paths as paths_of
 from mlflow_dvc_plugin.restoring.operation import Operation
@@ -57,7 +57,7 @@ class Job(NamedTuple):
         data, _ = split(entries)
         if any(e.isexec for e in data) or sum(e.nfiles or 1 for e in data) > _GLANCE_FILES:
             return None
-        status.forget()
+        forget_folder_verdicts()
         try:
             now = capture(root, settings=Settings(status_budget_ms=_GLANCE_MS))
         except CaptureError:
@@ -165,7 +165,7 @@ def _refuse_special(entries: Sequence[Entry]) -> None:
 
 def _refuse_hidden(project: str, files: Wanted) -> None:
     """Refuse files that DVC would not see, since its folder would then differ for it."""
-    hidden = sorted(left_out(project, files.files))
+    hidden = sorted(find_dvcignored(project, files.files))
     if hidden:
         more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""
         raise RestoreError(

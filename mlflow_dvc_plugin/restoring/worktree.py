@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mlflow_dvc_plugin.errors import GitError, RestoreError
-from mlflow_dvc_plugin.git import git, is_commit, resolve
+from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
 
 
 @contextmanager
@@ -33,15 +33,15 @@ def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
         )
     if os.path.isdir(folder) and os.listdir(folder):
         raise RestoreError(f"{folder} is not empty: name a folder that does not exist yet.")
-    if git(project, "rev-parse", "--show-superproject-working-tree").strip():
+    if run_git(project, "rev-parse", "--show-superproject-working-tree").strip():
         raise RestoreError(
             "The project is in a Git submodule, whose worktrees DVC cannot open: use --out DIR "
             "for the data, and clone the submodule's repository for the code."
         )
-    commit = resolve(project, commit)
-    prefix = git(project, "rev-parse", "--show-prefix").decode().strip()
+    commit = resolve_commit(project, commit)
+    prefix = run_git(project, "rev-parse", "--show-prefix").decode().strip()
     # `.` and `..` aside, Git takes whatever follows the dashes for a path.
-    git(project, "worktree", "add", "--quiet", "--detach", "--", folder, commit)
+    run_git(project, "worktree", "add", "--quiet", "--detach", "--", folder, commit)
     try:
         inside = os.path.join(folder, prefix).rstrip(os.sep)
         if not os.path.isdir(os.path.join(inside, ".dvc")):
@@ -50,7 +50,7 @@ def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
         yield inside
     except BaseException:
         with suppress(GitError):
-            git(project, "worktree", "remove", "--force", "--force", "--", folder)
+            run_git(project, "worktree", "remove", "--force", "--force", "--", folder)
         raise
 
 

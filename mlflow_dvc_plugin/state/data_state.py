@@ -106,11 +106,11 @@ class DataState:
             "dvc.exp_baseline": self.exp_baseline,
             "dvc.remote": self.remote,
         }
-        built = tags.fact_tags(facts)
-        built.update(tags.modified_tag(self.modified))
-        built.update(tags.path_tags(self.used_entries(), max_path_tags))
-        built.update(tags.fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
+        built = tags.build_fact_tags(facts)
+        built.update(tags.build_modified_tag(self.modified))
+        built.update(tags.build_path_tags(self.used_entries(), max_path_tags))
+        built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
         room = tags.MAX_TOTAL - sum(map(len, built.values()))
         parts = manifest.build(self.entries, self.committed, self.metafiles, room)
-        built.update(tags.manifest_tags(parts or ()))
+        built.update(tags.build_manifest_tags(parts or ()))
         return built

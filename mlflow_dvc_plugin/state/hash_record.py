@@ -11,13 +11,13 @@ import os
 from hashlib import md5
 
 
-def checksum(info: os.stat_result) -> str:
+def compute_checksum(info: os.stat_result) -> str:
     """DVC's digest of a file's inode, mtime and size."""
     text = f"([{info.st_ino}, {info.st_mtime!r}, {info.st_size}],)"
     return str(int(md5(text.encode(), usedforsecurity=False).hexdigest(), 16))
 
 
-def recorded_hash(value: str, digest: str) -> tuple[str, str] | None:
+def parse_record(value: str, digest: str) -> tuple[str, str] | None:
     """The name and value of the hash in a record; None if it is of another stat."""
     if digest not in value:
         return None
@@ -33,7 +33,7 @@ def recorded_hash(value: str, digest: str) -> tuple[str, str] | None:
     return name, str(found)
 
 
-def confirms(value: str, digest: str, expected: str) -> bool:
+def has_hash(value: str, digest: str, expected: str) -> bool:
     """Does a record plainly give a file of this stat the MD5 `expected`?"""
     # Ten times faster than to read the JSON, which settles all other cases.
     return (

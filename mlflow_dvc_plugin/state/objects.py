@@ -1,4 +1,4 @@
-"""What caches and remotes hold: objects, named by the hash of their bytes."""
+"""Objects: what caches and remotes store, named by the hash of its bytes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Obj(NamedTuple):
     """An object of a cache or remote.
 
     Attributes:
-        hash_name: DVC's name of the hash, which also names the cache it is in.
-        value: the hash, with ``.dir`` for a folder's listing.
+        hash_name: DVC's name of the hash. It also decides which cache has the object.
+        value: the hash, with ``.dir`` for the listing of a folder.
     """
 
     hash_name: str
     value: str
 
-
-def bytes_obj(data: bytes) -> Obj:
-    """The object that bytes are stored as."""
-    return Obj("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Obj:
+        """The object that stores some bytes."""
+        return cls("md5", hashlib.md5(data, usedforsecurity=False).hexdigest())
 
 
 def build_listing(hashes: Mapping[str, str]) -> tuple[Obj, bytes]:
@@ -35,4 +35,4 @@ def build_listing(hashes: Mapping[str, str]) -> tuple[Obj, bytes]:
     """
     rows = [{"md5": hashes[path], "relpath": path} for path in sorted(hashes)]
     data = json.dumps(rows, sort_keys=True).encode()
-    return Obj("md5", bytes_obj(data).value + DIR_SUFFIX), data
+    return Obj("md5", Obj.from_bytes(data).value + DIR_SUFFIX), data

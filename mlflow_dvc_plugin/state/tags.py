@@ -29,22 +29,22 @@ _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
 _ODD_PART = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
 
 
-def fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
+def build_fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
     """One tag for each fact that there is."""
     return {key: line for key, value in facts.items() if (line := _line(value))}
 
 
-def manifest_tags(parts: Sequence[str]) -> dict[str, str]:
+def build_manifest_tags(parts: Sequence[str]) -> dict[str, str]:
     """The tags that hold the texts of a manifest."""
     return {f"{MANIFEST}.{n}" if n else MANIFEST: part for n, part in enumerate(parts)}
 
 
-def error_tags(message: str) -> dict[str, str]:
+def build_error_tags(message: str) -> dict[str, str]:
     """The tags of a run whose data state could not be read."""
     return {"dvc.schema": SCHEMA, "dvc.error": _line(message) or "unknown error"}
 
 
-def path_key(path: str, prefix: str = DATA_PREFIX) -> str:
+def to_tag_key(path: str, prefix: str = DATA_PREFIX) -> str:
     """The key of the tag that holds the hash of the out at `path`.
 
     Args:
@@ -58,7 +58,7 @@ def path_key(path: str, prefix: str = DATA_PREFIX) -> str:
     return f"{(prefix + clean)[: MAX_KEY - 9]}-{digest.hexdigest()[:8]}"
 
 
-def manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
+def read_manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
     """The texts of a run's manifest, in order; none if it has no manifest."""
     parts: list[str] = []
     while (key := f"{MANIFEST}.{len(parts)}" if parts else MANIFEST) in tags:
@@ -66,7 +66,7 @@ def manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
     return parts
 
 
-def path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
+def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
     """The hashes of at most so many outs, and how many others there are."""
     tags: dict[str, str] = {}
     folders: set[str] = set()
@@ -74,7 +74,7 @@ def path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
     for entry in shown:
         if len(tags) == most:
             break
-        key = path_key(entry.path)
+        key = to_tag_key(entry.path)
         value = _line(str(entry.hash))
         above = _folders_of(key)
         # A file store keeps a tag as a file: "a" and "a/b" cannot both be.
@@ -93,7 +93,7 @@ def _folders_of(key: str) -> set[str]:
     return {key[: match.start()] for match in re.finditer("/", key)}
 
 
-def modified_tag(paths: Sequence[str]) -> dict[str, str]:
+def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
     """The paths that differ, as many as fit into a tag; no tag without any."""
     shown: list[str] = []
     for path in paths[:MAX_MODIFIED]:

@@ -19,7 +19,6 @@ import pytest
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.formats import pipeline
-from mlflow_dvc_plugin.capturing.formats.stages import Locator
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.state import Entry
 from tests.capturing.oracle import UNJUDGED
@@ -119,7 +118,7 @@ def test_lock_files_give_the_outs_of_dvcs_index(source: Path, root: dict[str, An
             expected[out["stage_file"]].append(out)
     for metafile, outs in expected.items():
         lockfile = Path(project, posixpath.splitext(metafile)[0] + ".lock")
-        lock = pipeline.parse_records(lockfile.read_bytes()) if lockfile.exists() else {}
+        lock = pipeline.parse_lock_outs(lockfile.read_bytes()) if lockfile.exists() else {}
         definitions: dict[str, dict[str, Any]] = {}
         for out in outs:
             folder = posixpath.dirname(metafile) or "."
@@ -129,6 +128,6 @@ def test_lock_files_give_the_outs_of_dvcs_index(source: Path, root: dict[str, An
             )
             flags = {"cache": out["use_cache"], "push": out["push"]}
             stage["outs"].append({out["def_path"]: flags})
-        stages = pipeline.stages(definitions, lock, metafile, Locator(project, {}))
+        stages = pipeline.build_stages(definitions, lock, metafile, project, {})
         entries = [out.entry for stage in stages for out in stage.outs]
         assert sorted(map(_ours, entries), key=repr) == sorted(map(_row, outs), key=repr)

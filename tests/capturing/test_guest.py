@@ -57,7 +57,7 @@ PIECES = [
 def no_pause(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """What makes no sense is read again after a pause: not hundreds of times here."""
     if "mutated" in request.node.name:
-        monkeypatch.setattr("mlflow_dvc_plugin.capturing.files._REREAD_SECONDS", 0)
+        monkeypatch.setattr("mlflow_dvc_plugin.capturing.files._PAUSE_SECONDS", 0)
 
 
 @st.composite
@@ -95,7 +95,9 @@ def test_mutated_dvc_file(tmp_path: Path, data: bytes) -> None:
 def test_mutated_pipeline(tmp_path: Path, pipeline: bytes, lock: bytes) -> None:
     # DVC is asked elsewhere: here it would take a second for each example.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlflow_dvc_plugin.capturing.formats.resolver.ask", lambda *_: {})
+        patch.setattr(
+            "mlflow_dvc_plugin.capturing.formats.dvc_resolver.resolve_with_dvc", lambda *_: {}
+        )
         (tmp_path / ".dvc").mkdir(exist_ok=True)
         (tmp_path / "dvc.yaml").write_bytes(pipeline)
         (tmp_path / "dvc.lock").write_bytes(lock)
@@ -291,7 +293,7 @@ def test_files_that_vanish_meanwhile(tmp_path: Path) -> None:
 PROBE = """
 import os, sys
 before = set(sys.modules)
-import mlflow_dvc_plugin.capture as c
+import mlflow_dvc_plugin.capturing as c
 light = {"yaml", "pathspec", "sqlite3", "subprocess", "json", "tomllib"}
 print("at import", sorted(light & (set(sys.modules) - before)))
 state = c.capture()

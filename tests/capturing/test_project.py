@@ -10,8 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from mlflow_dvc_plugin.capturing import capture, find_project
-from mlflow_dvc_plugin.capturing import config as dvc_config
+from mlflow_dvc_plugin.capturing import capture, dvc_config, find_project
 from mlflow_dvc_plugin.errors import SettingsError
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
@@ -187,15 +186,15 @@ def test_configuration_as_dvc_reads_it(
 
     project.dvc("cache", "dir", "-q", *options, str(tmp_path / "a cache"))
     project.dvc("remote", "add", "-q", *options, "Ab", "s3://bucket/path")
-    ours = dvc_config.load(str(project.path))
+    ours = dvc_config.load_config(str(project.path))
     with Repo(str(project.path)) as repo:
-        assert dvc_config.cache_dir(ours, str(project.path)) == repo.cache.local_cache_dir
-        assert dvc_config.remote_url(ours, "ab") == repo.config["remote"]["ab"]["url"]
-    assert dvc_config.remote_url(ours, "other") is None
+        assert dvc_config.find_cache_dir(ours, str(project.path)) == repo.cache.local_cache_dir
+        assert dvc_config.find_remote_url(ours, "ab") == repo.config["remote"]["ab"]["url"]
+    assert dvc_config.find_remote_url(ours, "other") is None
 
 
 @pytest.mark.parametrize(
-    "first", ["", "import mlflow_dvc_plugin.capture", "mlflow_dvc_plugin.capture"]
+    "first", ["", "import mlflow_dvc_plugin.capturing", "mlflow_dvc_plugin.capture"]
 )
 def test_public_name_is_a_function_whatever_was_imported_first(
     project: Project, first: str

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing import config as dvc_config
+from mlflow_dvc_plugin.capturing.dvc_config import load_config
 from mlflow_dvc_plugin.capturing.workspace import hashing, status
-from mlflow_dvc_plugin.capturing.workspace import state_database as statedb
-from mlflow_dvc_plugin.capturing.workspace.cache import listing_hash
+from mlflow_dvc_plugin.capturing.workspace.cache import hash_listing
+from mlflow_dvc_plugin.capturing.workspace.state_database import find_database
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
 from tests.project import Project
@@ -32,15 +32,15 @@ def forget() -> Iterator[None]:
 
 
 def forget_verdicts() -> None:
-    status._standing.clear()
+    status._folder_verdicts.clear()
     status._proven.clear()
-    hashing._remembered.clear()
+    hashing._hashes.clear()
 
 
 @pytest.fixture
 def no_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were no time to read any file."""
-    monkeypatch.setattr(hashing, "file_hash", lambda *_: None)
+    monkeypatch.setattr(status, "hash_file", lambda *_: None)
 
 
 def look(project: Project, settings: Settings = PATIENT) -> DataState:
@@ -255,7 +255,7 @@ def test_verdict_on_a_folder_stands_for_a_while_on_a_file_never(
 
 @pytest.mark.parametrize("damage", ["garbage", "locked", "another schema", "wrong values"])
 def test_state_database_that_is_of_no_use(data: Project, damage: str) -> None:
-    path = statedb.find(str(data.path), dvc_config.load(str(data.path)))
+    path = find_database(str(data.path), load_config(str(data.path)))
     assert path is not None
     if damage == "garbage":
         Path(path).write_bytes(b"no database" * 100)
@@ -300,7 +300,7 @@ def test_folder_of_dvc_2(project: Project) -> None:
         "a.txt": hashlib.md5(b"x\ny\n").hexdigest(),
         "b/c": hashlib.md5(b"\0\r\n").hexdigest(),
     }
-    project.write("d.dvc", f"outs:\n- md5: {listing_hash(members)}\n  nfiles: 2\n  path: d\n")
+    project.write("d.dvc", f"outs:\n- md5: {hash_listing(members)}\n  nfiles: 2\n  path: d\n")
     project.write("d/a.txt", b"x\r\ny\r\n")
     project.write("d/b/c", b"\0\r\n")
     assert verdict(project) == ("clean", ())

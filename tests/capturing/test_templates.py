@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing.formats import resolver as ask
-from mlflow_dvc_plugin.capturing.memory import process as memory
+from mlflow_dvc_plugin.capturing import capture, reading
+from mlflow_dvc_plugin.capturing.formats import dvc_resolver
 from mlflow_dvc_plugin.errors import CaptureError
 from tests.capturing.oracle import UNJUDGED, assert_same_outs, dvc_outs, our_outs
 from tests.project import Project
@@ -115,7 +114,7 @@ def test_what_is_resolved_here(
     def refuse(*_: Any) -> None:
         raise AssertionError("DVC was asked")
 
-    monkeypatch.setattr(ask, "ask", refuse)
+    monkeypatch.setattr(dvc_resolver, "resolve_with_dvc", refuse)
     templated.write("dvc.yaml", OWN[form])
     templated.write("sub/dvc.yaml", OWN[form])
     assert_same_outs(templated.path, at_least=0)
@@ -143,15 +142,14 @@ def test_what_dvc_refuses(templated: Project, form: str) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often DVC is asked."""
     asked: list[str] = []
-    original = ask._asked
+    original = dvc_resolver._run_dvc
 
     def count(data: bytes, project: str, metafile: str) -> dict[str, Any]:
         asked.append(metafile)
         return original(data, project, metafile)
 
-    monkeypatch.setattr(ask, "_asked", count)
-    monkeypatch.setattr(ask, "_known", {})
-    monkeypatch.setattr(memory, "_remembered", {})
+    monkeypatch.setattr(dvc_resolver, "_run_dvc", count)
+    monkeypatch.setattr(reading, "_readings", {})
     return asked
 
 
@@ -159,8 +157,7 @@ def test_dvc_is_asked_once_for_each_content(
     templated: Project, counted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def outs() -> list[str]:
-        monkeypatch.setattr(ask, "_known", {})
-        monkeypatch.setattr(memory, "_remembered", {})  # as in another process
+        monkeypatch.setattr(reading, "_readings", {})  # as in another process
         return [row[0] for row in our_outs(templated.path)]
 
     templated.write("dvc.yaml", ASKED["params in Python"])
@@ -185,8 +182,7 @@ def test_kept_answer_that_is_of_no_use(
     body = json.loads(kept.read_bytes().partition(b"\n")[2])
     body["stages"]["s"]["outs"] = ["lie"]
     kept.write_bytes(damage or kept.read_bytes().partition(b"\n")[0] + json.dumps(body).encode())
-    monkeypatch.setattr(ask, "_known", {})
-    monkeypatch.setattr(memory, "_remembered", {})
+    monkeypatch.setattr(reading, "_readings", {})
     assert our_outs(templated.path) == expected
     assert len(counted) == 2
 

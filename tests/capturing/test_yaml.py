@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.capturing.formats.yaml import DocumentError, Timestamp, load
+from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp, load_yaml
+from mlflow_dvc_plugin.errors import FormatError
 from tests.capturing.test_forms import DVC_FILES, PIPELINES, REFUSED
 from tests.effort import bounded
 
@@ -48,8 +49,8 @@ def compared(data: bytes) -> str:
     except Exception:  # noqa: BLE001 - whatever it trips over, DVC refuses the file
         expected = None
     try:
-        found: Any = normal(load(data))
-    except DocumentError:
+        found: Any = normal(load_yaml(data))
+    except FormatError:
         found = None
     if expected is None or found is None:
         return "both refuse" if expected == found else "DVC refuses" if found else "we refuse"

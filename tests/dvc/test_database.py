@@ -10,7 +10,7 @@ from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.state.objects import Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import Obj
 from tests.project import Project
 
 
@@ -38,7 +38,7 @@ def test_a_folder_is_claimed_as_dvc_claims_it(
 
 def test_dvc_takes_a_hash_that_it_was_told_for_its_own(project: Project) -> None:
     path = str(project.write("one", "1"))
-    obj = bytes_obj(b"1")
+    obj = Obj.from_bytes(b"1")
     with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
         info = os.stat(path)
         assert dvc.database.find_hashes({path: info}) == {}
@@ -54,4 +54,4 @@ def test_a_hash_that_dvc_found_is_known(project: Project) -> None:
     path = str(project.path / "one")
     with closing(DvcProject(str(project.path))) as dvc:
         known = dvc.database.find_hashes({path: os.stat(path)}, writable=False)
-        assert known == {path: Obj("md5", bytes_obj(b"1").value)}
+        assert known == {path: Obj("md5", Obj.from_bytes(b"1").value)}

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.state.objects import Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import Obj
 from tests.project import Project
 
 
@@ -17,7 +17,7 @@ def test_only_what_is_right_gets_into_the_cache(project: Project, tmp_path: Path
     objs: list[Obj] = []
     for number in range(120):
         project.write(f"folder/{number}", str(number))
-        objs.append(bytes_obj(str(number).encode()))
+        objs.append(Obj.from_bytes(str(number).encode()))
     project.add("folder")
     project.push()
     shutil.rmtree(project.path / ".dvc/cache")

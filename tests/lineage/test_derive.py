@@ -90,7 +90,7 @@ def test_old_runs_become_searchable_from_their_commits(project: Project, history
     assert [run["run_id"] for run in done] == [odd, gone, early, runs["2"], runs["1"]]
     skipped = {run["run_id"]: run["skipped"] for run in done if not run["tags"]}
     assert "is not a commit hash" in skipped[odd]
-    assert "fetch it first" in skipped[gone]
+    assert "Fetch it first" in skipped[gone]
     assert "tracked nothing" in skipped[early]
     assert before == {run_id: history.tags(run_id) for run_id in before}
 

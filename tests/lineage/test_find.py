@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.lineage.search.find import find, find_runs
-from mlflow_dvc_plugin.state.tags import path_key
+from mlflow_dvc_plugin.state.tags import to_tag_key
 from mlflow_dvc_plugin.tracking import store
 from tests.history import History, mlflow_dvc
 from tests.project import Project
@@ -99,9 +99,9 @@ def test_outs_without_a_tag_of_their_own_are_found_in_the_manifest(
     project.add(odd, "odd")
     run_id = history.run()
     tags = history.tags(run_id)
-    hidden = [f"d/{n:02}" for n in range(24) if path_key(f"d/{n:02}") not in tags]
+    hidden = [f"d/{n:02}" for n in range(24) if to_tag_key(f"d/{n:02}") not in tags]
     assert tags["dvc.data_omitted"] == "5"
-    assert len(hidden) + (path_key(odd) not in tags) == 5
+    assert len(hidden) + (to_tag_key(odd) not in tags) == 5
     for path in hidden:
         value = md5(f"content {int(path[2:])}")
         assert ids("--path", path, "--hash", value) == [run_id]

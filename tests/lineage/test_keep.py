@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.capturing.commit import state_at
+from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from tests.history import History, mlflow_dvc
@@ -131,7 +131,7 @@ def test_uncommitted_data_is_pinned_as_the_run_had_it(
     gc(project)
     kept = ["never committed", "not in the commit", "new one"]
     assert holds(project, *kept, "old a") == kept
-    assert data(state_at(str(project.path), pinned["commit"])) == data(load_state(run_id))
+    assert data(read_commit_state(str(project.path), pinned["commit"])) == data(load_state(run_id))
 
 
 def data(state: object) -> set[tuple[str, str]]:
@@ -171,7 +171,7 @@ def test_a_run_in_a_stage_is_pinned_without_the_stages_last_outs(
     project.commit("third")
 
     pinned = mlflow_dvc("pin", run_id, "--json").json
-    assert data(state_at(str(project.path), pinned["commit"])) == data(load_state(run_id))
+    assert data(read_commit_state(str(project.path), pinned["commit"])) == data(load_state(run_id))
     gc(project)
     assert holds(project, "raw 1", "raw 22", "raw 333") == ["raw 22", "raw 333"]
     assert project.git("show", f"{pinned['ref']}:dvc.yaml") == PIPELINE

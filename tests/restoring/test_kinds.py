@@ -280,14 +280,14 @@ def test_more_than_300_outs(project: Project, tmp_path: Path, dirty: bool) -> No
         repo.add([str(path) for path in (project.path / "data").iterdir()])
     project.commit()
     from mlflow_dvc_plugin.capturing import capture
-    from mlflow_dvc_plugin.capturing.commit import with_committed
+    from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
     if dirty:
         project.add("data/7.txt", "changed")
     state = capture(project.path)
     assert state is not None
     before = snapshot(project.path)
-    recorded = Run("5" * 32, "", "0", 0, with_committed(state).to_tags())
+    recorded = Run("5" * 32, "", "0", 0, add_commit_entries(state).to_tags())
     assert "dvc.manifest" in recorded.tags
     for number in (7, 8, 9):
         project.add(f"data/{number}.txt", "something else")

@@ -175,9 +175,9 @@ def test_a_state_whose_metafiles_bytes_are_unknown_is_written_into_today_s(
     pipeline.dvc("repro", "-q")
     first, recorded = visible(pipeline), record(pipeline.path)
     from mlflow_dvc_plugin.state import manifest
-    from mlflow_dvc_plugin.state.tags import manifest_parts
+    from mlflow_dvc_plugin.state.tags import read_manifest_parts
 
-    bare = manifest.parse(manifest_parts(recorded.tags))._replace(metafiles={})
+    bare = manifest.parse(read_manifest_parts(recorded.tags))._replace(metafiles={})
     tags = {**recorded.tags, "dvc.manifest": manifest.dump(bare)[0], "dvc.git_commit": "0" * 40}
     pipeline.add("raw.csv", "two ")
     pipeline.dvc("repro", "-q")

@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.cli.restoring.restore import draw
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
 from mlflow_dvc_plugin.restoring import restore, undo, undoable
 from mlflow_dvc_plugin.state import manifest
-from mlflow_dvc_plugin.state.tags import manifest_parts
+from mlflow_dvc_plugin.state.tags import read_manifest_parts
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project, run
 from tests.record import record, snapshot
@@ -44,7 +44,7 @@ def executable(project: Project, name: str) -> bool:
 
 def without_metafiles(recorded: Run) -> Run:
     """The run, had its metafiles been too large for the tags, and its commit rebased away."""
-    state = manifest.parse(manifest_parts(recorded.tags))._replace(metafiles={})
+    state = manifest.parse(read_manifest_parts(recorded.tags))._replace(metafiles={})
     tags = {k: v for k, v in recorded.tags.items() if not k.startswith("dvc.manifest")}
     return replace(
         recorded,

@@ -15,7 +15,7 @@ import pytest
 
 from mlflow_dvc_plugin import from_dvc
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing.run_start import current
+from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.errors import DatasetError, StateFileError
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -178,7 +178,7 @@ def test_a_file_that_is_written_anew_is_read_anew(
         state = capture(project.path)
         assert state is not None
         file.write_text(statefile.dumps(state))
-        found = current()
+        found = capture_run_start()
         assert found is not None
         seen.append(found.state.data_hash == state.data_hash)
     assert seen == [True, True]
@@ -243,7 +243,7 @@ def test_status_tells_what_a_worker_would_record(
     monkeypatch: pytest.MonkeyPatch, empty: Path
 ) -> None:
     found = mlflow_dvc("status", "--json").json
-    current_ = current()
+    current_ = capture_run_start()
     assert current_ is not None
     assert found["tags"] == current_.state.to_tags()
     assert [entry["path"] for entry in found["entries"]] == ["data/a.csv", "data/raw"]

@@ -14,9 +14,9 @@ from mlflow_dvc_plugin.state.tags import (
     MAX_KEY,
     MAX_TOTAL,
     MAX_VALUE,
-    error_tags,
-    manifest_parts,
-    path_key,
+    build_error_tags,
+    read_manifest_parts,
+    to_tag_key,
 )
 from tests.effort import bounded
 
@@ -118,7 +118,7 @@ def test_a_manifest_reads_back_as_it_was_written(outs: list[Entry]) -> None:
 
 @given(paths)
 def test_every_path_has_a_key_of_its_own_that_stores_take(path: str) -> None:
-    key = path_key(path)
+    key = to_tag_key(path)
     assert KEY.match(key)
     assert len(key) <= MAX_KEY
     plain = set(path) <= set(string.ascii_letters + string.digits + "_./ -")
@@ -134,7 +134,7 @@ def test_up_to_300_outs_are_in_the_manifest_whole(count: int) -> None:
     state = state_of(count)
     tags = state.to_tags()
     check_limits(tags)
-    found = manifest.parse(manifest_parts(tags))
+    found = manifest.parse(read_manifest_parts(tags))
     assert found.complete
     assert found.entries == state.entries
 
@@ -146,7 +146,7 @@ def test_above_300_outs_the_manifest_has_what_differs_from_the_commit() -> None:
     now = DataState(root=".", entries=outs, committed=state.entries, git_commit="a" * 40)
     tags = now.to_tags()
     check_limits(tags)
-    found = manifest.parse(manifest_parts(tags))
+    found = manifest.parse(read_manifest_parts(tags))
     assert not found.complete
     assert found.entries == (changed,)
     assert found.removed == (state.entries[-1].path,)
@@ -199,7 +199,7 @@ def test_a_file_and_a_folder_of_the_same_key_do_not_meet_in_a_file_store() -> No
 
 def metafiles_in_tags(metafiles: Mapping[str, bytes]) -> Mapping[str, bytes]:
     state = DataState(root=".", entries=(), metafiles=metafiles)
-    return manifest.parse(manifest_parts(state.to_tags())).metafiles
+    return manifest.parse(read_manifest_parts(state.to_tags())).metafiles
 
 
 def test_metafiles_that_name_a_place_stay_out_of_tags() -> None:
@@ -217,14 +217,14 @@ def test_a_lock_with_a_stage_for_several_is_no_place() -> None:
 def test_commands_stay_out_of_tags() -> None:
     data = b"stages:\n  a:\n    cmd: run --token=secret\n"
     state = DataState(root=".", entries=(), metafiles={"dvc.yaml": data})
-    found = manifest.parse(manifest_parts(state.to_tags()))
+    found = manifest.parse(read_manifest_parts(state.to_tags()))
     assert found.metafiles == {}
     assert list(found.pipelines) == ["dvc.yaml"]
 
 
 @pytest.mark.parametrize("length", [100, 4_000, 4_999])
 def test_a_manifest_that_a_server_cut_is_recognised(length: int) -> None:
-    parts = list(manifest_parts(state_of(300).to_tags()))
+    parts = list(read_manifest_parts(state_of(300).to_tags()))
     assert len(parts) > 1
     with pytest.raises(ManifestError, match=r"cut|damaged|checksum|not a manifest"):
         manifest.parse([part[: length // 2] for part in parts])
@@ -269,7 +269,7 @@ def test_a_manifest_that_inflates_without_end_is_refused() -> None:
 
 
 def test_an_error_is_one_line() -> None:
-    tags = error_tags("a.dvc:\nbroken\x00" + "x" * 9000)
+    tags = build_error_tags("a.dvc:\nbroken\x00" + "x" * 9000)
     assert set(tags) == {"dvc.schema", "dvc.error"}
     check_limits(tags)
     assert "\n" not in tags["dvc.error"]

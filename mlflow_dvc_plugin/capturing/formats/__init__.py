@@ -1,1 +1,1 @@
-"""The formats that DVC reads: YAML, ``.dvc`` files, and ``dvc.yaml`` with its ``dvc.lock``."""
+"""The formats that DVC reads: YAML, ``.dvc`` files, and ``dvc.yaml`` with ``dvc.lock``."""

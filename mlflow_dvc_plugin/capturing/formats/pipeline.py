@@ -6,68 +6,68 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats import canonical as plain
-from mlflow_dvc_plugin.capturing.formats.stages import Locator, Stage, recorded_out
+from mlflow_dvc_plugin.capturing.dvc_config import Config
+from mlflow_dvc_plugin.capturing.formats import regex_parser
+from mlflow_dvc_plugin.capturing.formats.outs import Stage, build_out
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
 from mlflow_dvc_plugin.errors import CaptureError
 
-# Stage name -> its definition, without any template left in it.
+# Stage name -> its definition, without templates.
 Definitions = Mapping[str, Mapping[str, Any]]
-# Stage name -> what its lock records of its outs.
-Records = Mapping[str, Sequence[Mapping[str, Any]]]
+# Stage name -> the records of its outs in the lock.
+LockOuts = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _OUT_SECTIONS = ("outs", "metrics", "plots")
 _NOTHING: Mapping[str, Any] = {}
-_TO_COME = {"hash": "md5"}
+# A stage that never ran will get the hash of DVC 3.
+_NEVER_RAN = {"hash": "md5"}
 
 
-def parse(data: bytes) -> dict[str, Any]:
-    """The content of a ``dvc.yaml``.
+def parse_pipeline(data: bytes) -> dict[str, Any]:
+    """Parse a ``dvc.yaml``.
 
     Raises:
-        DocumentError: it is no YAML document.
-        SchemaError: DVC refuses it.
+        FormatError: it is not YAML, or DVC refuses it.
     """
-    found = plain.pipeline(data)
+    found = regex_parser.parse_pipeline(data)
     if found is not None:
         return found
-    from mlflow_dvc_plugin.capturing.formats import schema
-    from mlflow_dvc_plugin.capturing.formats.yaml import load
+    from mlflow_dvc_plugin.capturing.formats.schema import check_pipeline
+    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
 
-    content = load(data) or {}
-    schema.pipeline(content, "")
+    content = load_yaml(data) or {}
+    check_pipeline(content, "")
     return dict(content)
 
 
-def parse_records(data: bytes) -> dict[str, Any]:
-    """What a ``dvc.lock`` records of the outs of each stage.
+def parse_lock_outs(data: bytes) -> dict[str, Any]:
+    """Parse the records of each stage's outs in a ``dvc.lock``.
 
     Raises:
-        DocumentError: it is no YAML document.
-        SchemaError: DVC refuses it.
+        FormatError: it is not YAML, or DVC refuses it.
     """
-    found = plain.records(data)
+    found = regex_parser.parse_lock_outs(data)
     if found is not None:
         return found
     return {name: stage.get("outs", []) for name, stage in parse_lock(data).items()}
 
 
 def parse_lock(data: bytes) -> dict[str, Any]:
-    """The stages of a ``dvc.lock``.
+    """Parse the stages of a ``dvc.lock``.
 
     Raises:
-        DocumentError: it is no YAML document.
-        SchemaError: DVC refuses it.
+        FormatError: it is not YAML, or DVC refuses it.
     """
-    from mlflow_dvc_plugin.capturing.formats import schema
-    from mlflow_dvc_plugin.capturing.formats.yaml import load
+    from mlflow_dvc_plugin.capturing.formats.schema import check_lock
+    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
 
-    content = load(data) or {}
-    schema.lockfile(content, "")
+    content = load_yaml(data) or {}
+    check_lock(content, "")
     return dict(content.get("stages", {}))
 
 
 def has_templates(content: Mapping[str, Any], data: bytes) -> bool:
-    """Is there anything in a ``dvc.yaml`` that stands for something else?"""
+    """Does a ``dvc.yaml`` contain templates, ``foreach`` or ``matrix``?"""
     if b"${" in data:
         return True
     definitions = content.get("stages", {})
@@ -80,66 +80,53 @@ def is_group(definition: Mapping[str, Any]) -> bool:
     return "foreach" in definition or "matrix" in definition
 
 
-def stages(definitions: Definitions, lock: Records, metafile: str, locator: Locator) -> list[Stage]:
-    """The stages that a ``dvc.yaml`` defines, with what its lock records of them.
+def build_stages(
+    definitions: Definitions, lock: LockOuts, metafile: str, project: str, config: Config
+) -> list[Stage]:
+    """Build the stages that a ``dvc.yaml`` defines, with what its lock records of them.
 
     Raises:
         CaptureError: DVC refuses a path in it.
     """
     lockfile = posixpath.splitext(metafile)[0] + ".lock"
     prefix = "" if metafile == "dvc.yaml" else f"{metafile}:"
-    home = locator.folder(metafile, None)
-    found = []
+    own = WorkingDir(project, config, metafile, None)
+    stages = []
     for name, definition in definitions.items():
         address = prefix + name
         wdir = definition.get("wdir")
-        folder = locator.folder(metafile, wdir) if wdir else home
-        # A stage that never ran has DVC 3's hash to come.
-        missing = {} if name in lock else _TO_COME
+        folder = WorkingDir(project, config, metafile, wdir) if wdir else own
+        absent = _NOTHING if name in lock else _NEVER_RAN
         records = {out["path"]: out for out in lock.get(name, ())}
         outs = []
-        for path, flags in _outs(definition, metafile, name):
-            place = folder.place(path)
-            record = records.get(place.key, missing)
-            outs.append(
-                recorded_out(
-                    place,
-                    record,
-                    hash_name=record.get("hash"),
-                    metafile=lockfile,
-                    stage=address,
-                    cached=flags.get("cache", True),
-                    remote=flags.get("remote"),
-                    push=flags.get("push", True),
-                )
-            )
-        reads = definition.get("deps") or ()
-        folder.check(reads)
-        found.append(Stage(address, name, metafile, folder, reads, tuple(outs)))
-    return found
+        for path, flags in _list_outs(definition, metafile, name):
+            place = folder.locate(path)
+            record = records.get(place.key, absent)
+            outs.append(build_out(place, record, flags, metafile=lockfile, stage=address))
+        deps = definition.get("deps") or ()
+        folder.check_deps(deps)
+        stages.append(Stage(address, name, metafile, folder, deps, tuple(outs)))
+    return stages
 
 
-def check(definitions: Definitions, metafile: str) -> None:
-    """Templates may have become something else than the texts that they were.
+def check_paths(definitions: Definitions, metafile: str) -> None:
+    """Check that the paths are still strings after their templates were resolved.
 
     Raises:
-        CaptureError: DVC would refuse what they became.
+        CaptureError: DVC would refuse one.
     """
     for stage, definition in definitions.items():
-        sections = [definition.get(section) or () for section in _OUT_SECTIONS]
-        paths = [path for items in sections for item in items for path in _paths(item)]
-        texts = [definition.get("wdir") or "", *(definition.get("deps") or ()), *paths]
-        if not all(isinstance(text, str) for text in texts):
-            raise CaptureError(metafile, f"a path of stage {stage!r} is no text")
+        items = [item for section in _OUT_SECTIONS for item in definition.get(section) or ()]
+        outs = [path for item in items for path in (item if isinstance(item, dict) else [item])]
+        paths = [definition.get("wdir") or "", *(definition.get("deps") or ()), *outs]
+        if not all(isinstance(path, str) for path in paths):
+            raise CaptureError(metafile, f"a path of stage {stage!r} is not a string")
 
 
-def _paths(item: Any) -> list[Any]:
-    return list(item) if isinstance(item, dict) else [item]
-
-
-def _outs(
+def _list_outs(
     definition: Mapping[str, Any], metafile: str, stage: str
 ) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Path and flags of each out of a stage."""
     found: list[tuple[str, Mapping[str, Any]]] = []
     for section in _OUT_SECTIONS:
         items = definition.get(section)
@@ -153,7 +140,7 @@ def _outs(
             for path, flags in item.items():
                 if not isinstance(flags, dict):
                     raise CaptureError(
-                        metafile, f"DVC refuses how stage {stage!r} defines {path!r}"
+                        metafile, f"DVC does not accept the options of {path!r} in stage {stage!r}"
                     )
                 merged[path] = {**merged.get(path, _NOTHING), **flags}
         found += merged.items()

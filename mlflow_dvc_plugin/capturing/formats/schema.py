@@ -1,7 +1,7 @@
-"""What DVC 3 accepts in a metafile; the rest it refuses, and so does capture.
+"""What DVC 3 accepts in a metafile. DVC refuses everything else, and so does capture.
 
-It mirrors ``dvc.schema``: a check takes a value and raises
-:class:`SchemaError` if DVC would.
+This mirrors ``dvc.schema``: a check takes a value and its place in the file, and
+raises :class:`FormatError` where DVC would refuse the value.
 """
 
 from __future__ import annotations
@@ -9,50 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats.errors import SchemaError
 from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp
-
-__all__ = ["SchemaError", "dvcfile", "lockfile", "pipeline"]
+from mlflow_dvc_plugin.errors import FormatError
 
 Check = Callable[[Any, str], None]
 
 _MIN_HASH = 3
 
 
-def _fail(where: str, wanted: str) -> None:
-    raise SchemaError(where, f"{where or 'it'} must be {wanted}")
+def _fail(where: str, expected: str) -> None:
+    raise FormatError(f"{where or 'it'} must be {expected}", where)
 
 
-def _text(value: Any, where: str) -> None:
-    if not isinstance(value, str) or isinstance(value, Timestamp):
-        _fail(where, "a text")
+def _is_a(expected: str, *types: type) -> Check:
+    def check(value: Any, where: str) -> None:
+        if not isinstance(value, types) or isinstance(value, Timestamp):
+            _fail(where, expected)
+
+    return check
 
 
-def _integer(value: Any, where: str) -> None:
-    if not isinstance(value, int):
-        _fail(where, "a whole number")
-
-
-def _boolean(value: Any, where: str) -> None:
-    if not isinstance(value, bool):
-        _fail(where, "true or false")
+_text = _is_a("a string", str)
+_integer = _is_a("a whole number", int)
+_boolean = _is_a("true or false", bool)
+_mapping = _is_a("a mapping", dict)
+_list = _is_a("a list", list)
+_text_or_list = _is_a("a string or a list", str, list)
+_text_or_mapping = _is_a("a string or a mapping", str, dict)
+_null = _is_a("empty", type(None))
 
 
 def _anything(value: Any, where: str) -> None:
     pass
 
 
-def _mapping(value: Any, where: str) -> None:
-    if not isinstance(value, dict):
-        _fail(where, "a mapping")
-
-
-def _list(value: Any, where: str) -> None:
-    if not isinstance(value, list):
-        _fail(where, "a list")
-
-
-def _checksum(value: Any, where: str) -> None:
+def _hash(value: Any, where: str) -> None:
     if value is None or value == "":
         return
     if isinstance(value, Timestamp) or not isinstance(value, (str, int)):
@@ -61,92 +52,87 @@ def _checksum(value: Any, where: str) -> None:
         _fail(where, f"a hash of at least {_MIN_HASH} characters")
 
 
-def _list_of(check: Check) -> Check:
-    def checked(value: Any, where: str) -> None:
+def _list_of(check_item: Check) -> Check:
+    def check(value: Any, where: str) -> None:
         _list(value, where)
         for index, item in enumerate(value):
-            check(item, f"{where}[{index}]")
+            check_item(item, f"{where}[{index}]")
 
-    return checked
+    return check
 
 
-def _map_of(check: Check, longest: int | None = None) -> Check:
-    def checked(value: Any, where: str) -> None:
+def _map_of(check_item: Check, longest: int | None = None) -> Check:
+    def check(value: Any, where: str) -> None:
         _mapping(value, where)
         if longest is not None and len(value) > longest:
-            _fail(where, f"a mapping of at most {longest}")
+            _fail(where, f"a mapping with at most {longest} key")
         for key, item in value.items():
             _text(key, f"the key {key!r} of {where}")
-            check(item, f"{where}.{key}")
+            check_item(item, f"{where}.{key}")
 
-    return checked
+    return check
 
 
 def _fields(optional: dict[str, Check], required: dict[str, Check] | None = None) -> Check:
     known = {**optional, **(required or {})}
 
-    def checked(value: Any, where: str) -> None:
+    def check(value: Any, where: str) -> None:
         _mapping(value, where)
         for key, item in value.items():
-            check = known.get(key) if isinstance(key, str) else None
+            check_item = known.get(key) if isinstance(key, str) else None
             name = f"{where}.{key}" if where else str(key)
-            if check is None:
-                raise SchemaError(name, f"DVC 3 does not know the key {name}")
-            check(item, name)
+            if check_item is None:
+                raise FormatError(f"DVC 3 does not accept the key {name}", name)
+            check_item(item, name)
         for key in required or ():
             if key not in value:
-                raise SchemaError(where, f"{where or 'it'} lacks {key}")
+                raise FormatError(f"{where or 'it'} has no {key}", where)
 
-    return checked
+    return check
 
 
-def _any_of(wanted: str, *checks: Check) -> Check:
-    def checked(value: Any, where: str) -> None:
+def _any_of(expected: str, *checks: Check) -> Check:
+    def check(value: Any, where: str) -> None:
         errors = []
-        for check in checks:
-            error = _error_of(check, value, where)
+        for each in checks:
+            error = _find_error(each, value, where)
             if error is None:
                 return
             errors.append(error)
-        # The check that came furthest knows what is wrong.
+        # The check that got furthest into the value says best what is wrong.
         best = max(errors, key=lambda err: len(err.where))
         if len(best.where) > len(where):
             raise best
-        _fail(where, wanted)
+        _fail(where, expected)
 
-    return checked
+    return check
 
 
-def _error_of(check: Check, value: Any, where: str) -> SchemaError | None:
+def _find_error(check: Check, value: Any, where: str) -> FormatError | None:
     try:
         check(value, where)
-    except SchemaError as err:
+    except FormatError as err:
         return err
     return None
 
 
-def _null(value: Any, where: str) -> None:
-    if value is not None:
-        _fail(where, "empty")
-
-
 def _equal(expected: str) -> Check:
-    def checked(value: Any, where: str) -> None:
+    def check(value: Any, where: str) -> None:
         if value != expected:
             _fail(where, repr(expected))
 
-    return checked
+    return check
 
 
-_CHECKSUMS: dict[str, Check] = dict.fromkeys(("md5", "checksum", "etag"), _checksum)
+_HASHES: dict[str, Check] = dict.fromkeys(("md5", "checksum", "etag"), _hash)
 _META: dict[str, Check] = {
     "size": _integer,
     "nfiles": _integer,
     "isexec": _boolean,
     "version_id": _text,
 }
-_CLOUD = _map_of(_fields({**_META, **_CHECKSUMS}), longest=1)
-_FILES = _list_of(_fields({**_CHECKSUMS, **_META, "cloud": _CLOUD}, {"relpath": _text}))
+_CLOUD = _map_of(_fields({**_META, **_HASHES}), longest=1)
+_FILES = _list_of(_fields({**_HASHES, **_META, "cloud": _CLOUD}, {"relpath": _text}))
 _ANNOTATION: dict[str, Check] = {
     "desc": _text,
     "type": _text,
@@ -154,7 +140,7 @@ _ANNOTATION: dict[str, Check] = {
     "meta": _anything,
 }
 _DATA: dict[str, Check] = {
-    **_CHECKSUMS,
+    **_HASHES,
     **_META,
     "path": _text,
     "persist": _boolean,
@@ -173,21 +159,16 @@ _OUT = _fields(
     }
 )
 _REPO = _fields(
-    {
-        "rev": _text,
-        "rev_lock": _text,
-        "config": _any_of("a text or a mapping", _text, _mapping),
-        "remote": _any_of("a text or a mapping", _text, _mapping),
-    },
+    {"rev": _text, "rev_lock": _text, "config": _text_or_mapping, "remote": _text_or_mapping},
     {"url": _text},
 )
 _DB = _fields(dict.fromkeys(("query", "connection", "file_format", "table"), _text))
 _DEP = _fields({**_DATA, "repo": _REPO, "db": _DB, "files": _FILES, "fs_config": _mapping})
 
-dvcfile = _fields(
+check_dvcfile = _fields(
     {
-        "md5": _checksum,
-        "wdir": _any_of("a text", _text, _null),
+        "md5": _hash,
+        "wdir": _is_a("a string", str, type(None)),
         "deps": _any_of("a list", _list_of(_DEP), _null),
         "outs": _any_of("a list", _list_of(_OUT), _null),
         "locked": _boolean,
@@ -199,18 +180,10 @@ dvcfile = _fields(
 )
 
 _LOCKED = _fields(
-    {
-        **_CHECKSUMS,
-        **_META,
-        "cloud": _CLOUD,
-        "files": _FILES,
-        "hash": _text,
-        "dataset": _mapping,
-    },
+    {**_HASHES, **_META, "cloud": _CLOUD, "files": _FILES, "hash": _text, "dataset": _mapping},
     {"path": _text},
 )
-_COMMAND = _any_of("a text or a list", _text, _list)
-lockfile = _fields(
+check_lock = _fields(
     {
         "datasets": _anything,
         "stages": _map_of(
@@ -220,7 +193,7 @@ lockfile = _fields(
                     "params": _map_of(_map_of(_anything)),
                     "outs": _list_of(_LOCKED),
                 },
-                {"cmd": _COMMAND},
+                {"cmd": _text_or_list},
             )
         ),
     },
@@ -242,21 +215,21 @@ _PLOT_FLAGS = _fields(
         "header": _boolean,
     }
 )
-_STAGE_OUTS = _list_of(_any_of("a text or a mapping", _text, _map_of(_fields(_FLAGS))))
+_STAGE_OUTS = _list_of(_any_of("a string or a mapping", _text, _map_of(_fields(_FLAGS))))
 _STAGE_PLOTS = _list_of(
     _any_of(
-        "a text or a mapping",
+        "a string or a mapping",
         _text,
         _map_of(_any_of("a mapping", _PLOT_FLAGS, _list_of(_PLOT_FLAGS))),
     )
 )
-_VARS = _list_of(_any_of("a text or a mapping", _text, _mapping))
+_VARS = _list_of(_text_or_mapping)
 _STAGE = _fields(
     {
-        "matrix": _map_of(_any_of("a text or a list", _text, _list)),
+        "matrix": _map_of(_text_or_list),
         "wdir": _text,
         "deps": _list_of(_text),
-        "params": _list_of(_any_of("a text or a mapping", _text, _mapping)),
+        "params": _VARS,
         "vars": _VARS,
         "frozen": _boolean,
         "meta": _anything,
@@ -266,36 +239,36 @@ _STAGE = _fields(
         "metrics": _STAGE_OUTS,
         "plots": _STAGE_PLOTS,
     },
-    {"cmd": _COMMAND},
+    {"cmd": _text_or_list},
 )
 _FOREACH = _fields(
-    {}, {"foreach": _any_of("a list, mapping or text", _text, _list, _mapping), "do": _STAGE}
+    {}, {"foreach": _is_a("a list, a mapping or a string", str, list, dict), "do": _STAGE}
 )
 
 
 def _stage(value: Any, where: str) -> None:
-    grouped = isinstance(value, dict) and not {"foreach", "do"}.isdisjoint(value)
-    (_FOREACH if grouped else _STAGE)(value, where)
+    is_foreach = isinstance(value, dict) and not {"foreach", "do"}.isdisjoint(value)
+    (_FOREACH if is_foreach else _STAGE)(value, where)
 
 
 _TEXTS = _list_of(_text)
 _PLOT = _fields(
     {
-        "x": _any_of("a text or a mapping", _text, _map_of(_text)),
+        "x": _any_of("a string or a mapping", _text, _map_of(_text)),
         "y": _any_of(
-            "a _text, list or mapping",
+            "a string, a list or a mapping",
             _text,
             _TEXTS,
-            _map_of(_any_of("a text or a list", _text, _TEXTS)),
+            _map_of(_any_of("a string or a list", _text, _TEXTS)),
         ),
         **dict.fromkeys(("x_label", "y_label", "title", "template"), _text),
     }
 )
-pipeline = _fields(
+check_pipeline = _fields(
     {
         "datasets": _anything,
         "plots": _list_of(
-            _any_of("a text or a mapping", _text, _map_of(_any_of("a mapping", _PLOT, _null)))
+            _any_of("a string or a mapping", _text, _map_of(_any_of("a mapping", _PLOT, _null)))
         ),
         "stages": _map_of(_stage),
         "vars": _VARS,

@@ -1,9 +1,9 @@
-"""YAML text as DVC reads it: YAML 1.2, typed as ruamel.yaml's safe loader types it.
+"""YAML as DVC reads it: YAML 1.2, with the types of ruamel.yaml's safe loader.
 
 PyYAML's own constructors follow YAML 1.1, where a file named ``no`` or
-``12:30:45`` is no text. So only its parser is used, and its events are turned
-into values here: in one loop, so that no nesting can exhaust the stack, with
-bounds on what aliases may expand to.
+``12:30:45`` is not a string. So capture uses only its parser, and builds the
+values from the parser's events: in one loop, because nested values must not
+exhaust the stack, and with a limit for what aliases expand to.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats.errors import DocumentError
-
-__all__ = ["DocumentError", "Timestamp", "load", "plain"]
+from mlflow_dvc_plugin.errors import FormatError
 
 MAX_DEPTH = 100
 # Values that aliases stand for, all together.
@@ -22,7 +20,7 @@ MAX_ALIASED = 500_000
 _TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FALSE")}
-# Every scalar that is not a text begins with one of these.
+# Every scalar that is not a string begins with one of these.
 _TYPED = frozenset("+-.0123456789~nNtTfF=")
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
 _FLOAT = re.compile(
@@ -32,7 +30,7 @@ _FLOAT = re.compile(
     r"|[-+]?\.(?:inf|Inf|INF)"
     r"|\.(?:nan|NaN|NAN)"
 )
-# Line breaks in YAML 1.1, hence to PyYAML, but letters to DVC.
+# These are line breaks in YAML 1.1 and for PyYAML, but characters for DVC.
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -42,30 +40,31 @@ _TIMESTAMP = re.compile(
 
 
 class Timestamp(str):
-    """A date or time, which DVC does not take for a text."""
+    """A date or time, which is not a string for DVC."""
 
     __slots__ = ()
 
 
-_MERGE = object()  # `<<`, and
-_VALUE = object()  # `=`, which ruamel.yaml takes as keys only
+# The scalars `<<` and `=`, which ruamel.yaml accepts as keys only.
+_MERGE = object()
+_VALUE = object()
 
 
-def load(data: bytes) -> Any:
-    """The one document in `data`, as plain values.
+def load_yaml(data: bytes) -> Any:
+    """Load the one document in `data`, as values of Python's own types.
 
     Raises:
-        DocumentError: it is not UTF-8, no valid YAML, has more than one
-            document, a duplicate key, an unknown tag, or is nested too deep.
+        FormatError: it is not UTF-8 or not YAML, or DVC would refuse it: more
+            than one document, a duplicate key, an unknown tag, too many levels.
     """
     import yaml
 
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as err:
-        raise DocumentError("it is not UTF-8") from err
+        raise FormatError("it is not UTF-8") from err
     if _LINE_BREAKS.search(text):
-        raise DocumentError("it has a line break that YAML 1.2 does not know, such as U+2028")
+        raise FormatError("it has a line break that is none in YAML 1.2, such as U+2028")
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         parser = loader(text)
@@ -76,133 +75,149 @@ def load(data: bytes) -> Any:
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise DocumentError(f"it is no valid YAML{where}") from err
+        raise FormatError(f"it is not valid YAML{where}") from err
     except (ValueError, OverflowError, RecursionError, MemoryError) as err:
-        raise DocumentError("it is no valid YAML") from err
+        raise FormatError("it is not valid YAML") from err
+
+
+class _Frame:
+    """A mapping or list that is not complete yet."""
+
+    __slots__ = ("anchor", "container", "has_key", "key", "merges", "size")
+
+    def __init__(self, container: Any, anchor: str | None) -> None:
+        self.container = container
+        self.anchor = anchor
+        self.key: Any = None
+        self.has_key = False
+        self.size = 1  # after the expansion of aliases
+        self.merges: list[dict[Any, Any]] = []
+
+    def put(self, value: Any, size: int) -> None:
+        """Add the next item, key or value."""
+        self.size += size
+        container = self.container
+        if type(container) is list:
+            container.append(_to_item(value))
+        elif not self.has_key:
+            self.key, self.has_key = _to_key(value), True
+        else:
+            key, self.has_key = self.key, False
+            value = _to_item(value)
+            if key is _MERGE:
+                parts = value if isinstance(value, list) else [value]
+                if not all(isinstance(part, dict) for part in parts):
+                    raise FormatError("it merges (<<) a value that is not a mapping")
+                self.merges += parts
+                return
+            if key in container:
+                raise FormatError(f"it has the key {key!r} twice")
+            container[key] = value
+
+    def close(self) -> Any:
+        """The complete container."""
+        for part in self.merges:
+            for key, value in part.items():
+                self.container.setdefault(key, value)
+        return self.container
 
 
 class _Builder:
-    """Turns parser events into values, with a stack of its own."""
+    """Turns the events of a parser into values, with a stack of its own."""
 
     def __init__(self, yaml: Any) -> None:
-        self.scalar = yaml.ScalarEvent
-        self.alias = yaml.AliasEvent
-        self.mapping_start = yaml.MappingStartEvent
-        self.sequence_start = yaml.SequenceStartEvent
-        self.ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
-        self.document_start = yaml.DocumentStartEvent
-        # Each anchor's value with its size after expansion.
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self._yaml = yaml
+        self._stack: list[_Frame] = []
+        # Each anchor's value with its size after the expansion of aliases.
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._aliased = 0
 
-    def build(self, parser: Any) -> Any:  # noqa: C901, PLR0912, PLR0915
-        # Frames: [container, pending key or None, has key, anchor, size, merges]
-        stack: list[list[Any]] = []
+    def build(self, parser: Any) -> Any:
+        yaml, stack, anchors = self._yaml, self._stack, self._anchors
+        scalar, alias = yaml.ScalarEvent, yaml.AliasEvent
+        starts = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+        ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
         root: Any = None
-        documents = aliased = 0
+        documents = 0
         get_event = parser.get_event
-        while True:
-            event = get_event()
-            if event is None:
-                return root
+        while (event := get_event()) is not None:
             kind = type(event)
-            if kind is self.scalar:
-                value = _scalar(event)
-                size = 1
+            if kind is scalar:
+                value, size = _to_scalar(event), 1
                 if event.anchor:
-                    self.anchors[event.anchor] = (value, 1)
-            elif kind is self.mapping_start or kind is self.sequence_start:
-                if len(stack) >= MAX_DEPTH:
-                    raise DocumentError(f"it is nested deeper than {MAX_DEPTH} levels")
-                wanted = "map" if kind is self.mapping_start else "seq"
-                if event.tag not in (None, "!", _TAG + wanted):
-                    raise DocumentError(f"it has a YAML tag that DVC does not know: {event.tag}")
-                if event.anchor:
-                    # An alias to what is not complete yet is refused.
-                    self.anchors.pop(event.anchor, None)
-                new: Any = {} if kind is self.mapping_start else []
-                stack.append([new, None, False, event.anchor, 1, None])
+                    anchors[event.anchor] = value, size
+            elif kind in starts:
+                self._open(event, kind is starts[0])
                 continue
-            elif kind in self.ends:
-                container, _, _, anchor, size, merges = stack.pop()
-                if merges:
-                    _merge(container, merges)
-                value = container
-                if anchor:
-                    self.anchors[anchor] = (value, size)
-            elif kind is self.alias:
-                if event.anchor not in self.anchors:
-                    raise DocumentError(f"it has an alias without an anchor: {event.anchor}")
-                value, size = self.anchors[event.anchor]
-                aliased += size
-                if aliased > MAX_ALIASED:
-                    raise DocumentError("its aliases expand to too many values")
-            elif kind is self.document_start:
-                documents += 1
-                if documents > 1:
-                    raise DocumentError("it has more than one YAML document")
-                if event.version and tuple(event.version) != (1, 2):
-                    raise DocumentError("it asks for another YAML version than 1.2")
-                continue
+            elif kind in ends:
+                frame = stack.pop()
+                value, size = frame.close(), frame.size
+                if frame.anchor:
+                    anchors[frame.anchor] = value, size
+            elif kind is alias:
+                value, size = self._find_anchor(event.anchor)
             else:
+                if kind is yaml.DocumentStartEvent:
+                    documents += 1
+                    _check_document(event, documents)
                 continue
-            if not stack:
-                root = _item(value)
-                continue
-            frame = stack[-1]
-            frame[4] += size
-            _put(frame, value)
+            if stack:
+                stack[-1].put(value, size)
+            else:
+                root = _to_item(value)
+        return root
+
+    def _open(self, event: Any, is_mapping: bool) -> None:
+        if len(self._stack) >= MAX_DEPTH:
+            raise FormatError(f"it is nested deeper than {MAX_DEPTH} levels")
+        if event.tag not in (None, "!", _TAG + ("map" if is_mapping else "seq")):
+            raise FormatError(f"DVC does not accept the YAML tag {event.tag}")
+        if event.anchor:
+            # An alias to a container that is not complete yet is refused.
+            self._anchors.pop(event.anchor, None)
+        self._stack.append(_Frame({} if is_mapping else [], event.anchor))
+
+    def _find_anchor(self, name: str) -> tuple[Any, int]:
+        if name not in self._anchors:
+            raise FormatError(f"it has the alias *{name} without an anchor")
+        value, size = self._anchors[name]
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            raise FormatError("its aliases expand to too many values")
+        return value, size
 
 
-def _put(frame: list[Any], value: Any) -> None:
-    container = frame[0]
-    if type(container) is list:
-        container.append(_item(value))
-    elif not frame[2]:
-        frame[1], frame[2] = _key(value), True
-    else:
-        key, frame[2] = frame[1], False
-        value = _item(value)
-        if key is _MERGE:
-            parts = value if isinstance(value, list) else [value]
-            if not all(isinstance(part, dict) for part in parts):
-                raise DocumentError("it merges something that is no mapping")
-            frame[5] = parts if frame[5] is None else frame[5] + parts
-            return
-        if key in container:
-            raise DocumentError(f"it has the key {key!r} twice")
-        container[key] = value
+def _check_document(event: Any, number: int) -> None:
+    if number > 1:
+        raise FormatError("it has more than one YAML document")
+    if event.version and tuple(event.version) != (1, 2):
+        raise FormatError("it requires another version of YAML than 1.2")
 
 
-def _item(value: Any) -> Any:
+def _to_item(value: Any) -> Any:
     if value is _MERGE or value is _VALUE:
-        raise DocumentError("it has a bare << or = for a value")
+        raise FormatError("it has << or = as a value without quotes")
     return value
 
 
-def _key(value: Any) -> Any:
+def _to_key(value: Any) -> Any:
     if value is _VALUE:
         return "="
     if isinstance(value, list):
-        return tuple(map(_key, value))
+        return tuple(map(_to_key, value))
     if isinstance(value, dict):
-        raise DocumentError("it has a key that is a mapping")
+        raise FormatError("it has a key that is a mapping")
     return value
 
 
-def _merge(container: dict[Any, Any], parts: list[dict[Any, Any]]) -> None:
-    for part in parts:
-        for key, value in part.items():
-            container.setdefault(key, value)
-
-
-def _scalar(event: Any) -> Any:
+def _to_scalar(event: Any) -> Any:
     text: str = event.value
     if event.implicit[0]:  # plain, without a tag
         if "\t" in text:
-            raise DocumentError("it has a tab in a text without quotes")
+            raise FormatError("it has a tab in a string without quotes")
         if text and text[0] not in _TYPED:
             return _MERGE if text == "<<" else text
-        return _VALUE if text == "=" else plain(text)
+        return _VALUE if text == "=" else parse_scalar(text)
     tag = event.tag
     if tag == "!" and not text and not event.style:
         return None
@@ -210,35 +225,35 @@ def _scalar(event: Any) -> Any:
         return text
     if tag.startswith(_TAG):
         if tag == f"{_TAG}float":
-            return _float(text)
-        value = plain(text)
+            return _parse_float(text)
+        value = parse_scalar(text)
         name = {type(None): "null", bool: "bool", int: "int"}.get(type(value))
         if tag == f"{_TAG}{name}":
             return value
-    raise DocumentError(f"it has a YAML tag that DVC does not know: {tag}")
+    raise FormatError(f"DVC does not accept the YAML tag {tag}")
 
 
-def plain(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """The value of a plain scalar in YAML 1.2, as ruamel.yaml resolves it."""
     if text in _NULL:
         return None
     if text in _BOOL:
         return _BOOL[text]
     if _FLOAT.fullmatch(text):
-        return _float(text)
+        return _parse_float(text)
     if _INT.fullmatch(text):
-        return _int(text)
+        return _parse_int(text)
     if _TIMESTAMP.fullmatch(text):
         return Timestamp(text)
     return text
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
     digits = text.replace("_", "").lower()
     return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-def _int(text: str) -> int:
+def _parse_int(text: str) -> int:
     digits = text.replace("_", "")
     sign = -1 if digits.startswith("-") else 1
     digits = digits.lstrip("+-")

@@ -1,7 +1,7 @@
-"""``.dvcignore``: what DVC leaves out, in its walk and inside tracked folders.
+"""``.dvcignore``: what DVC ignores, when it looks for metafiles and inside tracked folders.
 
-The questions are about entries of folders that are not left out themselves, as
-a walk from the top asks them.
+As in a walk from the top, a path is looked up only if no folder above it is
+ignored.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _DVC_FOLDERS = frozenset((".hg", ".git", ".dvc"))
 
 
 class DvcIgnore:
-    """The ``.dvcignore`` patterns that hold in one folder and below."""
+    """The ``.dvcignore`` patterns that apply in one folder and below."""
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
-        self._rules = _dvc_rules(_DVC_DEFAULTS + patterns) if patterns else []
+        self._rules = _compile_rules(_DVC_DEFAULTS + patterns) if patterns else []
 
-    def within(self, folder: str, data: bytes) -> DvcIgnore:
-        """The rules with those of a deeper folder's ``.dvcignore`` added."""
+    def add_patterns(self, folder: str, data: bytes) -> DvcIgnore:
+        """Add the patterns of a deeper folder's ``.dvcignore``."""
         try:
             lines = [line.strip() for line in data.decode("utf-8").splitlines()]
         except UnicodeDecodeError as err:
             where = f"{folder}/.dvcignore" if folder else ".dvcignore"
-            raise CaptureError(where, "it is not UTF-8") from err
+            raise CaptureError(where, "the file is not UTF-8") from err
         added = [line for line in lines if line and not line.startswith("#")]
         if folder:
-            added = [_rebased(line, folder) for line in added]
+            added = [_rebase_pattern(line, folder) for line in added]
         return DvcIgnore(self.patterns + tuple(added))
 
     def ignores(self, path: str, name: str, is_dir: bool) -> bool:
-        """Does DVC leave out `path` (relative to the project), whose last part is `name`?"""
+        """Does DVC ignore `path` (relative to the project), whose last part is `name`?"""
         if not self._rules:
             return name == ".git" or (is_dir and name in _DVC_FOLDERS)
         for regex, ignored, dirs_only in reversed(self._rules):
@@ -49,16 +49,16 @@ class DvcIgnore:
         return False
 
 
-def refused_by(
-    dvcignores: Mapping[str, DvcIgnore], path: str, full: str, look: Callable[[str], None]
+def is_out_ignored(
+    dvcignores: Mapping[str, DvcIgnore], path: str, full: str, add_file: Callable[[str], None]
 ) -> bool:
-    """Is an out in what ``.dvcignore`` leaves out?
+    """Does a ``.dvcignore`` ignore an out?
 
     Args:
         dvcignores: the patterns of each folder that has a ``.dvcignore``.
         path: of the out, relative to the project.
         full: of the out, absolute.
-        look: told of it, where it matters what is there.
+        add_file: called with `full` if the answer depends on what is there.
     """
     if not dvcignores and ".git" not in path and ".dvc" not in path and ".hg" not in path:
         return False
@@ -71,30 +71,30 @@ def refused_by(
             if rules.ignores(upper, name, True):
                 return True
             continue
-        look(full)
+        add_file(full)
         if rules.ignores(upper, name, False):
             return not os.path.isdir(full) or rules.ignores(upper, name, True)
-        # What is not there could become a folder.
+        # An out that is absent could become a folder.
         return rules.ignores(upper, name, True) and not os.path.isfile(full)
     return False
 
 
-def _dvc_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
-    spec = pattern_class()
+def _compile_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
+    spec = find_pattern_class()
     rules = []
     pattern = ""
     try:
         for pattern in patterns:
             regex, ignored = spec.pattern_to_regex(pattern)
             if regex is not None and ignored is not None:
-                rules.append((compiled(regex), ignored, pattern.endswith("/")))
+                rules.append((compile_regex(regex), ignored, pattern.endswith("/")))
     except (ValueError, re.error) as err:
-        raise CaptureError(".dvcignore", f"it has a bad pattern: {pattern!r}") from err
+        raise CaptureError(".dvcignore", f"the pattern {pattern!r} is invalid") from err
     return rules
 
 
-def pattern_class() -> Any:
-    """The class of gitignore patterns that DVC uses."""
+def find_pattern_class() -> Any:
+    """The class of gitignore patterns in pathspec that DVC uses."""
     try:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
     except ImportError:  # pathspec < 1
@@ -104,15 +104,14 @@ def pattern_class() -> Any:
     return GitIgnoreSpecPattern
 
 
-def compiled(regex: str, flags: int = 0) -> re.Pattern[str]:
-    """A regular expression, made without a warning."""
-    # A training job gets no warning because of a pattern such as `[[:alpha:]]`.
+def compile_regex(regex: str, flags: int = 0) -> re.Pattern[str]:
+    """Compile a regular expression without a warning in the training job (for `[[:alpha:]]`)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return re.compile(regex, flags)
 
 
-def _rebased(rule: str, folder: str) -> str:
+def _rebase_pattern(rule: str, folder: str) -> str:
     """A pattern of a folder's ``.dvcignore``, relative to the project (``dvc.pathspec_math``)."""
     negated = rule.startswith("!")
     rule = rule[1:] if negated else rule

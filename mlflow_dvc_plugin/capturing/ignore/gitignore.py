@@ -1,32 +1,32 @@
-"""``.gitignore``: what Git ignores, and DVC with it.
+"""``.gitignore``: what Git ignores, and therefore DVC.
 
-The rules are those of dulwich, which DVC asks. The questions are about entries
-of folders that are not ignored themselves, as a walk from the top asks them.
+The rules are those of dulwich, which DVC uses. As in a walk from the top, a path
+is looked up only if no folder above it is ignored.
 """
 
 from __future__ import annotations
 
 import re
 
-from mlflow_dvc_plugin.capturing.ignore.dvcignore import compiled
+from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
 
 
 class GitIgnore:
     """The patterns of one ``.gitignore`` (or exclude file).
 
-    Git matches bytes: each stands for itself here, as a character of Latin-1.
+    Git matches bytes. Here, a character of Latin-1 stands for each byte.
     """
 
     def __init__(self, data: bytes, fold_case: bool = False) -> None:
         self._fold = fold_case
-        # A literal pattern is looked up, not matched: `dvc add` writes one line
-        # for each file, and there may be thousands of both.
+        # A pattern without wildcards is looked up, not matched: `dvc add` writes one
+        # line for each file, and there can be thousands of both.
         self._names: dict[str, list[_Rule]] = {}
         self._paths: dict[str, list[_Rule]] = {}
         self._globs: list[_Rule] = []
         for order, line in enumerate(data.splitlines()):
             self._add(order, line)
-        self.empty = not (self._names or self._paths or self._globs)
+        self.is_empty = not (self._names or self._paths or self._globs)
 
     def _add(self, order: int, line: bytes) -> None:
         text = line.decode("latin-1")
@@ -52,7 +52,7 @@ class GitIgnore:
             self._paths.setdefault(key.removeprefix("/"), []).append(rule)
 
     def match(self, path: str, name: str, is_dir: bool) -> bool | None:
-        """Is `path` (relative to the file's folder) ignored? None if no pattern says so."""
+        """Is `path` (relative to the file's folder) ignored? None if no pattern matches."""
         if self._fold:
             path, name = path.lower(), name.lower()
         last: _Rule | None = None
@@ -68,8 +68,8 @@ class GitIgnore:
                 break
         return last.ignored if last else None
 
-    def inside(self, path: str) -> bool | None:
-        """Does the last pattern about what a folder holds (``dir/*``) ignore that?"""
+    def match_contents(self, path: str) -> bool | None:
+        """Does the last pattern for the contents of a folder (``dir/*``) ignore them?"""
         for rule in reversed(self._globs):
             if rule.contents and rule.regex.match(path + "/x"):
                 return rule.ignored
@@ -93,13 +93,13 @@ class _Rule:
         if self._regex is None:
             flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
             try:
-                self._regex = compiled(_git_regex(self.body), flags)
+                self._regex = compile_regex(_translate_pattern(self.body), flags)
             except re.error:
-                self._regex = re.compile(r"(?!)")  # Git, too, ignores a malformed pattern
+                self._regex = re.compile(r"(?!)")  # Git ignores a malformed pattern, too
         return self._regex
 
 
-def _git_regex(pattern: str) -> str:
+def _translate_pattern(pattern: str) -> str:
     """A gitignore pattern, without ``!`` and a final ``/``, as a regular expression."""
     regex = "" if "/" in pattern else "(?:.*/)?"
     pattern = pattern.removeprefix("/")
@@ -128,7 +128,7 @@ def _git_regex(pattern: str) -> str:
             found = re.compile(r"\[([!^]?)(\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]").match(pattern, index)
             if not found:
                 return "(?!)"
-            regex += _git_class(found.group(1), found.group(2))
+            regex += _translate_class(found.group(1), found.group(2))
             index = found.end()
         elif char == "\\" and index + 1 < len(pattern):
             regex += re.escape(pattern[index + 1])
@@ -145,11 +145,11 @@ _POSIX = {
 }  # fmt: skip
 
 
-def _git_class(negated: str, body: str) -> str:
+def _translate_class(negated: str, body: str) -> str:
     for name, chars in _POSIX.items():
         body = body.replace(f"[:{name}:]", f"\0{chars}\0")
     parts = body.split("\0")
-    # The odd parts are the character classes put in above.
+    # The odd parts are the character classes that were inserted above.
     escaped = "".join(
         part if odd % 2 else part.replace("[", r"\[").replace("]", r"\]").replace("&", r"\&")
         for odd, part in enumerate(parts)

@@ -1,1 +1,1 @@
-"""What earlier captures read, and whether it still holds."""
+"""What earlier readings can be trusted for: what they depended on, and stored results."""

@@ -1,9 +1,12 @@
-"""What a reading of a project rests on, and whether all of it is still so.
+"""Everything that a reading of a project depends on, and whether it is unchanged.
 
-A file or folder that nobody touched has the stat that it had: modification and
-change time, size and inode. Timestamps are coarse, so for what was touched just
-before it was looked at, that proves nothing: until it has aged, its content is
-read and compared.
+This is the one place that knows it: the environment, the Git repository, every
+file that was read or looked for, and every folder that was listed.
+
+A file or folder that was not touched has the same signature as before:
+modification and change time, size and inode. But timestamps are coarse. For
+what was touched just before capture looked at it, an equal signature proves
+nothing. Until it has aged, its content is compared as well.
 """
 
 from __future__ import annotations
@@ -12,61 +15,87 @@ import os
 import time
 from collections.abc import Iterable
 
-from mlflow_dvc_plugin.capturing.files import Signature, read, signature
+from mlflow_dvc_plugin.capturing.files import Signature, find_signature, read_file
 from mlflow_dvc_plugin.errors import CaptureError
+from mlflow_dvc_plugin.git import find_git
 
-# No file system's timestamps are coarser.
+# No file system has coarser timestamps.
 SETTLED_NS = 2_000_000_000
-# Names that matter to a reading, beside those of folders.
+# Files that a reading looks for in a folder, in addition to `.dvc` files.
 _NAMES = frozenset((".dvc", ".dvcignore", ".gitignore", "dvc.lock", "dvc.yaml"))
+# Variables that decide where the configuration of DVC and Git is.
+_ENVIRONMENT = (
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "DVC_SYSTEM_CONFIG_DIR",
+    "DVC_GLOBAL_CONFIG_DIR",
+)
 
-# Folders (with whether they are links), and the other names that matter.
+# The folders in a folder (with whether each is a link), and the files that matter.
 Listing = tuple[dict[str, bool], list[str]]
 
 
 class Watch:
-    """The files and folders that were looked at, as they were before."""
+    """The state of everything that a reading depends on, taken before it is read.
 
-    def __init__(self) -> None:
+    Args:
+        project: absolute path of the project.
+
+    Attributes:
+        git: the project's Git work tree and ``.git`` directory; None without Git.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._environment = _read_environment()
+        self.git = find_git(project)
         self._files: dict[str, Signature] = {}
         self._absent: set[str] = set()
         self._folders: dict[str, Signature | None] = {}
         self._listings: dict[str, Listing | None] = {}
-        # What may change without its signature, with the hash of its content.
+        # What can change without a new signature; files with the hash of their content.
         self._fresh_files: dict[str, int | None] = {}
         self._fresh_folders: set[str] = set()
 
     @property
     def files(self) -> list[str]:
-        """The files that were read or looked for, there or not."""
+        """The files that were read or looked for, whether they exist or not."""
         return [*self._files, *self._absent]
 
-    def file(self, path: str) -> None:
-        """Note a file that is about to be read, or looked for."""
+    def add_file(self, path: str) -> None:
+        """Watch a file that will be read, or looked for, next."""
         if path not in self._files and path not in self._absent and "\0" not in path:
-            found = signature(path)
-            if found is None:
+            signature = find_signature(path)
+            if signature is None:
                 self._absent.add(path)
                 return
-            self._files[path] = found
-            if not _is_settled(found):
-                self._fresh_files[path] = _content(path)
+            self._files[path] = signature
+            if not _is_settled(signature):
+                self._fresh_files[path] = _hash_content(path)
 
-    def listing(self, path: str) -> Listing | None:
-        """List a folder, and note it; None if it cannot be listed."""
-        found = self._folders[path] = signature(path)
-        listing = self._listings[path] = _listed(path)
-        if found is None or listing is None or not _is_settled(found):
+    def list_folder(self, path: str) -> Listing | None:
+        """List a folder, and watch it; None if it cannot be listed."""
+        signature = self._folders[path] = find_signature(path)
+        listing = self._listings[path] = _list(path)
+        if signature is None or listing is None or not _is_settled(signature):
             self._fresh_folders.add(path)
         return listing
 
-    def holds(self) -> bool:
-        """Would all that was looked at look the same now?"""
-        stat = os.stat
-        for path in self._absent:
+    def is_unchanged(self) -> bool:
+        """Would a reading find the same now?"""
+        return (
+            self._environment == _read_environment()
+            and self.git == find_git(self._project)
             # Twice as fast as a stat that fails.
-            if os.access(path, os.F_OK):
-                return False
+            and not any(os.access(path, os.F_OK) for path in self._absent)
+            and self._has_same_signatures()
+            and self._has_same_fresh_content()
+        )
+
+    def _has_same_signatures(self) -> bool:
+        # No function is called for each path here: there can be ten thousand.
+        stat = os.stat
         for path, before in self._files.items():
             try:
                 info = stat(path)
@@ -82,49 +111,53 @@ class Watch:
                     continue
                 return False
             now = info.st_mtime_ns, info.st_size, info.st_ino, info.st_ctime_ns
-            # What comes and goes in it may be of no interest, such as a database's journal.
-            if now != listed and not self._same_listing(path, now):
+            # The file that came or went may not matter, such as the journal of a database.
+            if now != listed and not self._has_same_listing(path, now):
                 return False
-        return self._fresh_hold()
+        return True
 
-    def _same_listing(self, path: str, now: Signature) -> bool:
-        if _listed(path) != self._listings[path]:
+    def _has_same_listing(self, path: str, now: Signature) -> bool:
+        if _list(path) != self._listings[path]:
             return False
         self._folders[path] = now
         if not _is_settled(now):
             self._fresh_folders.add(path)
         return True
 
-    def _fresh_hold(self) -> bool:
+    def _has_same_fresh_content(self) -> bool:
         for path, content in list(self._fresh_files.items()):
-            settled = _is_settled(self._files[path])
-            if _content(path) != content:
+            is_settled = _is_settled(self._files[path])
+            if _hash_content(path) != content:
                 return False
-            if settled:
+            if is_settled:
                 self._fresh_files.pop(path, None)
         for path in list(self._fresh_folders):
             before = self._folders[path]
-            settled = before is not None and _is_settled(before)
+            is_settled = before is not None and _is_settled(before)
             listing = self._listings[path]
-            if _listed(path) != listing:
+            if _list(path) != listing:
                 return False
-            if settled and listing is not None and not _has_links(path, listing[1]):
+            if is_settled and listing is not None and not _has_links(path, listing[1]):
                 self._fresh_folders.discard(path)
         return True
 
 
-def _is_settled(found: Signature) -> bool:
-    return time.time_ns() - max(found[0], found[3]) > SETTLED_NS
+def _read_environment() -> tuple[str | None, ...]:
+    return tuple(map(os.environ.get, _ENVIRONMENT))
 
 
-def _content(path: str) -> int | None:
+def _is_settled(signature: Signature) -> bool:
+    return time.time_ns() - max(signature[0], signature[3]) > SETTLED_NS
+
+
+def _hash_content(path: str) -> int | None:
     try:
-        return hash(read(path, path))
+        return hash(read_file(path, path))
     except CaptureError:
         return None
 
 
-def _listed(path: str) -> Listing | None:
+def _list(path: str) -> Listing | None:
     folders: dict[str, bool] = {}
     others = []
     try:
@@ -148,5 +181,5 @@ def _is_dir(item: os.DirEntry[str]) -> bool:
 
 
 def _has_links(path: str, names: Iterable[str]) -> bool:
-    # Where a link leads can change without its folder.
+    # The target of a link can change without its folder.
     return any(os.path.islink(os.path.join(path, name)) for name in names)

@@ -1,1 +1,1 @@
-"""The workspace: does it hold what the metafiles say?"""
+"""The workspace, compared with what the metafiles record."""

@@ -1,4 +1,4 @@
-"""The project's cache: where an object is, and what a folder's object lists."""
+"""Objects in the project's cache, and the listings of tracked folders."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from hashlib import md5
 from typing import Any
 
 _MAX_LISTING = 1 << 28
-_MAX_REMEMBERED = 1_000_000
+_MAX_MEMBERS = 1_000_000
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
-# Listings by hash name and hash, with how many members all have together:
-# a search loop starts many runs.
+# Listings by hash name and hash: a parameter search starts many runs.
 _listings: dict[tuple[str, str], dict[str, str]] = {}
 
 
 class Cache:
-    """A cache folder of DVC 3, which also holds the objects of DVC 2.
+    """A cache folder of DVC 3, which also contains objects of DVC 2.
 
     Args:
         folder: its absolute path.
@@ -27,34 +26,34 @@ class Cache:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def path(self, hash_name: str, value: str) -> str:
-        """Where an object is, if it is here."""
+    def object_path(self, hash_name: str, value: str) -> str:
+        """Where an object is, if the cache has it."""
         parts = ("files", "md5") if hash_name == "md5" else ()
         return os.path.join(self._folder, *parts, value[:2], value[2:])
 
-    def stat(self, hash_name: str, value: str) -> os.stat_result | None:
-        """The stat of an object, if it is here as DVC leaves it: read-only."""
+    def stat_object(self, hash_name: str, value: str) -> os.stat_result | None:
+        """The stat of an object, if the cache has it and it is read-only, as DVC leaves it."""
         try:
-            info = os.stat(self.path(hash_name, value))
+            info = os.stat(self.object_path(hash_name, value))
         except (OSError, ValueError):
             return None
         return None if info.st_mode & _WRITABLE else info
 
-    def listing(self, hash_name: str, value: str) -> dict[str, str] | None:
-        """The hash of each member of a folder; None if the folder's object is not here."""
+    def read_listing(self, hash_name: str, value: str) -> dict[str, str] | None:
+        """The hash of each member of a folder; None if the cache does not have its object."""
         key = (hash_name, value)
         if key not in _listings:
-            listing = _read_listing(self.path(hash_name, value), value)
+            listing = _read_listing(self.object_path(hash_name, value), value)
             if listing is None:
                 return None
-            if sum(map(len, _listings.values())) > _MAX_REMEMBERED:
+            if sum(map(len, _listings.values())) > _MAX_MEMBERS:
                 _listings.clear()
             _listings[key] = listing
         return _listings[key]
 
 
-def listing_hash(members: dict[str, str]) -> str:
-    """The hash of a folder, from those of its members."""
+def hash_listing(members: dict[str, str]) -> str:
+    """The hash of a folder, computed from the hashes of its members."""
     listing = [{"md5": members[path], "relpath": path} for path in sorted(members)]
     text = json.dumps(listing, sort_keys=True)
     return md5(text.encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"

@@ -1,4 +1,4 @@
-"""The files of a tracked folder, as DVC would hash them."""
+"""The files in a tracked folder that DVC would hash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
-from mlflow_dvc_plugin.capturing import files
+from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.errors import CaptureError
 
@@ -18,8 +18,8 @@ def list_folder(
 ) -> dict[str, os.stat_result] | None:
     """The stat of each file in a folder, by POSIX path relative to it.
 
-    ``.dvcignore`` holds; links to folders are not followed. None if it cannot be
-    listed whole by the deadline (on the clock of :func:`time.monotonic`).
+    ``.dvcignore`` applies, and links to folders are not followed. None if the folder
+    cannot be listed completely by the deadline (of :func:`time.monotonic`).
 
     Args:
         project: absolute path of the project.
@@ -45,10 +45,10 @@ def list_folder(
 
 
 def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Each file in a folder, as POSIX path relative to it, with its stat.
+    """Walk the files in a folder: POSIX path relative to it, and stat.
 
-    ``.dvcignore`` holds; links to folders are not followed. A link's stat is that
-    of its target, since that is what DVC hashes; None if it leads nowhere.
+    ``.dvcignore`` applies, and links to folders are not followed. The stat of a link
+    is that of its target, which DVC hashes; None for a broken link.
 
     Args:
         project: absolute path of the project.
@@ -59,13 +59,13 @@ def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.st
         OSError: a folder or file cannot be read.
         CaptureError: a ``.dvcignore`` cannot be read.
     """
-    pending = [("", full, _rules_above(project, path))]
+    pending = [("", full, _read_rules_above(project, path))]
     while pending:
         base, folder, rules = pending.pop()
         with os.scandir(folder) as entries:
             listed = list(entries)
         if any(item.name == ".dvcignore" for item in listed):
-            rules = _with_file(rules, folder, f"{path}/{base}".rstrip("/"))
+            rules = _add_dvcignore(rules, folder, f"{path}/{base}".rstrip("/"))
         for item in listed:
             name = item.name
             is_dir = item.is_dir()
@@ -85,8 +85,8 @@ def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.st
                 yield base + name, info
 
 
-def left_out(project: str, paths: Iterable[str]) -> Iterator[str]:
-    """Those of some files that DVC would not see, whether they are there or not.
+def find_dvcignored(project: str, paths: Iterable[str]) -> Iterator[str]:
+    """Find those of some files that ``.dvcignore`` hides from DVC, whether they exist or not.
 
     Args:
         project: absolute path of the project.
@@ -95,38 +95,39 @@ def left_out(project: str, paths: Iterable[str]) -> Iterator[str]:
     Raises:
         CaptureError: a ``.dvcignore`` cannot be read.
     """
-    known: dict[str, DvcIgnore | None] = {"": _with_file(DvcIgnore(), project, "")}
+    by_folder: dict[str, DvcIgnore | None] = {"": _add_dvcignore(DvcIgnore(), project, "")}
 
-    def rules_in(folder: str) -> DvcIgnore | None:
-        if folder not in known:
+    def read_rules(folder: str) -> DvcIgnore | None:
+        """The patterns in a folder; None if the folder itself is ignored."""
+        if folder not in by_folder:
             above, _, name = folder.rpartition("/")
-            rules = rules_in(above)
+            rules = read_rules(above)
             if rules is None or rules.ignores(folder, name, True):
-                known[folder] = None
+                by_folder[folder] = None
             else:
-                known[folder] = _with_file(rules, os.path.join(project, folder), folder)
-        return known[folder]
+                by_folder[folder] = _add_dvcignore(rules, os.path.join(project, folder), folder)
+        return by_folder[folder]
 
     for path in paths:
         folder, _, name = path.rpartition("/")
-        rules = known[folder] if folder in known else rules_in(folder)
+        rules = read_rules(folder)
         if rules is None or (rules.patterns and rules.ignores(path, name, False)):
             yield path
 
 
-def _rules_above(project: str, path: str) -> DvcIgnore:
-    """The ``.dvcignore`` patterns that hold for what is in the folder above `path`."""
+def _read_rules_above(project: str, path: str) -> DvcIgnore:
+    """The ``.dvcignore`` patterns that apply in the folder above `path`."""
     rules = DvcIgnore()
     parts = path.split("/")
     for depth in range(len(parts)):
         folder = "/".join(parts[:depth])
-        rules = _with_file(rules, os.path.join(project, *parts[:depth]), folder)
+        rules = _add_dvcignore(rules, os.path.join(project, *parts[:depth]), folder)
     return rules
 
 
-def _with_file(rules: DvcIgnore, full: str, folder: str) -> DvcIgnore:
+def _add_dvcignore(rules: DvcIgnore, full: str, folder: str) -> DvcIgnore:
     path = os.path.join(full, ".dvcignore")
     if not os.path.lexists(path):
         return rules
     name = f"{folder}/.dvcignore" if folder else ".dvcignore"
-    return rules.within(folder, files.read(path, name))
+    return rules.add_patterns(folder, read_file(path, name))

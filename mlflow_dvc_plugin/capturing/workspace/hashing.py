@@ -1,4 +1,4 @@
-"""DVC's hashes of a file's content, as far as the time allows."""
+"""DVC's hashes of a file's content, if there is time to compute them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _CHUNK = 1 << 20
 _TEXT_BLOCK = 512
 _TEXT_CHARS = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _MAX_NONTEXT = 0.30
-# What no disk is faster than: files that cannot be done in time are not begun.
+# No disk is faster: a file that cannot be read in time is not opened.
 _BYTES_PER_SECOND = 2_000_000_000
-# A file that changed this lately could change again without a new timestamp.
+# A file that changed this recently could change again without a new timestamp.
 _SETTLED_NS = 1_000_000_000
-_REMEMBERED = 200_000
+_MAX_HASHES = 200_000
 
-_remembered: dict[tuple[object, ...], str] = {}
-
-
-def remembered(path: str, info: os.stat_result, hash_name: str) -> str | None:
-    """The hash that this process took of a file, if nothing touched it since."""
-    return _remembered.get(_key(path, info, hash_name))
+_hashes: dict[tuple[object, ...], str] = {}
 
 
-def file_hash(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
-    """The hash of a file; None if it cannot be had by the deadline.
+def find_known_hash(path: str, info: os.stat_result, hash_name: str) -> str | None:
+    """The hash that this process computed of a file, if the file was not touched since."""
+    return _hashes.get(_key(path, info, hash_name))
+
+
+def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
+    """Hash a file; None if it changes, cannot be read, or takes longer than the deadline.
 
     Args:
         path: of the file.
@@ -36,27 +36,27 @@ def file_hash(path: str, info: os.stat_result, hash_name: str, deadline: float) 
     if time.monotonic() + info.st_size / _BYTES_PER_SECOND >= deadline:
         return None
     digest = md5(usedforsecurity=False)
-    text: bool | None = None if hash_name == "md5-dos2unix" else False
+    is_text = False
     started = time.time_ns()
     try:
         with open(path, "rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 if hash_name == "md5-dos2unix":
-                    # DVC 2 asks each chunk anew whether it is text.
-                    text = _is_text(chunk[:_TEXT_BLOCK])
-                digest.update(chunk.replace(b"\r\n", b"\n") if text else chunk)
+                    # DVC 2 decides for each chunk whether it is text.
+                    is_text = _is_text(chunk[:_TEXT_BLOCK])
+                digest.update(chunk.replace(b"\r\n", b"\n") if is_text else chunk)
                 if len(chunk) == _CHUNK and time.monotonic() >= deadline:
                     return None
             after = os.fstat(file.fileno())
     except OSError:
         return None
     if _key(path, after, hash_name) != _key(path, info, hash_name):
-        return None  # it changed meanwhile
+        return None  # the file changed
     value = digest.hexdigest()
     if started - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
-        if len(_remembered) >= _REMEMBERED:
-            _remembered.clear()
-        _remembered[_key(path, info, hash_name)] = value
+        if len(_hashes) >= _MAX_HASHES:
+            _hashes.clear()
+        _hashes[_key(path, info, hash_name)] = value
     return value
 
 

@@ -1,7 +1,7 @@
-"""DVC's state database: the hash that DVC took of a file, by inode, mtime and size.
+"""DVC's state database: the hashes that DVC computed of files, by inode, mtime and size.
 
-Read as it is: nothing is locked, waited for or written, and what cannot be read
-counts as absent.
+It is opened without a lock and never written. A database that cannot be read
+counts as empty.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from hashlib import md5
 from typing import Any
 from urllib.parse import quote
 
-from mlflow_dvc_plugin.capturing.config import Config
+from mlflow_dvc_plugin.capturing.dvc_config import Config
 
 _DVC_MAJOR = 3
 _BATCH = 900
 _MAX_ROWS = 2_000_000
 
 
-def find(project: str, config: Config) -> str | None:
-    """The path of the project's database; None if there is none."""
-    token = (project, None, _btime(project), _user(), _DVC_MAJOR, 0)
+def find_database(project: str, config: Config) -> str | None:
+    """Find the project's database; None if there is none."""
+    token = (project, None, _read_btime(project), _find_user(), _DVC_MAJOR, 0)
     name = md5(str(token).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
-    path = os.path.join(_site_cache_dir(config), "repo", name, "hashes", "local", "cache.db")
+    path = os.path.join(_find_site_cache_dir(config), "repo", name, "hashes", "local", "cache.db")
     return path if os.path.isfile(path) else None
 
 
-def _site_cache_dir(config: Config) -> str:
-    chosen = os.environ.get("DVC_SITE_CACHE_DIR") or config.get("core", {}).get("site_cache_dir")
-    if chosen:
-        return chosen
+def _find_site_cache_dir(config: Config) -> str:
+    folder = os.environ.get("DVC_SITE_CACHE_DIR") or config.get("core", {}).get("site_cache_dir")
+    if folder:
+        return folder
     if sys.platform == "darwin":
         return "/Library/Caches/dvc"
     if os.name == "nt":
         base = os.environ.get("PROGRAMDATA", "C:\\ProgramData")
         return os.path.join(base, "iterative", "dvc", "Cache")
-    return "/var/tmp/dvc"  # noqa: S108 - where DVC keeps it
+    return "/var/tmp/dvc"  # noqa: S108 - the folder that DVC uses
 
 
-def _btime(project: str) -> float | None:
+def _read_btime(project: str) -> float | None:
     try:
         return os.path.getmtime(os.path.join(project, ".dvc", "tmp", "btime"))
     except OSError:
         return None
 
 
-def _user() -> str | None:
+def _find_user() -> str | None:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return None
 
 
-class StateDb:
+class StateDatabase:
     """An open database.
 
     Args:
@@ -65,24 +65,25 @@ class StateDb:
     def __init__(self, path: str | None) -> None:
         self._connection: Any = _connect(path) if path else None
 
-    def under(self, folder: str) -> dict[str, str]:
+    def find_records_below(self, folder: str) -> dict[str, str]:
         """The records of all files below a folder, by absolute path."""
         query = "SELECT key, value FROM Cache WHERE raw = 1 AND key >= ? AND key < ? LIMIT ?"
         prefix = folder.rstrip(os.sep) + os.sep
         after = prefix[:-1] + chr(ord(os.sep) + 1)
-        return self._rows(query, (prefix, after, _MAX_ROWS))
+        return self._query(query, (prefix, after, _MAX_ROWS))
 
-    def of(self, paths: Iterable[str]) -> dict[str, str]:
+    def find_records(self, paths: Iterable[str]) -> dict[str, str]:
         """The records of some files, by absolute path."""
-        wanted, found = list(paths), {}
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
+        keys = list(paths)
+        found: dict[str, str] = {}
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
             query = f"SELECT key, value FROM Cache WHERE raw = 1 AND key IN ({marks})"  # noqa: S608 - question marks only
-            found.update(self._rows(query, batch))
+            found.update(self._query(query, batch))
         return found
 
-    def _rows(self, query: str, values: Iterable[Any]) -> dict[str, str]:
+    def _query(self, query: str, values: Iterable[Any]) -> dict[str, str]:
         if self._connection is None:
             return {}
         import sqlite3
@@ -94,7 +95,7 @@ class StateDb:
         return {key: value for key, value in rows if isinstance(value, str)}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -105,8 +106,8 @@ def _connect(path: str) -> Any:
         import sqlite3
     except ImportError:  # a Python built without it
         return None
-    # SQLite makes files beside a database in WAL mode unless told that nobody
-    # writes to it; while DVC has it open they are there already.
+    # In WAL mode, SQLite creates more files next to a database, unless it is told that
+    # no process writes to it. While DVC has it open, those files exist already.
     mode = "mode=ro" if os.path.exists(f"{path}-shm") else "immutable=1"
     try:
         uri = f"file:{quote(path)}?{mode}"

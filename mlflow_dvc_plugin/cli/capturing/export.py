@@ -7,7 +7,7 @@ import os
 
 import click
 
-from mlflow_dvc_plugin.capturing.run_start import current
+from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.errors import NoProjectError, StateFileError
 from mlflow_dvc_plugin.state import state_file as statefile
@@ -24,7 +24,7 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
     path in MLFLOW_DVC_STATE, tags its runs as if it ran here. It needs neither
     Git nor DVC nor the data's metafiles.
     """
-    found = current()
+    found = capture_run_start()
     if found is None:
         raise NoProjectError(
             f"{os.getcwd()} is in no DVC project, or MLFLOW_DVC_DISABLE is set: there is no state "

@@ -17,7 +17,7 @@ from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.transfer.download import download
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 
 class Outs:
@@ -88,7 +88,7 @@ class Outs:
                 members = zip(names, hashes, strict=True)
                 rows = [{"md5": member.value, "relpath": name} for name, member in sorted(members)]
                 listing = json.dumps(rows, sort_keys=True).encode()
-                value = bytes_obj(listing).value + DIR_SUFFIX
+                value = Obj.from_bytes(listing).value + DIR_SUFFIX
             else:
                 listing, value = b"", hashes[0].value
             if value != obj.value:

@@ -17,7 +17,7 @@ from mlflow_dvc_plugin.dvc.hashing import is_legacy, to_digest
 from mlflow_dvc_plugin.dvc.transfer.download import ByteCount, download
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 _READERS = 16
 
@@ -91,7 +91,7 @@ class Remotes:
                     data = file.read()
             except OSError:
                 data = None
-            if data is not None and bytes_obj(data).value == to_digest(obj):
+            if data is not None and Obj.from_bytes(data).value == to_digest(obj):
                 yield obj, data
             else:
                 absent.append(obj)
@@ -104,7 +104,7 @@ class Remotes:
             except Exception as err:  # each kind of remote has its own errors
                 raise DvcError(describe_error(err)) from err
             for obj, data in zip(some, found, strict=True):
-                if data is not None and bytes_obj(data).value == to_digest(obj):
+                if data is not None and Obj.from_bytes(data).value == to_digest(obj):
                     yield obj, data
 
     def fetch(

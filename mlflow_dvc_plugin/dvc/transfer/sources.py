@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.dvc.errors import silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 _ASKERS = 16
 
@@ -104,7 +104,7 @@ def _lost_in_repo(dep: Any, obj: Obj) -> list[str]:
             raise DvcError("it is in Git LFS: only a download would tell")
         else:
             with fs.open(full, "rb") as file:
-                hashes[name] = bytes_obj(file.read()).value
+                hashes[name] = Obj.from_bytes(file.read()).value
     if _value_of(hashes) != obj.value:
         raise DvcError("the repository that it was imported from has another version there")
     gone = places.keys() - _has(top["repo"], path, places.keys()) if places else set()
@@ -140,7 +140,7 @@ def _value_of(hashes: Mapping[str, str]) -> str:
     if hashes.keys() == {""}:
         return hashes[""]
     rows = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
-    return bytes_obj(json.dumps(rows, sort_keys=True).encode()).value + DIR_SUFFIX
+    return Obj.from_bytes(json.dumps(rows, sort_keys=True).encode()).value + DIR_SUFFIX
 
 
 def _lost_at_url(dep: Any) -> list[str]:

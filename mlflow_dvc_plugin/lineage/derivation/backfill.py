@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.commit import state_at, with_committed
+from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries, read_commit_state
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
-from mlflow_dvc_plugin.git import is_commit, resolve
+from mlflow_dvc_plugin.git import is_commit, resolve_commit
 from mlflow_dvc_plugin.lineage.workspace import root_of, state_now
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.settings import for_project
+from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause, write_tags
 
 SOURCE = "dvc.source"
@@ -71,7 +71,7 @@ def tag(
             f"Run {found.run_id} has DVC tags: `mlflow-dvc show {found.run_id}` shows them, "
             "--force replaces them."
         )
-    tags = tags_now(root) if rev is None else derived_tags(root, resolve(root, rev))
+    tags = tags_now(root) if rev is None else derived_tags(root, resolve_commit(root, rev))
     write_tags(found.run_id, tags, [key for key in old if key not in tags], tracking_uri)
     return TaggedRun(found.run_id, tags)
 
@@ -128,7 +128,7 @@ def tags_now(root: str) -> dict[str, str]:
     Raises:
         MlflowDvcError: the project's metafiles or settings cannot be read.
     """
-    return with_committed(state_now(root)).to_tags(for_project(root).max_path_tags)
+    return add_commit_entries(state_now(root)).to_tags(load_settings(root).max_path_tags)
 
 
 def derived_tags(root: str, commit: str) -> dict[str, str]:
@@ -145,10 +145,10 @@ def derived_tags(root: str, commit: str) -> dict[str, str]:
         LineageError: the commit's metafiles track nothing.
         MlflowDvcError: the commit or its metafiles cannot be read.
     """
-    state = replace(state_at(root, commit, selected=True), project=root)
+    state = replace(read_commit_state(root, commit, selected=True), project=root)
     if not state.entries:
         raise LineageError(f"DVC tracked nothing in this project at commit {commit[:12]}.")
-    tags = with_committed(state).to_tags(for_project(root).max_path_tags)
+    tags = add_commit_entries(state).to_tags(load_settings(root).max_path_tags)
     return {**tags, SOURCE: DERIVED}
 
 

@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.lineage.listings import Members, obj_of
 from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
-from mlflow_dvc_plugin.state.tags import OUT_PREFIX, path_key
+from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause, write_tags
 
 _PARENT = "mlflow.parentRunId"
@@ -90,7 +90,7 @@ def link(
             if isinstance(found, str):
                 left[record.address] = found
                 continue
-            tags = {path_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
+            tags = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
             if not dry_run and not tags.items() <= found.tags.items():
                 write_tags(found.run_id, tags, tracking_uri=tracking_uri)
             outs = {e.path: str(e.hash) for e in record.outs}
@@ -138,7 +138,7 @@ def _run_of(
         for run in search_runs(clauses, experiments, tracking_uri)
         if (run.tags.get("dvc.stage"), run.tags.get("dvc.inputs_hash")) == (record.address, value)
     ]
-    outs = {path_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
+    outs = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
     return choose(runs, outs, _written(dvc, record))
 
 

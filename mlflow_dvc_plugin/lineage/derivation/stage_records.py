@@ -7,12 +7,11 @@ import posixpath
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.capturing import config as dvc_config
+from mlflow_dvc_plugin.capturing.formats.outs import Stage
 from mlflow_dvc_plugin.capturing.formats.pipeline import parse_lock
-from mlflow_dvc_plugin.capturing.formats.stages import Stage
-from mlflow_dvc_plugin.capturing.reader import Contents, read_project
-from mlflow_dvc_plugin.capturing.running_stage import outs_within
-from mlflow_dvc_plugin.git import find_git
+from mlflow_dvc_plugin.capturing.metafiles import ProjectMetafiles
+from mlflow_dvc_plugin.capturing.reading import read_project
+from mlflow_dvc_plugin.capturing.running_stage import find_valid_outs
 from mlflow_dvc_plugin.lineage.workspace import state_now
 from mlflow_dvc_plugin.state import Entry, fingerprint
 
@@ -50,26 +49,24 @@ def stage_records(root: str) -> list[StageRecord]:
     Raises:
         MlflowDvcError: the project's metafiles cannot be read.
     """
-    config = dvc_config.load(root)
-    git = find_git(root) if dvc_config.uses_git(config) else None
-    contents = read_project(root, git, config)
+    metafiles = read_project(root).metafiles
     selected = {e.path for e in state_now(root).entries}
     records = []
-    for stage in contents.stages:
+    for stage in metafiles.stages:
         if stage.address is None:
             continue
-        entries = [out.entry for out in outs_within(contents.stages, stage)]
+        entries = [out.entry for out in find_valid_outs(metafiles.stages, stage)]
         inputs = tuple(e for e in entries if e.input and e.cached and e.hash and e.path in selected)
         outs = tuple(out.entry for out in stage.outs if out.entry.cached and out.entry.hash)
-        records.append(StageRecord(stage.address, inputs, _deps(root, contents, stage), outs))
+        records.append(StageRecord(stage.address, inputs, _deps(root, metafiles, stage), outs))
     return records
 
 
-def _deps(root: str, contents: Contents, stage: Stage) -> dict[str, str]:
+def _deps(root: str, metafiles: ProjectMetafiles, stage: Stage) -> dict[str, str]:
     lockfile = posixpath.splitext(stage.metafile)[0] + ".lock"
-    if stage.name is None or lockfile not in contents.metafiles:
+    if stage.name is None or lockfile not in metafiles.contents:
         return {}
-    locked = parse_lock(contents.metafiles[lockfile]).get(stage.name, {})
+    locked = parse_lock(metafiles.contents[lockfile]).get(stage.name, {})
     found = {}
     for dep in locked.get("deps") or ():
         if dep.get("md5"):

@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.lineage import listings
 from mlflow_dvc_plugin.lineage.listings import Members, is_folder, obj_of
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 # An object, and the name of the remote that has it: None for the default one.
 Place = tuple[Obj, str | None]
@@ -126,7 +126,7 @@ class Stock:
                 data = self._dvc.outs.read_listing(entry.path, rev)
             except DvcError:
                 continue
-            if data is not None and bytes_obj(data).value + DIR_SUFFIX == obj.value:
+            if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == obj.value:
                 members = listings.parse(data) or {}
                 self._members[obj] = members
                 files = [Obj(obj.hash_name, value) for value in members.values()]

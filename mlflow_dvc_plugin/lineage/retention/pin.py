@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing.commit import state_at, write_files_at
+from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
-from mlflow_dvc_plugin.git import is_commit, resolve
-from mlflow_dvc_plugin.lineage.retention.git_refs import commit_files, read_refs, set_ref
+from mlflow_dvc_plugin.git import is_commit, resolve_commit
+from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, set_ref, write_commit
 from mlflow_dvc_plugin.lineage.workspace import root_of
 from mlflow_dvc_plugin.restoring.plan.metafiles import Recorder
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -70,14 +70,14 @@ def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None
         changes = _metafiles(root, state, base)
         if changes is None:
             continue
-        commit = commit_files(
+        commit = write_commit(
             root,
             base,
             changes,
             message=f"Data of MLflow run {found.run_id}",
             seconds=min(max(found.start_time // 1000, 0), _LATEST),
         )
-        if _data(state.entries) <= _data(state_at(root, commit).entries):
+        if _data(state.entries) <= _data(read_commit_state(root, commit).entries):
             set_ref(root, ref, commit)
             return Pin(found.run_id, ref, commit)
     raise LineageError(
@@ -114,7 +114,7 @@ def _commit_of(root: str, state: DataState) -> str | None:
     if state.git_commit is None or not is_commit(state.git_commit):
         return None
     try:
-        return resolve(root, state.git_commit)
+        return resolve_commit(root, state.git_commit)
     except GitError:
         return None
 
@@ -130,7 +130,7 @@ def _metafiles(root: str, state: DataState, base: str | None) -> dict[str, bytes
         os.mkdir(os.path.join(scratch, ".dvc"))
         try:
             if base is not None:
-                write_files_at(root, base, scratch)
+                write_commit_files(root, base, scratch)
             changes = Recorder(scratch, state).rewrite(entries, whole=True, force=True)
             _write(scratch, changes)
             strangers = _strangers(scratch, state)

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.capturing.run_start import current
+from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.errors import DvcError, NoProjectError
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj
@@ -45,7 +45,7 @@ def assess() -> Readiness:
         NoProjectError: there is no DVC project here, nor an exported state.
         MlflowDvcError: the project, or the exported file, cannot be read.
     """
-    found = current(even_disabled=True)
+    found = capture_run_start(even_disabled=True)
     if found is None:
         raise NoProjectError(
             f"{os.getcwd()} is in no DVC project: go to one, or make one with `dvc init`."

@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
-from mlflow_dvc_plugin.state.tags import OUT_PREFIX, path_key
+from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _Search:
 
     def by_path(self, path: str, value: str | None) -> Findings:
         """Runs that used or made the out at a path."""
-        keys: dict[str, Role] = {path_key(path): "input", path_key(path, OUT_PREFIX): "output"}
+        keys: dict[str, Role] = {to_tag_key(path): "input", to_tag_key(path, OUT_PREFIX): "output"}
         for key, role in keys.items():
             clause = tag_clause(key) if value is None else tag_clause(key, value)
             for run in self._store.runs(clause):
@@ -160,7 +160,7 @@ class _Search:
                     self._gathering.add(run, [(path, run.tags[key], role)])
         # Not every out has a tag of its own: the manifest decides.
         for run in self._store.runs(tag_clause(OMITTED)):
-            if path_key(path) in run.tags:
+            if to_tag_key(path) in run.tags:
                 continue
             entries = self._states.used(run)
             if entries is None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlflow_dvc_plugin.errors import GitError, UnsavedContentError
-from mlflow_dvc_plugin.git import blob, find_git, ignored, is_committed, resolve
+from mlflow_dvc_plugin.git import find_git, find_ignored, is_in_commit, read_blob, resolve_commit
 from mlflow_dvc_plugin.restoring.files import paths
 from mlflow_dvc_plugin.restoring.undo.journal import Journal, digest
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -24,7 +24,7 @@ def at_head(project: str, now: DataState, path: str, data: bytes) -> bool:
         path: of the file, relative to the project.
         data: what the file holds.
     """
-    return now.git_commit is not None and is_committed(project, now.git_commit, path, data)
+    return now.git_commit is not None and is_in_commit(project, now.git_commit, path, data)
 
 
 def uncached(
@@ -59,7 +59,7 @@ def uncached(
         today = bytes_of(full)
         if today is not None and _is(today, e):
             continue
-        data = blob(project, str(state.git_commit), e.path)
+        data = read_blob(project, str(state.git_commit), e.path)
         if known is None:
             left.append(f"{e.path}: today's dvc.yaml does not make it")
         elif e.isdir or os.path.isdir(full) or os.path.islink(full):
@@ -106,7 +106,7 @@ def ignores(
             if data is not None and at_head(project, now, path, data):
                 found[path] = None
     names = {e.path for e in new}
-    for out in sorted(names - ignored(project, sorted(names), dropped(now, metafiles))):
+    for out in sorted(names - find_ignored(project, sorted(names), dropped(now, metafiles))):
         path, line = _ignoring(out)
         today = (bytes_of(os.path.join(project, path)) if path not in found else found[path]) or b""
         gap = b"" if not today or today.endswith(b"\n") else b"\n"
@@ -133,7 +133,7 @@ def edited(project: str, last: Journal) -> list[str]:
 
 def _is_in_head(project: str, path: str, data: bytes) -> bool:
     try:
-        return is_committed(project, resolve(project, "HEAD"), path, data)
+        return is_in_commit(project, resolve_commit(project, "HEAD"), path, data)
     except GitError:
         return False
 

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.memory import process as memory
+from mlflow_dvc_plugin.capturing.reading import read_project
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.restoring.files.paths import overlap
@@ -125,7 +125,7 @@ class Merger:
     def _key(self, claim: Entry) -> str:
         """What ``dvc.lock`` calls an out: its path from the stage's working directory."""
         full = os.path.join(self._project, claim.path)
-        for stage in memory.reading(self._project).contents.stages:
+        for stage in read_project(self._project).metafiles.stages:
             if stage.address == claim.stage and any(out.entry.path == claim.path
                                                     for out in stage.outs):  # fmt: skip
                 return os.path.relpath(full, stage.wdir).replace(os.sep, "/")

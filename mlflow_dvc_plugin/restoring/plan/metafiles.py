@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsavedContentError
-from mlflow_dvc_plugin.git import ignored
+from mlflow_dvc_plugin.git import find_ignored
 from mlflow_dvc_plugin.restoring.files.paths import overlap
 from mlflow_dvc_plugin.restoring.files.small_files import Texts
 from mlflow_dvc_plugin.restoring.plan.git_files import at_head, dropped
@@ -114,7 +114,7 @@ class Recorder:
         if unsaved and not force:
             raise UnsavedContentError(sorted(unsaved))
         new = [path for path in changes if path not in self.now.metafiles]
-        hidden = ignored(self._project, new, dropped(self.now, changes))
+        hidden = find_ignored(self._project, new, dropped(self.now, changes))
         if hidden:
             raise RestoreError(
                 f"Git ignores {min(hidden)}, so DVC would not see it: change .gitignore first, "

@@ -6,9 +6,9 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 
-from mlflow_dvc_plugin.capturing.memory import process as memory
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
-from mlflow_dvc_plugin.capturing.reader import read_project
+from mlflow_dvc_plugin.capturing.metafiles import read_metafiles
+from mlflow_dvc_plugin.capturing.reading import read_project
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.restoring.files import paths
 from mlflow_dvc_plugin.state import Entry
@@ -63,16 +63,16 @@ class Rehearsal:
 
     def _read(self, folder: str, proposal: Mapping[str, bytes | None]) -> list[Entry]:
         """The outs; what else of the project the reading asks for is brought, and read again."""
-        reading = memory.reading(self._project)
+        reading = read_project(self._project)
         gone = {path for path, data in proposal.items() if data is None}
         needed = _names(reading.watch.files, self._project) - gone
         for _ in range(_ROUNDS):
             self._bring(folder, needed)
-            watch = Watch()
+            watch = Watch(folder)
             failure: CaptureError | None = None
             entries: list[Entry] = []
             try:
-                contents = read_project(folder, None, reading.config, watch)
+                contents = read_metafiles(folder, None, reading.config, watch)
                 entries = [out.entry for stage in contents.stages for out in stage.outs]
             except CaptureError as err:
                 failure = err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
 from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, bytes_obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -142,7 +142,7 @@ class Fetcher:
         if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
             return
         data = self.project.outs.read_listing(e.path, commit)
-        if data is not None and bytes_obj(data).value + DIR_SUFFIX == e.hash:
+        if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == e.hash:
             self.project.cache.save_bytes(data, Obj(e.hash_name, e.hash))
 
     def _owner(self, path: str) -> Entry | None:

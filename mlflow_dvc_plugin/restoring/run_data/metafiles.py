@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Mapping
 
-from mlflow_dvc_plugin.capturing.commit import state_at
+from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 from mlflow_dvc_plugin.dvc.yaml import load_yaml
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
 from mlflow_dvc_plugin.state import DataState
@@ -68,7 +68,9 @@ class Recorded:
                 self._commit = self._state.metafiles
             elif self._state.git_commit:
                 try:
-                    self._commit = state_at(self._project, self._state.git_commit).metafiles
+                    self._commit = read_commit_state(
+                        self._project, self._state.git_commit
+                    ).metafiles
                 except MlflowDvcError:
                     self._commit = {}
         return self._commit

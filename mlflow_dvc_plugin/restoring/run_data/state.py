@@ -7,7 +7,7 @@ from typing import get_args
 
 from mlflow_dvc_plugin.errors import GitError, MlflowDvcError, NoRecordedStateError
 from mlflow_dvc_plugin.state import DataState, Entry, Status, manifest
-from mlflow_dvc_plugin.state.tags import MANIFEST, manifest_parts
+from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
 from mlflow_dvc_plugin.tracking.lookup import find_run
 from mlflow_dvc_plugin.tracking.run import Run
 from mlflow_dvc_plugin.tracking.store import open_client, to_tracking_error
@@ -83,7 +83,7 @@ def _changed(run: Run, state: DataState) -> NoRecordedStateError:
 def _from_manifest(run: Run, project: str | None) -> DataState | None:
     if MANIFEST not in run.tags:
         return None
-    found = manifest.parse(manifest_parts(run.tags))
+    found = manifest.parse(read_manifest_parts(run.tags))
     entries = found.entries
     if not found.complete:
         base = {e.path: e for e in _commit_state(run, project).entries}
@@ -135,7 +135,7 @@ def _from_commit(run: Run, project: str | None) -> DataState:
 
 def _commit_state(run: Run, project: str | None, selected: bool = False) -> DataState:
     from mlflow_dvc_plugin.capturing import find_project
-    from mlflow_dvc_plugin.capturing.commit import state_at
+    from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 
     commit = run.tags.get("dvc.git_commit")
     here = project or find_project()
@@ -148,7 +148,7 @@ def _commit_state(run: Run, project: str | None, selected: bool = False) -> Data
             f"Run {run.run_id} needs the metafiles of Git commit {commit[:12]}: go to its project."
         )
     try:
-        return state_at(here, commit, selected)
+        return read_commit_state(here, commit, selected)
     except GitError as err:
         raise NoRecordedStateError(f"Run {run.run_id} needs its Git commit: {err}") from err
 

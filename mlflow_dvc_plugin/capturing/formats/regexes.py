@@ -1,7 +1,7 @@
-"""The plain form of metafiles, as regular expressions.
+"""Regular expressions for the form in which DVC writes metafiles.
 
-Each takes a millisecond to compile, and few projects need them all: they are made
-when they are first asked for.
+Each takes a millisecond to compile, and few projects need them all, so each is
+compiled when it is first used.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import re
 from functools import cache
 
 _WORD = r"(?:[nN]ull|NULL|[tT]rue|TRUE|[fF]alse|FALSE)"
-# A text without quotes that is neither such a word, a number nor a date (no number has
-# any of the letters that end the second form's beginning), and has nothing in it that
-# means something to YAML.
+# A string without quotes: it is no such word, no number and no date (no number contains
+# one of the letters that the second form requires), and has no character with a
+# meaning in YAML.
 _TEXT = (
     rf"(?:(?!{_WORD}[:\n])[A-Za-z_]|[0-9][0-9A-Fa-fOoXx_.=@+, -]*[G-NP-WYZg-np-wyz/]"
     r"|(?:\.[A-Za-z0-9_.=@+, -]*)?/)[A-Za-z0-9_./=@+, -]*(?<! )"
 )
-# 32 digits with one `e` among them, or none, would be a number.
+# 32 digits, or 31 with one `e`, would be a number.
 _MD5 = r"(?=[0-9e]*[abcdf])[0-9a-f]{32}(?:\.dir)?"
 _COUNT = r"[0-9]{1,18}"
-# YAML's keys are shorter than 1024 characters.
-LONGEST_KEY = 1000
-_REST = rf"{{0,{LONGEST_KEY - 1}}}"
-# One line that is surely a text, or any, or several of a folded text: what is in
-# those is looked at afterwards.
+# YAML limits a key to 1024 characters.
+MAX_KEY = 1000
+_REST = rf"{{0,{MAX_KEY - 1}}}"
+# Either one line that is certainly a string, or one or more lines of any text, which
+# the parser then checks.
 _COMMAND = (
     rf'(?:(?!{_WORD}\n)([A-Za-z_/][ -"$-9;-~]*)'
     r"|([A-Za-z_./][^\n]*(?:\n {6,}[^ \n][^\n]*)*))\n"
@@ -32,67 +32,67 @@ _COMMAND = (
 _FLAG = r"(?:cache|persist|push): (?:true|false)\n"
 
 
-def _maybe(pattern: str) -> str:
+def _optional(pattern: str) -> str:
     return f"(?:{pattern}|)"  # twice as fast as a question mark
 
 
-def _uncaptured(pattern: str) -> str:
+def _without_groups(pattern: str) -> str:
     return re.sub(r"\((?!\?)", "(?:", pattern)
 
 
 _OUT = (
     rf"    - path: ({_TEXT})\n"
-    + _maybe(r"      hash: (md5)\n")
+    + _optional(r"      hash: (md5)\n")
     + rf"      md5: ({_MD5})\n"
-    + _maybe(rf"      size: ({_COUNT})\n")
-    + _maybe(rf"      nfiles: ({_COUNT})\n")
-    + _maybe(r"      isexec: (true)\n")
+    + _optional(rf"      size: ({_COUNT})\n")
+    + _optional(rf"      nfiles: ({_COUNT})\n")
+    + _optional(r"      isexec: (true)\n")
 )
 _PARAM_KEY = rf"[A-Za-z_][A-Za-z0-9_./-]{_REST}"
 
 
 @cache
-def out() -> re.Pattern[str]:
+def compile_out() -> re.Pattern[str]:
     """One out of a stage in a ``dvc.lock``."""
     return re.compile(_OUT, re.ASCII)
 
 
 @cache
-def param_key() -> re.Pattern[str]:
+def compile_param_key() -> re.Pattern[str]:
     """The name of a param, or of its file, in a ``dvc.lock``."""
     return re.compile(rf"^ +({_PARAM_KEY}):", re.ASCII | re.MULTILINE)
 
 
 @cache
-def locked() -> re.Pattern[str]:
-    """A stage in a ``dvc.lock``; of its outs, it tells the first and the text of the others."""
+def compile_lock_stage() -> re.Pattern[str]:
+    """A stage in a ``dvc.lock``. Its groups have the first out, and the text of the others."""
     value = r"(?:[A-Za-z][A-Za-z0-9_./-]*|-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,3})?)"
     params = (
         rf"(?:      {_PARAM_KEY}:\n"
         rf"(?:        {_PARAM_KEY}:(?: {value}\n|\n(?:        - {value}\n)+))+)+"
     )
-    record = _uncaptured(_OUT)
+    record = _without_groups(_OUT)
     return re.compile(
         rf"  ([A-Za-z_][A-Za-z0-9_.@-]{_REST}):\n    cmd: {_COMMAND}"
-        + _maybe(rf"    deps:\n(?:{record})+")
-        + _maybe(rf"    params:\n({params})")
-        + _maybe(rf"    outs:\n{_OUT}((?:{record})*)")
+        + _optional(rf"    deps:\n(?:{record})+")
+        + _optional(rf"    params:\n({params})")
+        + _optional(rf"    outs:\n{_OUT}((?:{record})*)")
         + r"(?=  \S|\Z)",
         re.ASCII,
     )
 
 
 @cache
-def defined() -> re.Pattern[str]:
+def compile_stage() -> re.Pattern[str]:
     """A stage in a ``dvc.yaml``."""
 
     def section(name: str, end: str = r"\n") -> str:
-        return _maybe(rf"    {name}:\n((?: {{4,6}}- {_TEXT}{end})+)")
+        return _optional(rf"    {name}:\n((?: {{4,6}}- {_TEXT}{end})+)")
 
     flagged = rf"(?:\n|:\n(?: {{8,10}}{_FLAG})+)"
     return re.compile(
         rf"  ([A-Za-z_][A-Za-z0-9_.-]{_REST}):\n    cmd: {_COMMAND}"
-        + _maybe(rf"    wdir: ({_TEXT})\n")
+        + _optional(rf"    wdir: ({_TEXT})\n")
         + section("deps")
         + section("params")
         + section("outs", flagged)
@@ -104,13 +104,13 @@ def defined() -> re.Pattern[str]:
 
 
 @cache
-def item() -> re.Pattern[str]:
-    """An item of a stage's list in a ``dvc.yaml``, with its flags."""
+def compile_item() -> re.Pattern[str]:
+    """An item of a list in a stage of ``dvc.yaml``, with its flags."""
     return re.compile(rf"( +)- ({_TEXT})(:?)\n((?: +{_FLAG})*)", re.ASCII)
 
 
 @cache
-def dvcfile() -> re.Pattern[str]:
+def compile_dvcfile() -> re.Pattern[str]:
     """A whole ``.dvc`` file."""
     field = (
         rf"(?:md5: {_MD5}|size: {_COUNT}|nfiles: {_COUNT}|hash: md5|path: {_TEXT}"

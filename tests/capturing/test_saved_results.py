@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing import capture, reading
 from mlflow_dvc_plugin.capturing.formats import pipeline
-from mlflow_dvc_plugin.capturing.memory import disk as kept
-from mlflow_dvc_plugin.capturing.memory import process as memory
+from mlflow_dvc_plugin.capturing.memory import saved_results
 from tests.capturing.oracle import UNJUDGED
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -22,8 +21,8 @@ MD5 = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose lock file has a form that takes the parser."""
-    monkeypatch.setattr(kept, "WORTH_SECONDS", 0)
-    monkeypatch.setattr(kept, "WORTH_BYTES", 1)
+    monkeypatch.setattr(saved_results, "MIN_SECONDS", 0)
+    monkeypatch.setattr(saved_results, "MIN_BYTES", 1)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: x, outs: [out]}}\n")
     (tmp_path / "dvc.lock").write_text(
@@ -36,18 +35,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
-    def parse_records(data: bytes) -> dict[str, Any]:
+    def parse_lock_outs(data: bytes) -> dict[str, Any]:
         found.append("lock")
         return original(data)
 
-    original = pipeline.parse_records
-    monkeypatch.setattr(pipeline, "parse_records", parse_records)
+    original = pipeline.parse_lock_outs
+    monkeypatch.setattr(pipeline, "parse_lock_outs", parse_lock_outs)
     return found
 
 
 def hashes(root: Path) -> list[str | None]:
     """As in a process of its own."""
-    memory.forget(str(root))
+    reading.forget_project(str(root))
     state = capture(root, UNJUDGED)
     assert state is not None
     return [entry.hash for entry in state.entries]
@@ -96,23 +95,23 @@ def test_many_odd_stages_in_a_file_of_the_plain_form_are_parsed_once(
 
 
 def test_small_and_quick_files_are_not_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "WORTH_BYTES", 20_000)
+    monkeypatch.setattr(saved_results, "MIN_BYTES", 20_000)
     hashes(root)
     assert not (root / ".dvc" / "tmp").exists()
 
 
 def test_number_and_size_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_FILES", 5)
+    monkeypatch.setattr(saved_results, "_MAX_FILES", 5)
     left = tmp_path / "left.new"
     left.write_text("")
     os.utime(left, (0, 0))
     for number in range(20):
-        kept.write(str(tmp_path / f"{number:02d}.json"), {"number": number})
+        saved_results.save_result(str(tmp_path / f"{number:02d}.json"), {"number": number})
         time.sleep(0.01)
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == [f"{number}.json" for number in range(15, 20)]
-    monkeypatch.setattr(kept, "_MAX_TOTAL", 10)
-    kept.write(str(tmp_path / "last.json"), {"number": 100})
+    monkeypatch.setattr(saved_results, "_MAX_TOTAL", 10)
+    saved_results.save_result(str(tmp_path / "last.json"), {"number": 100})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,8 +120,8 @@ def test_many_writers_at_once(tmp_path: Path) -> None:
     value = {"text": "x" * 100_000}
 
     def write_and_read(_: int) -> Any:
-        kept.write(path, value)
-        return kept.read(path)
+        saved_results.save_result(path, value)
+        return saved_results.load_result(path)
 
     with ThreadPoolExecutor(64) as pool:
         assert all(found == value for found in pool.map(write_and_read, range(256)))

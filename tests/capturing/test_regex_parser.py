@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlflow_dvc_plugin.capturing.formats import canonical as plain
-from mlflow_dvc_plugin.capturing.formats import schema
-from mlflow_dvc_plugin.capturing.formats.yaml import DocumentError, load
+from mlflow_dvc_plugin.capturing.formats import regex_parser, schema
+from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+from mlflow_dvc_plugin.errors import FormatError
 from tests.capturing.test_corpus import CORPUS
 from tests.capturing.test_forms import DVC_FILES, MD5, PIPELINES
 from tests.capturing.test_guest import PIECES
@@ -30,19 +30,19 @@ Read = Callable[[bytes], Any]
 
 
 def slow_dvcfile(data: bytes) -> Any:
-    content = load(data) or {}
-    schema.dvcfile(content, "")
+    content = load_yaml(data) or {}
+    schema.check_dvcfile(content, "")
     return {key: content[key] for key in ("wdir", "outs") if key in content}
 
 
 def slow_pipeline(data: bytes) -> Any:
-    content = load(data) or {}
-    schema.pipeline(content, "")
+    content = load_yaml(data) or {}
+    schema.check_pipeline(content, "")
     return content if b"${" in data else _without_commands(content)
 
 
 def fast_pipeline(data: bytes) -> Any:
-    found = plain.pipeline(data)
+    found = regex_parser.parse_pipeline(data)
     return found if found is None or b"${" in data else _without_commands(found)
 
 
@@ -55,8 +55,8 @@ def _without_commands(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def slow_lock(data: bytes) -> Any:
-    content = load(data) or {}
-    schema.lockfile(content, "")
+    content = load_yaml(data) or {}
+    schema.check_lock(content, "")
     return {name: stage.get("outs", []) for name, stage in content["stages"].items()}
 
 
@@ -67,7 +67,7 @@ def compared(data: bytes, fast: Read, slow: Read) -> bool:
         return False
     try:
         expected = slow(data)
-    except (DocumentError, schema.SchemaError) as err:
+    except FormatError as err:
         raise AssertionError(f"DVC refuses this: {data!r}") from err
     assert found == expected
     assert repr(found) == repr(expected) or fast is not fast_pipeline
@@ -242,14 +242,14 @@ def _written(name: str, plainest: str) -> list[bytes]:
 @PATIENCE
 @given(LOCKS.map(dumped))
 def test_generated_lock(data: bytes) -> None:
-    compared(data, plain.records, slow_lock)
+    compared(data, regex_parser.parse_lock_outs, slow_lock)
 
 
 @pytest.mark.slow
 @PATIENCE
 @given(mutations(_written("dvc.lock", PLAIN_LOCK)))
 def test_mutated_lock(data: bytes) -> None:
-    compared(data, plain.records, slow_lock)
+    compared(data, regex_parser.parse_lock_outs, slow_lock)
 
 
 @pytest.mark.slow
@@ -270,14 +270,14 @@ def test_mutated_pipeline(data: bytes) -> None:
 @PATIENCE
 @given(st.lists(RECORDS, min_size=1, max_size=2).map(lambda outs: dumped({"outs": outs})))
 def test_generated_dvc_file(data: bytes) -> None:
-    compared(data, plain.dvcfile, slow_dvcfile)
+    compared(data, regex_parser.parse_dvcfile, slow_dvcfile)
 
 
 @pytest.mark.slow
 @PATIENCE
 @given(mutations([form.encode() for form in DVC_FILES.values()]))
 def test_mutated_dvc_file(data: bytes) -> None:
-    compared(data, plain.dvcfile, slow_dvcfile)
+    compared(data, regex_parser.parse_dvcfile, slow_dvcfile)
 
 
 @pytest.mark.parametrize("text", [*SCALARS, "a b", "data/raw"])
@@ -287,12 +287,12 @@ def test_every_scalar_in_every_place(text: str) -> None:
                   "evaluate@1", "path: true.json"):  # fmt: skip
         key, found, _ = place.partition(": ")
         data = PLAIN_LOCK.replace(place, f"{key}: {text}" if found else text)
-        compared(data.encode(), plain.records, slow_lock)
+        compared(data.encode(), regex_parser.parse_lock_outs, slow_lock)
     for place in ("data/data.xml", "wdir: sub", "num_layers", "true.json", "m.json", "evaluate"):
         data = PLAIN_YAML.replace(place, f"wdir: {text}" if place == "wdir: sub" else text)
         compared(data.encode(), fast_pipeline, slow_pipeline)
     for form in ("- path: {}\n  md5: abcd\n", "- path: a\n  md5: {}\n", "- size: {}\n  path: a\n"):
-        compared(f"outs:\n{form.format(text)}".encode(), plain.dvcfile, slow_dvcfile)
+        compared(f"outs:\n{form.format(text)}".encode(), regex_parser.parse_dvcfile, slow_dvcfile)
 
 
 def test_every_indentation_of_a_list() -> None:
@@ -310,18 +310,18 @@ def test_every_indentation_of_a_list() -> None:
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_what_is_written_everyday_is_of_the_plain_form(line_end: str) -> None:
     lock, pipeline = (text.replace("\n", line_end).encode() for text in (PLAIN_LOCK, PLAIN_YAML))
-    assert compared(lock, plain.records, slow_lock)
+    assert compared(lock, regex_parser.parse_lock_outs, slow_lock)
     assert compared(pipeline, fast_pipeline, slow_pipeline)
     for form in ("plain", "folder", "of DVC 2", "wdir"):
         data = DVC_FILES[form].replace("\n", line_end).encode()
-        assert compared(data, plain.dvcfile, slow_dvcfile)
+        assert compared(data, regex_parser.parse_dvcfile, slow_dvcfile)
 
 
 def test_metafiles_of_real_projects() -> None:
     found = 0
     for path in CORPUS.rglob("*.dvc"):
         if path.is_file():
-            found += compared(path.read_bytes(), plain.dvcfile, slow_dvcfile)
+            found += compared(path.read_bytes(), regex_parser.parse_dvcfile, slow_dvcfile)
     for path in CORPUS.rglob("dvc.lock"):
-        found += compared(path.read_bytes(), plain.records, slow_lock)
+        found += compared(path.read_bytes(), regex_parser.parse_lock_outs, slow_lock)
     assert found > 100 or not CORPUS.exists()

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing import capture, reading
 from mlflow_dvc_plugin.capturing.formats import pipeline
-from mlflow_dvc_plugin.capturing.memory import process as memory
 from mlflow_dvc_plugin.capturing.memory import watch
 from mlflow_dvc_plugin.capturing.workspace import status
 from mlflow_dvc_plugin.errors import CaptureError
@@ -84,7 +83,7 @@ def test_change_is_seen(root: Path, change: str) -> None:
     CHANGES[change](root)
     after = look(root)
     assert after != before
-    memory.forget(str(root))
+    reading.forget_project(str(root))
     assert look(root) == after
 
 
@@ -127,7 +126,7 @@ def test_what_is_of_no_interest_changes_nothing(root: Path) -> None:
 
 def test_one_changed_metafile_is_parsed_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     look(root)
-    monkeypatch.setattr(pipeline, "parse", None)
+    monkeypatch.setattr(pipeline, "parse_pipeline", None)
     (root / "sub" / "a.dvc").write_text(f"outs:\n- md5: {MD5}\n  path: other\n")
     assert paths(root) == ["out", "sub/other"]
 

@@ -1,7 +1,7 @@
-"""Runs in a process of its own: DVC's resolver on the text of one ``dvc.yaml``.
+"""A script for a process of its own: DVC resolves the templates of one ``dvc.yaml``.
 
-It reads a question from stdin and writes one line of JSON to stdout. Nothing of
-this package is imported here, and no process that captures imports this file.
+It reads a request from stdin and writes one line of JSON to stdout. It imports
+nothing of this package, and no process that captures imports it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 _KEYS = ("wdir", "deps", "outs", "metrics", "plots")
 
 
-def answer(project: str, metafile: str, text: str) -> dict[str, Any]:
-    """The resolved stages, with the hash of every file that was looked at."""
+def resolve_templates(project: str, metafile: str, text: str) -> dict[str, Any]:
+    """The resolved stages, with the hash of every file that DVC looked for."""
     try:
         from dvc.exceptions import DvcException
         from dvc.fs import LocalFileSystem
@@ -27,19 +27,19 @@ def answer(project: str, metafile: str, text: str) -> dict[str, Any]:
         return {"error": f"its templates need DVC, which is not installed here ({err})"}
 
     path = os.path.join(project, metafile)
-    seen: dict[str, str | None] = {}
+    hashes: dict[str, str | None] = {}
 
-    class Watched(LocalFileSystem):  # type: ignore[misc]
+    class HashingFileSystem(LocalFileSystem):  # type: ignore[misc]
         """Takes the hash of every file before the resolver reads it."""
 
         def exists(self, path: str, **kwargs: Any) -> bool:
             absolute = os.path.abspath(path)
-            seen.setdefault(os.path.relpath(absolute, project), _hash(absolute))
+            hashes.setdefault(os.path.relpath(absolute, project), _hash_file(absolute))
             return bool(super().exists(path, **kwargs))
 
     try:
         content = parse_yaml(text, path)
-        repo = SimpleNamespace(fs=Watched(), config={})
+        repo = SimpleNamespace(fs=HashingFileSystem(), config={})
         resolver = DataResolver(repo, os.path.dirname(path), content)
         stages = {}
         for name in resolver.get_keys():
@@ -48,14 +48,14 @@ def answer(project: str, metafile: str, text: str) -> dict[str, Any]:
         for section in ("artifacts", "datasets", "metrics", "params", "plots"):
             getattr(resolver, f"resolve_{section}", list)()
     except DvcException as err:
-        return {"error": " ".join(str(err).split()), "files": seen}
-    except Exception as err:  # noqa: BLE001 - whatever DVC trips over, it refuses the file
+        return {"error": " ".join(str(err).split()), "files": hashes}
+    except Exception as err:  # noqa: BLE001 - whatever error DVC raises, it refuses the file
         reason = f"DVC cannot resolve its templates ({type(err).__name__}: {err})"
-        return {"error": reason, "files": seen}
-    return {"files": seen, "stages": stages}
+        return {"error": reason, "files": hashes}
+    return {"files": hashes, "stages": stages}
 
 
-def _hash(path: str) -> str | None:
+def _hash_file(path: str) -> str | None:
     try:
         if not os.path.isfile(path):
             return None
@@ -66,4 +66,6 @@ def _hash(path: str) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n" + json.dumps(answer(**json.load(sys.stdin)), default=str) + "\n")
+    sys.stdout.write(
+        "\n" + json.dumps(resolve_templates(**json.load(sys.stdin)), default=str) + "\n"
+    )

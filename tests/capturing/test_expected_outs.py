@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_dvc_plugin.capturing.formats.stages import Out
-from mlflow_dvc_plugin.capturing.workspace import out_places as module
-from mlflow_dvc_plugin.capturing.workspace.out_places import Made
+from mlflow_dvc_plugin.capturing.formats.outs import Out
+from mlflow_dvc_plugin.capturing.workspace import expected_outs
+from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.state import Entry
 
 NAMES = st.sampled_from(["a", "b", "é", "dir/a", "dir/b", "dir/deep/a", "link/a", "gone/a", "a/x"])
@@ -45,21 +45,23 @@ def test_only_what_is_not_there_is_absent(
         if str(path.relative_to(root)) in there:
             path.write_text("")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_TOGETHER", together)
-        made = Made([out(root, *each) for each in wanted])
-        assert [o.path for o in made.outs] == [out(root, *each).path for each in wanted if each[1]]
-        found = set(made.perhaps_there(lambda: False))
-        absent = [o for position, o in enumerate(made.outs) if position not in found]
+        patch.setattr(expected_outs, "_MIN_LISTED", together)
+        expected = ExpectedOuts([out(root, *each) for each in wanted])
+        assert [o.path for o in expected.outs] == [
+            out(root, *each).path for each in wanted if each[1]
+        ]
+        found = set(expected.find_candidates(lambda: False))
+        absent = [o for position, o in enumerate(expected.outs) if position not in found]
         assert all(o.local and not os.path.lexists(o.path) for o in absent)
-        assert made.perhaps_there(lambda: True) == list(range(len(made.outs)))
+        assert expected.find_candidates(lambda: True) == list(range(len(expected.outs)))
 
 
 def test_a_folder_is_listed_once_and_seen_anew_each_time(tmp_path: Path) -> None:
-    made = Made([out(tmp_path, f"d/{number}") for number in range(100)])
-    assert made.perhaps_there(lambda: False) == []
+    expected = ExpectedOuts([out(tmp_path, f"d/{number}") for number in range(100)])
+    assert expected.find_candidates(lambda: False) == []
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "7").write_text("")
-    assert made.perhaps_there(lambda: False) == [7]
+    assert expected.find_candidates(lambda: False) == [7]
     for number in range(500):
         (tmp_path / "d" / f"other{number}").write_text("")
-    assert made.perhaps_there(lambda: False) == list(range(100))
+    assert expected.find_candidates(lambda: False) == list(range(100))

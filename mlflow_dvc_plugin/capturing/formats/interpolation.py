@@ -1,0 +1,101 @@
+"""Values of ``dvc.yaml`` with the ``${...}`` expressions in them resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_TEMPLATE = re.compile(r"(?<!\\)\${(.*?)}")
+# A name with keys or indices: both parsers of DVC read these in the same way.
+_EXPRESSION = re.compile(r"[^\s.\[\]{}$\\]+(?:\.[^\s.\[\]{}$\\]+|\[[^\s.\[\]{}$\\]+\])*")
+
+
+class UnsupportedError(Exception):
+    """Only DVC itself can say what a template means, or what is wrong with it."""
+
+
+def interpolate(value: Any, context: Mapping[str, Any], key: str | None = None) -> Any:
+    """Resolve the expressions in a value.
+
+    Args:
+        value: a value of ``dvc.yaml``.
+        context: the variables.
+        key: the key that the value belongs to: it decides where lists and mappings
+            can be used. None where they can be used everywhere.
+
+    Raises:
+        UnsupportedError: only DVC can resolve it.
+    """
+    if isinstance(value, str):
+        return _interpolate_text(value, context, key) if "${" in value else value
+    if isinstance(value, dict):
+        return {
+            interpolate(k, context, key): interpolate(v, context, key) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [interpolate(item, context, key) for item in value]
+    return value
+
+
+def has_template(text: str) -> bool:
+    """Does a text contain an expression?"""
+    return _TEMPLATE.search(text) is not None
+
+
+def to_text(value: Any) -> str:
+    """A value as DVC writes it into a text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _interpolate_text(text: str, context: Mapping[str, Any], key: str | None) -> Any:
+    def find_value(match: re.Match[str]) -> Any:
+        value = _look_up(context, match.group(1).strip())
+        if isinstance(value, (dict, list)):
+            is_allowed = key in (None, "foreach") or (key == "cmd" and isinstance(value, dict))
+            if not is_allowed:
+                raise UnsupportedError
+        return value
+
+    whole = _TEMPLATE.fullmatch(text)
+    if whole and len(_TEMPLATE.findall(text)) == 1:
+        return find_value(whole)
+
+    def find_text(match: re.Match[str]) -> str:
+        value = find_value(match)
+        if isinstance(value, list):
+            raise UnsupportedError
+        if isinstance(value, dict):
+            # The options of a command, which is not part of the state.
+            if not all(_is_option(option) for option in _list_leaves(value)):
+                raise UnsupportedError
+            return ""
+        return to_text(value)
+
+    return _TEMPLATE.sub(find_text, text).replace(r"\${", "${")
+
+
+def _look_up(context: Any, expression: str) -> Any:
+    if not _EXPRESSION.fullmatch(expression):
+        raise UnsupportedError
+    value = context
+    try:
+        for part in expression.replace("[", ".").replace("]", "").split("."):
+            value = value[int(part)] if isinstance(value, list) else value[part]
+    except (LookupError, TypeError, ValueError):
+        raise UnsupportedError from None
+    return value
+
+
+def _list_leaves(value: Any) -> Iterator[Any]:
+    for item in value.values():
+        if isinstance(item, dict):
+            yield from _list_leaves(item)
+        else:
+            yield item
+
+
+def _is_option(value: Any) -> bool:
+    return not isinstance(value, list) or not any(isinstance(v, (dict, list)) for v in value)

@@ -1,0 +1,256 @@
+"""A fast parser for metafiles in the form that DVC writes, and most people too.
+
+Files of exactly that form need no YAML parser: regular expressions give the same
+values as :mod:`mlflow_dvc_plugin.capturing.formats.yaml`, a hundred times faster.
+Everything that is not certainly of that form is left to the YAML parser: a single
+stage where that cannot change its meaning, or else the whole file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from mlflow_dvc_plugin.capturing.formats import regexes
+from mlflow_dvc_plugin.errors import FormatError
+
+# Texts of letters alone that YAML does not read as strings.
+_WORDS = frozenset(("null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE"))
+_PAIR = r"(\w+): ([^\n]+)\n"
+# A line that belongs to no stage, and an anchor, which another stage can use.
+_NOT_IN_ONE_STAGE = r"\n ?[^ \n]|\s&\w"
+
+
+class _Kind(NamedTuple):
+    """A kind of file with stages.
+
+    Attributes:
+        head: its first lines.
+        compile_stage: compiles the expression of one stage.
+        check: name of the function that checks it against the schema.
+        convert: gives what capture needs of a stage that was parsed as YAML.
+    """
+
+    head: str
+    compile_stage: Callable[[], re.Pattern[str]]
+    check: str
+    convert: Callable[[dict[str, Any]], Any]
+
+
+_LOCK = _Kind(
+    "schema: '2.0'\nstages:\n",
+    regexes.compile_lock_stage,
+    "check_lock",
+    lambda stage: stage.get("outs", []),
+)
+_PIPELINE = _Kind("stages:\n", regexes.compile_stage, "check_pipeline", dict)
+
+
+def parse_dvcfile(data: bytes) -> dict[str, Any] | None:
+    """Parse what capture needs of a ``.dvc`` file; None if the YAML parser is needed."""
+    text = _decode(data)
+    match = regexes.compile_dvcfile().fullmatch(text) if text else None
+    if match is None:
+        return None
+    wdir, fields = match.groups()
+    pairs = re.findall(_PAIR, fields, re.ASCII)
+    out = {key: _to_value(key, value) for key, value in pairs}
+    if len(out) != len(pairs):
+        return None
+    return {"outs": [out]} if wdir is None else {"wdir": wdir, "outs": [out]}
+
+
+def parse_lock_outs(
+    data: bytes, patience: int | None = None
+) -> dict[str, list[dict[str, Any]]] | None:
+    """Parse the records of each stage's outs in a ``dvc.lock``.
+
+    Args:
+        data: its bytes.
+        patience: how many stages may need the YAML parser; any number by default.
+
+    Returns:
+        None if the YAML parser is needed.
+    """
+    checked: set[str] = set()  # many stages can have the same params
+
+    def read_outs(match: re.Match[str]) -> list[dict[str, Any]] | None:
+        _, _, command, params, *first, more = match.groups()
+        if command is not None and not _is_text(command):
+            return None
+        if params is not None and params not in checked:
+            keys = regexes.compile_param_key().findall(params)
+            if len(set(keys)) != len(keys) or not _WORDS.isdisjoint(keys):
+                return None
+            checked.add(params)
+        outs = [_to_record(first)] if first[0] else []
+        return outs + list(map(_to_record, regexes.compile_out().findall(more))) if more else outs
+
+    return _parse_stages(data, _LOCK, read_outs, patience)
+
+
+def parse_pipeline(data: bytes, patience: int | None = None) -> dict[str, Any] | None:
+    """Parse a ``dvc.yaml``; the commands only where the file contains templates.
+
+    Args:
+        data: its bytes.
+        patience: how many stages may need the YAML parser; any number by default.
+
+    Returns:
+        None if the YAML parser is needed.
+    """
+    read = partial(_read_definition, b"${" in data, {})
+    stages = _parse_stages(data, _PIPELINE, read, patience)
+    return None if stages is None else {"stages": stages}
+
+
+def _read_definition(
+    has_templates: bool, shared: dict[str, list[Any]], match: re.Match[str]
+) -> dict[str, Any] | None:
+    """The definition of a stage; `shared` has params, which many stages can have in common."""
+    _, line, command, wdir, deps, params, outs, metrics, plots = match.groups()
+    if line is None and not _is_text(command):
+        return None
+    found: dict[str, Any] = {}
+    if has_templates:
+        found["cmd"] = re.sub(r" *\n *", " ", line or command).rstrip(" ")
+    try:
+        if wdir:
+            found["wdir"] = wdir
+        if deps:
+            found["deps"] = _read_items(deps)
+        if params:
+            found["params"] = shared.get(params) or shared.setdefault(params, _read_items(params))
+        if outs:
+            found["outs"] = _read_items(outs)
+        if metrics:
+            found["metrics"] = _read_items(metrics)
+        if plots:
+            found["plots"] = _read_items(plots)
+    except ValueError:
+        return None
+    return found
+
+
+def _decode(data: bytes) -> str | None:
+    """The text, with LF line ends; None if YAML may not accept a character."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        if "\r" in text:
+            return None
+    return text
+
+
+def _parse_stages(
+    data: bytes, kind: _Kind, read: Callable[[re.Match[str]], Any], patience: int | None
+) -> dict[str, Any] | None:
+    """What `read` gives for each stage, by name; None if the YAML parser is needed."""
+    text = _decode(data)
+    if text is None or not text.startswith(kind.head):
+        return None
+    stages: dict[str, Any] = {}
+    start, end = len(kind.head), len(text)
+    if start == end:
+        return None
+    match_at = kind.compile_stage().match
+    while start < end:
+        match = match_at(text, start)
+        value = read(match) if match else None
+        if match and value is not None:
+            name = match[1]
+            start = match.end()
+        elif patience == 0:
+            return None
+        else:
+            patience = patience - 1 if patience else None
+            following = re.compile(r"\n(?=  \S)").search(text, start)
+            until = following.end() if following else end
+            parsed = _parse_stage_as_yaml(text[start:until], kind)
+            if parsed is None:
+                return None
+            name, value, start = *parsed, until
+        if name in stages or name in _WORDS:
+            return None
+        stages[name] = value
+    return stages
+
+
+def _parse_stage_as_yaml(block: str, kind: _Kind) -> tuple[str, Any] | None:
+    """Name and value of a stage of another form; None if it is not a stage by itself."""
+    if not re.match(r"  \S", block) or re.search(_NOT_IN_ONE_STAGE, block):
+        return None
+    from mlflow_dvc_plugin.capturing.formats import schema
+    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+
+    try:
+        content = load_yaml((kind.head + block).encode())
+        getattr(schema, kind.check)(content, "")
+    except FormatError:
+        return None
+    stages = content["stages"]
+    if len(stages) != 1:
+        return None
+    ((name, stage),) = stages.items()
+    return name, kind.convert(stage)
+
+
+def _to_value(key: str, value: str) -> str | int | bool:
+    if key in ("size", "nfiles"):
+        return int(value)
+    return value if key in ("md5", "hash", "path") else value == "true"
+
+
+def _to_record(fields: Sequence[str]) -> dict[str, Any]:
+    path, hash_name, md5, size, nfiles, isexec = fields
+    record: dict[str, Any] = {"path": path, "md5": md5}
+    if hash_name:
+        record["hash"] = "md5"
+    if size:
+        record["size"] = int(size)
+    if nfiles:
+        record["nfiles"] = int(nfiles)
+    if isexec:
+        record["isexec"] = True
+    return record
+
+
+def _read_items(text: str) -> list[Any]:
+    """The items of a list.
+
+    Raises:
+        ValueError: YAML would read something else, because of the indentation.
+    """
+    dash = "\n    - " if text[4] == "-" else "\n     - " if text[5] == "-" else "\n      - "
+    items: list[Any]
+    if ":" not in text:
+        items = text[len(dash) - 1 : -1].split(dash)
+        if len(items) != text.count("\n"):
+            raise ValueError
+        return items
+    items = []
+    indent = dash[1:-2]
+    for before, path, has_flags, flags in regexes.compile_item().findall(text):
+        pairs = re.findall(_PAIR, flags, re.ASCII)
+        values = {key: value == "true" for key, value in pairs}
+        aligned = "".join([f"{indent}    {key}: {value}\n" for key, value in pairs])
+        is_aligned = before == indent and aligned == flags
+        if not is_aligned or len(values) != len(pairs) or len(path) > regexes.MAX_KEY:
+            raise ValueError
+        items.append({path: values} if has_flags else path)
+    return items
+
+
+def _is_text(value: str) -> bool:
+    """Does YAML read a value that starts with a letter, `.`, `/` or `_` as one string?"""
+    if value in _WORDS or (value[0] == "." and "/" not in value):
+        return False
+    if ": " in value or " #" in value or value[-1] == ":" or ":\n" in value:
+        return False
+    line = value.replace("\n", "") if "\n" in value else value
+    return line.isascii() and line.isprintable()

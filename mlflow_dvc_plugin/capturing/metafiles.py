@@ -1,0 +1,196 @@
+"""All metafiles of a project, and the stages in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mlflow_dvc_plugin.capturing.dvc_config import Config
+from mlflow_dvc_plugin.capturing.dvc_writer import DvcWriter
+from mlflow_dvc_plugin.capturing.files import (
+    Signature,
+    find_signature,
+    is_fresh,
+    pause,
+    read_file,
+)
+from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline, regex_parser
+from mlflow_dvc_plugin.capturing.formats.outs import Stage
+from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, is_out_ignored
+from mlflow_dvc_plugin.capturing.memory.saved_results import Parse, load_or_parse
+from mlflow_dvc_plugin.capturing.memory.watch import Watch
+from mlflow_dvc_plugin.capturing.walk import walk_project
+from mlflow_dvc_plugin.errors import CaptureError, FormatError
+
+_ATTEMPTS = 4
+# How many stages may need the YAML parser before a saved result is looked for.
+_PATIENCE = 50
+
+# The stages of a metafile, with all the bytes that they were read from.
+KnownStages = dict[str, tuple[list[bytes], list[Stage]]]
+_FastParse = Callable[[bytes, int], dict[str, Any] | None]
+
+
+class ProjectMetafiles(NamedTuple):
+    """The metafiles of a project.
+
+    Attributes:
+        stages: those of all ``dvc.yaml`` and ``.dvc`` files.
+        contents: bytes by path relative to the project.
+        known: the stages of each metafile that depend on nothing else.
+    """
+
+    stages: list[Stage]
+    contents: dict[str, bytes]
+    known: KnownStages
+
+
+def read_metafiles(
+    project: str,
+    git: tuple[str, str] | None,
+    config: Config,
+    watch: Watch,
+    known: KnownStages | None = None,
+) -> ProjectMetafiles:
+    """Read all metafiles of a project that DVC would read.
+
+    DVC writes metafiles in place, and half of one can be valid YAML. So a reading
+    counts only if the lock files, which DVC writes for the longest time, and all
+    metafiles that were written just before are still the same afterwards.
+
+    Args:
+        project: absolute path of the project.
+        git: its Git work tree and ``.git`` directory; None if DVC does not use Git.
+        config: its DVC configuration.
+        watch: receives everything that the metafiles and stages depend on.
+        known: from an earlier reading with the same configuration.
+
+    Raises:
+        CaptureError: a metafile cannot be read, or DVC would refuse it.
+    """
+    writer = DvcWriter(project)
+    attempts = 0
+    while attempts < _ATTEMPTS or writer.has_time_left():
+        reader = _Reader(project, config, writer, watch, known or {})
+        metafiles = reader.read(git)
+        writer.wait(reader.signatures)
+        changed = [path for path, s in reader.signatures.items() if find_signature(path) != s]
+        if not changed:
+            return metafiles
+        attempts += 1
+    name = os.path.relpath(changed[0], project)
+    raise CaptureError(name, "the file changes while it is read; try again when DVC has finished")
+
+
+class _Reader:
+    """One reading of a project's metafiles."""
+
+    def __init__(
+        self, project: str, config: Config, writer: DvcWriter, watch: Watch, known: KnownStages
+    ) -> None:
+        self._project = project
+        self._config = config
+        self._writer = writer
+        self._watch = watch
+        self._known_before = known
+        self._known: KnownStages = {}
+        self._contents: dict[str, bytes] = {}
+        # Of the files that must be the same after the reading, taken before it.
+        self.signatures: dict[str, Signature | None] = {}
+
+    def read(self, git: tuple[str, str] | None) -> ProjectMetafiles:
+        stages: list[Stage] = []
+        outs: set[str] = set()
+        dvcignores: dict[str, DvcIgnore] = {}
+        for folder in walk_project(self._project, git, outs, dvcignores, self._watch):
+            base = f"{folder.path}/" if folder.path else ""
+            for name in folder.metafiles:
+                new = self._read_stages(base, name, folder.has_lock)
+                stages += new
+                outs.update([out.path for stage in new for out in stage.outs])
+            if folder.has_lock and f"{base}dvc.lock" not in self._contents:
+                # DVC reads a lock file only for a dvc.yaml, but this one, too, belongs
+                # to what a run records.
+                self._read_bytes(f"{base}dvc.lock")
+        self._check_ignored(stages, dvcignores)
+        return ProjectMetafiles(stages, self._contents, self._known)
+
+    def _read_stages(self, base: str, name: str, has_lock: bool) -> list[Stage]:
+        metafile = base + name
+        lock = f"{base}dvc.lock" if name == "dvc.yaml" and has_lock else None
+        names = [metafile, lock] if lock else [metafile]
+        data = [self._read_bytes(each) for each in names]
+        before = self._known_before.get(metafile)
+        if before is not None and before[0] == data:
+            self._known[metafile] = before
+            return before[1]
+        if name == "dvc.yaml":
+            stages, is_independent = self._parse_pipeline(metafile, lock)
+        else:
+            content = self._parse(metafile, dvcfile.parse_dvcfile)
+            stages = [dvcfile.build_stage(content, metafile, self._project, self._config)]
+            is_independent = True
+        if is_independent:
+            self._known[metafile] = [self._contents[each] for each in names], stages
+        return stages
+
+    def _parse_pipeline(self, metafile: str, lock: str | None) -> tuple[list[Stage], bool]:
+        """The stages of a ``dvc.yaml``, and whether they depend on no other file."""
+        content = self._parse(metafile, pipeline.parse_pipeline, regex_parser.parse_pipeline)
+        lock_outs: dict[str, Any] = {}
+        if lock:
+            lock_outs = self._parse(lock, pipeline.parse_lock_outs, regex_parser.parse_lock_outs)
+        data = self._contents[metafile]
+        definitions = content.get("stages", {})
+        has_templates = pipeline.has_templates(content, data)
+        if has_templates:
+            from mlflow_dvc_plugin.capturing.formats.templates import resolve_templates
+
+            definitions = resolve_templates(
+                content, data, self._project, metafile, self._watch.add_file
+            )
+            pipeline.check_paths(definitions, metafile)
+        stages = pipeline.build_stages(
+            definitions, lock_outs, metafile, self._project, self._config
+        )
+        return stages, not has_templates
+
+    def _read_bytes(self, name: str) -> bytes:
+        path = os.path.join(self._project, name)
+        self._watch.add_file(path)
+        before = find_signature(path)
+        if name.endswith(".lock") or is_fresh(before):
+            self.signatures[path] = before
+        self._contents[name] = read_file(path, name)
+        return self._contents[name]
+
+    def _parse(self, name: str, parse: Parse, fast_parse: _FastParse | None = None) -> Any:
+        data = self._contents[name]
+        try:
+            found = fast_parse(data, _PATIENCE) if fast_parse else None
+            return found or load_or_parse(self._project, parse, data)
+        except FormatError:
+            # DVC writes in place: what cannot be parsed may be incomplete.
+            return self._parse_again(name, parse)
+
+    def _parse_again(self, name: str, parse: Parse) -> Any:
+        path = os.path.join(self._project, name)
+        while True:
+            is_writing = self._writer.is_seen()
+            pause()
+            self._contents[name] = read_file(path, name)
+            try:
+                return parse(self._contents[name])
+            except FormatError as err:
+                if not (is_writing and self._writer.has_time_left()):
+                    raise CaptureError(name, str(err)) from err
+
+    def _check_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
+        for stage in stages:
+            for out in stage.outs:
+                path = out.entry.path
+                if out.local and is_out_ignored(dvcignores, path, out.path, self._watch.add_file):
+                    raise CaptureError(
+                        stage.metafile, f"DVC refuses the out {path!r}, because .dvcignore hides it"
+                    )
