@@ -50,13 +50,14 @@ class _Context:
 
 def _build_tags() -> dict[str, str]:
     from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-    from mlflow_dvc_plugin.state.tags import MANIFEST
 
     start = capture_run_start()
     if start is None:
         return {}
     if start.settings.autolog:
         _install_hooks()
+    from mlflow_dvc_plugin.state.tags import MANIFEST
+
     tags = start.state.to_tags(start.settings.max_path_tags)
     if MANIFEST not in tags:
         _warn_no_manifest(len(start.state.entries))

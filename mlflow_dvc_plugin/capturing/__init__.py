@@ -8,10 +8,13 @@ outside ``.dvc/tmp``.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing.project import find_project
 from mlflow_dvc_plugin.settings import Settings, load_settings
-from mlflow_dvc_plugin.state import DataState
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.state import DataState
 
 __all__ = ["capture", "find_project"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capturing.project import find_project
 from mlflow_dvc_plugin.settings import Settings, load_settings
-from mlflow_dvc_plugin.state import DataState
-from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.state import DataState
 
 
 class RunStart(NamedTuple):
@@ -51,6 +52,7 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
     if project is None:
         return None
     from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
+    from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
 
     state = take_snapshot(project, settings if judge else replace(settings, status_budget_ms=0))
     if len(state.entries) > MAX_ENTRIES:

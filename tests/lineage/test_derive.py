@@ -61,7 +61,7 @@ def test_a_revision_is_recorded_as_derived(project: Project, history: History) -
 def test_what_is_no_revision_is_said(project: Project, history: History, rev: str) -> None:
     project.commit()
     run_id = history.run(tags={})
-    assert "Git has no commit" in mlflow_dvc("tag", run_id, f"--rev={rev}").error
+    assert "has no commit" in mlflow_dvc("tag", run_id, f"--rev={rev}").error
 
 
 def test_a_revision_without_data_is_said(project: Project, history: History) -> None:
