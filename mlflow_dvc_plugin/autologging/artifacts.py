@@ -52,10 +52,9 @@ def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, by
         params_files: paths relative to the project.
     """
     public = {path: data for path, data in state.metafiles.items() if not _SECRET.search(data)}
-    pipelines_first = sorted(
-        public, key=lambda path: (path.endswith(".dvc"), path.count("/"), path)
-    )
-    files = {path: public[path] for path in pipelines_first[:MAX_METAFILES]}
+    # Pipelines and the files at the top come first.
+    paths = sorted(public, key=lambda path: (path.endswith(".dvc"), path.count("/"), path))
+    files = {path: public[path] for path in paths[:MAX_METAFILES]}
     for path in (*params_files, *ENVIRONMENT_FILES) if state.project else ():
         data = _read_file(os.path.join(state.project, path))
         if data is not None and not _SECRET.search(data):
@@ -75,7 +74,7 @@ def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, by
 
 
 def upload_files(client: Any, run: Any, state: DataState, files: Mapping[str, bytes]) -> None:
-    """Upload files, so that DVC does not find the copies of metafiles among them.
+    """Upload files, and hide them from DVC.
 
     The folder of an artifact store is often in the project (``./mlruns``). DVC would
     take the metafiles there for the project's.
@@ -101,7 +100,7 @@ def has_state_file(client: Any, run_id: str) -> bool:
 
 
 def upload_plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> list[str]:
-    """Upload plots files, whose paths are relative to the project.
+    """Upload plots files. Their paths are relative to the project.
 
     Returns:
         Warnings about files that are too large or too many.
@@ -160,8 +159,8 @@ def _hide_from_dvc(state: DataState, run_id: str, artifact_uri: str) -> bool:
         return True
     runs = path.partition(f"{os.sep}{run_id}{os.sep}")[0]
     inside = os.path.relpath(runs, root).replace(os.sep, "/") + "/"
-    tracked = [*(entry.path for entry in state.entries), *state.metafiles]
-    if runs == path or inside == "./" or any(name.startswith(inside) for name in tracked):
+    paths = [*(entry.path for entry in state.entries), *state.metafiles]
+    if runs == path or inside == "./" or any(name.startswith(inside) for name in paths):
         return False
     os.makedirs(runs, exist_ok=True)
     with (

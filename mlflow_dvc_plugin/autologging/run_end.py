@@ -21,7 +21,7 @@ def finish_recording(client: Any, recording: Recording) -> None:
     state, parts = recording.state, recording.parts
     if state is None:
         return
-    with guard(parts, "the end of the run"):
+    with guard(parts, "datasets, params, metrics and plots"):
         run = client.get_run(recording.run_id)
         if parts.datasets:
             with guard(parts, "datasets"):

@@ -9,6 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
@@ -95,7 +96,7 @@ def _read_leaves(project: str, path: str, problems: list[str]) -> Iterator[tuple
     except (OSError, ValueError, SyntaxError, RecursionError, FormatError) as err:
         problems.append(f"{path} cannot be read: {err}.")
         return
-    yield from _leaves(content)
+    yield from islice(_leaves(content), _MAX_LEAVES)
 
 
 def _parse(suffix: str, data: bytes) -> Any:
@@ -116,7 +117,6 @@ def _parse(suffix: str, data: bytes) -> Any:
 def _leaves(content: Any) -> Iterator[tuple[str, Any]]:
     """Every value below nested mappings, with its keys joined by dots."""
     stack = [("", content)]
-    count = 0
     while stack:
         name, value = stack.pop()
         if isinstance(value, dict):
@@ -124,9 +124,6 @@ def _leaves(content: Any) -> Iterator[tuple[str, Any]]:
             stack += reversed(below)
         elif name:
             yield name, value
-            count += 1
-            if count >= _MAX_LEAVES:
-                return
 
 
 def _constants(body: list[ast.stmt]) -> dict[str, Any]:

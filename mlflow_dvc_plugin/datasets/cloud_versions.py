@@ -108,7 +108,7 @@ def fetch_versions(project: str, path: str, value: str, versions: CloudVersions)
     """Fetch the files of an out into the cache. Each file is verified by its hash.
 
     Args:
-        project: absolute path of the project, whose configuration has the remote.
+        project: absolute path of a project in which the remote is configured.
         path: the out, relative to the project and to the remote.
         value: its hash.
         versions: its files.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.data.dataset import Dataset
 
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
-from mlflow_dvc_plugin.datasets.verification import read_verified
+from mlflow_dvc_plugin.datasets.verification import VerifiedData, read_verified
 from mlflow_dvc_plugin.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -43,17 +43,12 @@ def from_dvc(
     data = read_verified(os.fspath(path))
     source = source_of(data.entry, data.state)
     name, digest = name or source.path, digest_of(source.hash)
-    if data.table is None:
+    df, reason = _read_table(data)
+    if df is None:
         if targets is not None:
-            raise DatasetError(f"{source.path} is not a table, so it has no column {targets!r}.")
-        return DvcDataset(source, name, digest, profile=profile_of(data.entry))
-    try:
-        df = _read_table(source.path.lower(), data.table)
-    except Exception as err:  # pandas raises many kinds of errors for a broken file
-        if targets is not None:
-            raise DatasetError(f"{source.path} cannot be read as a table: {err}.") from err
-        reason = f"pandas cannot read it ({err})"
-        return DvcDataset(source, name, digest, profile=profile_of(data.entry), reason=reason)
+            raise DatasetError(f"{source.path} has no column {targets!r}: {reason}.")
+        profile = profile_of(data.entry)
+        return DvcDataset(source, name, digest, profile=profile, reason=reason)
     if targets is not None and targets not in df.columns:
         columns = ", ".join(map(str, df.columns[:20]))
         raise DatasetError(f"{source.path} has no column {targets!r}. Its columns are: {columns}.")
@@ -80,7 +75,7 @@ class DvcDataset(Dataset):  # type: ignore[misc]
         digest: str,
         *,
         profile: dict[str, int],
-        reason: str = "only CSV, TSV and Parquet files are",
+        reason: str,
     ) -> None:
         self._profile = profile
         self._reason = reason
@@ -106,7 +101,7 @@ class DvcDataset(Dataset):  # type: ignore[misc]
             DatasetError: always.
         """
         raise DatasetError(
-            f"{self.source.path} is not a table: {self._reason}. Use source.load() to get its path."
+            f"{self.source.path} has no data frame: {self._reason}. Use source.load() instead."
         )
 
     def to_dict(self) -> dict[str, str]:
@@ -117,11 +112,18 @@ class DvcDataset(Dataset):  # type: ignore[misc]
         return stored
 
 
-def _read_table(path: str, data: bytes) -> Any:
+def _read_table(data: VerifiedData) -> tuple[Any, str]:
+    """The data frame of a table; None, and why there is none, for other data."""
+    if data.table is None:
+        return None, "it is not a CSV, TSV or Parquet file"
     import pandas as pd
 
-    stream = io.BytesIO(data)
-    if path.endswith(".parquet"):
-        return pd.read_parquet(stream)
-    compression = "gzip" if path.endswith(".gz") else None
-    return pd.read_csv(stream, sep="\t" if path.endswith(".tsv") else ",", compression=compression)
+    path, stream = data.entry.path.lower(), io.BytesIO(data.table)
+    try:
+        if path.endswith(".parquet"):
+            return pd.read_parquet(stream), ""
+        separator = "\t" if path.endswith(".tsv") else ","
+        compression = "gzip" if path.endswith(".gz") else None
+        return pd.read_csv(stream, sep=separator, compression=compression), ""
+    except Exception as err:  # noqa: BLE001 - pandas raises many kinds of errors for a broken file
+        return None, f"pandas cannot read it ({err})"

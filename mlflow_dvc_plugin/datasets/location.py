@@ -65,9 +65,9 @@ def locate(path: str) -> Location:
         StateFileError: the exported state cannot be used.
     """
     full = _find_path(path)
-    current = read_exported_state()
-    if current is not None:
-        return _locate_exported(path, full, current.state)
+    found = read_exported_state()
+    if found is not None:
+        return _locate_exported(path, full, found.state)
     project = find_project(os.path.dirname(full))
     if project is None:
         raise DatasetError(f"{path} is not in a DVC project. Run `dvc init` and `dvc add` first.")

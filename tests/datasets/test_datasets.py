@@ -254,7 +254,7 @@ def test_other_tables_and_what_is_none(project: Project) -> None:
         assert from_dvc(name).df.equals(frame)
     project.add("empty.csv", "")
     assert from_dvc("empty.csv").digest == "d41d8cd98f00b204e9800998ecf8427e"
-    with pytest.raises(DatasetError, match="is not a table"):
+    with pytest.raises(DatasetError, match="has no data frame: pandas cannot read it"):
         _ = from_dvc("empty.csv").df
     project.add("w.bin", "1")
     logged(from_dvc("w.bin"))
