@@ -6,6 +6,14 @@ that the command line can print it as it stands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+
+def join_some(items: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first items, and how many more there are: ``a, b and 3 more``."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more
+
 
 class MlflowDvcError(Exception):
     """Base of all errors of this package."""
@@ -93,6 +101,21 @@ class DvcError(MlflowDvcError):
     """DVC refused, or could not do, what was asked of it."""
 
 
+class EmptyRemoteError(DvcError):
+    """The folder of a local remote does not exist, so the remote holds nothing.
+
+    Args:
+        folder: its absolute path.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"nothing was pushed to the remote yet: its folder {folder} does not exist, or is not "
+            "mounted"
+        )
+        self.folder = folder
+
+
 class ProjectBusyError(MlflowDvcError):
     """Another DVC command is at work in the project."""
 
@@ -125,10 +148,9 @@ class MissingObjectsError(RestoreError):
     """
 
     def __init__(self, reasons: dict[str, str]) -> None:
-        shown = "; ".join(f"{path} ({why})" for path, why in list(reasons.items())[:20])
-        more = f" and {len(reasons) - 20} more" if len(reasons) > 20 else ""
+        shown = join_some([f"{path} ({why})" for path, why in reasons.items()], 20, "; ")
         super().__init__(
-            f"Not in the cache, and not to be had: {shown}{more}. Nothing was touched. "
+            f"Not in the cache, and not to be had: {shown}. Nothing was touched. "
             "Run `dvc push` where the data still is, or name another remote with --remote."
         )
         self.reasons = reasons
@@ -142,10 +164,9 @@ class UnsavedContentError(RestoreError):
     """
 
     def __init__(self, paths: list[str]) -> None:
-        shown = ", ".join(paths[:20])
-        more = f" and {len(paths) - 20} more" if len(paths) > 20 else ""
+        shown = join_some(paths, 20)
         super().__init__(
-            f"Not saved, and in the way: {shown}{more}. Nothing was touched. Save it (`dvc add` or "
+            f"Not saved, and in the way: {shown}. Nothing was touched. Save it (`dvc add` or "
             "`dvc commit` in the cache, Git what is Git's), or use --force, which saves it first "
             "so that `mlflow-dvc undo` can bring it back."
         )

@@ -1,7 +1,7 @@
 """The command line: ``mlflow-dvc COMMAND``.
 
-One module a command; each is loaded only when it is called, so that help is
-quick. Only this package prints, and only it knows exit codes.
+Each command is a module, which is imported when it is called. Only this package
+prints, and only this package knows exit codes.
 """
 
 from __future__ import annotations
@@ -19,25 +19,16 @@ import click
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
-# In the order that a new user needs them, each with the package that has it.
-COMMANDS = {
-    "status": "capturing",
-    "show": "lineage",
-    "restore": "restoring",
-    "undo": "restoring",
-    "diff": "lineage",
-    "find": "lineage",
-    "log": "lineage",
-    "link": "capturing",
-    "check": "lineage",
-    "push": "restoring",
-    "pin": "restoring",
-    "unpin": "restoring",
-    "tag": "capturing",
-    "backfill": "capturing",
-    "export": "capturing",
-    "demo": "restoring",
+# The commands of each sub-package, and their heading in --help.
+_GROUPS = {
+    "capturing": ("Record the data of runs", ("status", "link", "tag", "backfill", "export")),
+    "lineage": ("Find and compare runs by data", ("show", "diff", "find", "log", "check")),
+    "restoring": (
+        "Restore and keep the data of runs",
+        ("restore", "undo", "push", "pin", "unpin", "demo"),
+    ),
 }
+COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}
 
 # By default MLflow asks a server that does not answer for minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -47,7 +38,7 @@ _INTERRUPTED = 130
 
 
 def text(value: str) -> str:
-    """Any text but an empty one: that is a shell's unset variable, and means nothing here."""
+    """A text that is not empty: an empty one comes from an unset variable of the shell."""
     if not value:
         raise click.BadParameter("it is empty.")
     return value
@@ -67,6 +58,13 @@ class _Commands(click.Group):
             if param.type is click.STRING:
                 param.type = click.types.FuncParamType(text)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, names in _GROUPS.values():
+            commands = {name: self.get_command(ctx, name) for name in names}
+            helps = [(name, each.get_short_help_str(70)) for name, each in commands.items() if each]
+            with formatter.section(heading):
+                formatter.write_dl(helps)
 
     def invoke(self, ctx: click.Context) -> Any:
         from mlflow_dvc_plugin.cli.output import until_closed
@@ -90,11 +88,11 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mlflow-dvc")
 def cli() -> None:
-    """Know which DVC data made an MLflow run, and bring it back."""
+    """Find out which DVC data an MLflow run used, and restore it."""
 
 
-def _accept_any_output() -> None:
-    """Print into streams that are closed, or in which not every character can be written."""
+def _prepare_streams() -> None:
+    """Let commands print to streams that are closed, or that cannot encode every character."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -103,8 +101,8 @@ def _accept_any_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _forget_unwritten() -> None:
-    """Keep Python from trying once more, as it exits, to write what a full disk did not take."""
+def _drop_output() -> None:
+    """Drop what a full disk did not take, so that Python does not try again as it exits."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -121,10 +119,10 @@ def _fail(text: str) -> NoReturn:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    # MLflow and a large folder's files are a million objects that all live on: it takes
-    # long to look through them for garbage again and again.
+    # MLflow and the files of a large folder make a million objects that stay in use: looking
+    # for garbage among them again and again takes long.
     gc.set_threshold(_ALLOCATIONS, 50, 50)
-    _accept_any_output()
+    _prepare_streams()
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     try:
@@ -138,10 +136,10 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
     except OSError as err:  # a full disk, say
-        _forget_unwritten()
+        _drop_output()
         where = f": {err.filename}" if err.filename else ""
-        _fail(f"{err.strerror or err}{where}. Mend that, then run the same command again.")
-    except Exception as err:  # noqa: BLE001 - a person gets one line, whatever it is
+        _fail(f"{err.strerror or err}{where}. Correct that, then run the same command again.")
+    except Exception as err:  # noqa: BLE001 - the user gets one line in any case
         what = f"{type(err).__name__}: {err}".splitlines()[0]
         _fail(f"{what}. This is a defect of mlflow-dvc: please report it.")
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""What commands share to speak to people and to scripts."""
+"""What commands share: common options, and output for people and for scripts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.lineage.workspace import near, root_of, state_now
+from mlflow_dvc_plugin.lineage.workspace import explain_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = 40  # characters
@@ -22,89 +22,108 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def tracking_uri_option(command: _F) -> _F:
-    """``--tracking-uri``, as all commands have it."""
+    """Add ``--tracking-uri``, which all commands have."""
     return click.option(
         "--tracking-uri",
         metavar="URI",
-        help="The MLflow store. [default: MLflow's own choice, MLFLOW_TRACKING_URI]",
+        help="The MLflow store. [default: MLFLOW_TRACKING_URI, or MLflow's own default]",
     )(command)
 
 
 def json_option(command: _F) -> _F:
-    """``--json``, as all commands that report have it."""
+    """Add ``--json``, which all commands with a result have."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )(command)
 
 
 def experiment_option(command: _F) -> _F:
-    """``--experiment``, as commands over many runs have it."""
+    """Add ``--experiment``, which commands over many runs have."""
     return click.option(
         "--experiment",
         "experiments",
         metavar="NAME",
         multiple=True,
-        help="Only runs of this experiment. Can be given several times.",
+        help="Only runs of this experiment. Can be used several times.",
     )(command)
 
 
-def in_project(path: str) -> str:
-    """A path as typed, made relative to the project; outside one, as it is.
+def to_project_path(
+    ctx: click.Context,  # noqa: ARG001 - click passes it
+    param: click.Parameter,
+    path: str | None,
+) -> str | None:
+    """A path relative to the working directory, made relative to the project if there is one.
 
     Raises:
         click.BadParameter: it is outside the project.
     """
-    root = find_project()
-    if root is None:
+    root = find_project() if path else None
+    if root is None or path is None:
         return path
     inside = os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/")
     if inside == ".." or inside.startswith("../"):
-        raise click.BadParameter(f"{path} is outside the project {root}.")
+        raise click.BadParameter(f"{path} is outside the project {root}.", param=param)
     return inside
 
 
-def note_changed(what: str) -> None:
-    """Tell a person that the workspace differs from its metafiles, and what that means here."""
-    status = state_now(root_of()).status
-    if status in ("modified", "missing"):
-        how = "is modified" if status == "modified" else "lacks some data"
-        note(f"The workspace {how}: {what} `dvc status` tells what differs from them.")
+def explain_missing_metrics(names: Iterable[str], found: Iterable[str]) -> list[str]:
+    """Which of the metrics that the user named no run has."""
+    return [
+        f"None of these runs has a metric {name!r}. Check the name in MLflow."
+        for name in sorted({*names} - {*found})
+    ]
 
 
-def note_metrics(names: Iterable[str], known: Iterable[str]) -> None:
-    """Tell a person which of the metrics that were asked for no run has."""
-    for name in sorted({*names} - {*known}):
-        note(f"None of these runs has a metric {printable(name)!r}: check the name in MLflow.")
+def explain_modified(paths: Sequence[str], verb: str) -> list[str]:
+    """That data which was modified when a run started is not what was pushed or pinned."""
+    if not paths:
+        return []
+    remark = (
+        f"The run read something else, which was not saved, at {', '.join(paths)}. What the "
+        f"metafiles recorded was {verb}."
+    )
+    return [remark]
 
 
-def note_near(path: str) -> None:
-    """Tell a person why nothing may have been found at a path of the project."""
+def explain_missing_path(path: str) -> list[str]:
+    """Why no run may have an out at a path."""
     root = find_project()
     if root is None:
-        note(f"This is no DVC project, so {path} was taken for a path relative to the runs' own.")
-    elif hint := near(root, path):
-        note(hint)
+        return [f"This is not a DVC project, so {path} is taken as relative to the runs' project."]
+    return list(filter(None, [explain_path(root, path)]))
 
 
 def say(text: str, colour: str | None = None, dim: bool = False) -> None:
-    """Tell a person a line of the result."""
-    no_colour = False if os.environ.get("NO_COLOR") else None
-    click.secho(printable(text), fg=colour, dim=dim, color=no_colour)
+    """Print a line of the result for a person."""
+    write(styled(printable(text), colour, dim))
+
+
+def write(text: str = "", end: str = "\n") -> None:
+    """Write to stdout, in its own encoding: click would write UTF-8 to a stream in ASCII."""
+    click.echo(text + end, nl=False, file=sys.stdout)
+
+
+def styled(text: str, colour: str | None = None, dim: bool = False) -> str:
+    """A text in a style, if stdout shows styles."""
+    if not (colour or dim) or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=colour, dim=dim or None)
 
 
 def note(text: str) -> None:
-    """Tell a person something beside the result."""
+    """Print something besides the result, on stderr."""
     click.secho(printable(text), err=True, fg="yellow")
 
 
 def printable(text: str) -> str:
-    """Text from tags, safe for a terminal: nothing in it moves the cursor or hides."""
+    """Text from tags, safe for a terminal: without characters that move the cursor or hide."""
     return "".join(c if c.isprintable() else _REPLACEMENT for c in text)
 
 
 def short(name: str) -> str:
-    """A name of a run, safe for a terminal, and cut if it is long."""
-    return printable(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…")
+    """The name of a run, cut if it is long."""
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def moment(milliseconds: int) -> str:
@@ -117,25 +136,45 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def print_json_list(items: Iterable[Any]) -> None:
-    """Print a JSON list on stdout, item by item: there may be very many."""
-    separator = "["
-    for item in items:
-        click.echo(f"{separator}\n  {_dumped(item)}", nl=False)
-        separator = ","
-    click.echo("[]" if separator == "[" else "\n]")
+def print_result(
+    document: Any, as_json: bool, draw: Callable[[], None], remarks: Iterable[str] = ()
+) -> None:
+    """Print the result of a command: as JSON for a script, else as a person reads it.
+
+    Args:
+        document: the result for scripts.
+        as_json: print that.
+        draw: prints the result for people.
+        remarks: what limits the result; they follow it, and for scripts go to stderr.
+    """
+    if as_json:
+        print_json(document)
+    else:
+        draw()
+    for remark in remarks:
+        if as_json:
+            note(remark)
+        else:
+            say(remark, "yellow")
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout."""
-    click.echo(_dumped(document, indent=2))
+    """Print one JSON document on stdout, a list item by item: it may be very long."""
+    if not isinstance(document, list):
+        write(_to_json(document, indent=2))
+        return
+    separator = "["
+    for item in document:
+        write(f"{separator}\n  {_to_json(item)}", end="")
+        separator = ","
+    write("[]" if separator == "[" else "\n]")
 
 
-def _dumped(document: Any, indent: int | None = None) -> str:
+def _to_json(document: Any, indent: int | None = None) -> str:
     try:
         text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:  # JSON has no NaN, and nothing infinite
-        return _dumped(_finite(document), indent)
+        return _to_json(_finite(document), indent)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal
@@ -153,7 +192,7 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def until_closed() -> Iterator[None]:
-    """Print until the reader (`| head`) has what it wanted; the rest goes nowhere quietly."""
+    """Print until the reader (`| head`) closes the pipe, and drop the rest without an error."""
     try:
         yield
         if sys.stdout is not None:
@@ -168,7 +207,7 @@ def count(number: int, noun: str) -> str:
 
 
 def size(number: int | None) -> str:
-    """Bytes in a unit that a person reads: ``41.2 kB``; a dash if not known."""
+    """A number of bytes in a readable unit: ``41.2 kB``; a dash if it is not known."""
     if number is None:
         return "-"
     value = float(number)

@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
-from mlflow_dvc_plugin.cli.output import printable, size
+from mlflow_dvc_plugin.cli.output import printable, size, styled, write
 from mlflow_dvc_plugin.state import Entry
 
-Cell = str | Text | list[str]
-
-_WIDE = 10_000
-_GAP = 2
-_START = 13  # of a hash, with the sign that it goes on
-_COLOURS = {"clean": "green", "modified": "yellow", "missing": "red", "unverified": "dim"}
+_GAP = "  "
+_SHORT = 13  # characters of a hash, with the sign that it is cut
+_COLOURS = {"clean": "green", "modified": "yellow", "missing": "red"}
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """The reader (`| head`) has what it wanted; rich would exit as if this had failed."""
-        raise BrokenPipeError
+class Cell(NamedTuple):
+    """A text with a style.
 
+    Attributes:
+        text: the text.
+        colour: its colour; None for the terminal's own.
+        dim: it is less important.
+    """
 
-def console() -> Console:
-    """A terminal as it is, which wraps what is too long for it; a pipe gets long lines."""
-    width = None if sys.stdout.isatty() else _WIDE
-    return _Console(width=width, highlight=False, soft_wrap=True)
-
-
-def status_text(status: str) -> Text:
-    """A status in its colour."""
-    return Text(status, style=_COLOURS.get(status, ""))
-
-
-def facts(pairs: Iterable[tuple[str, str | Text | None]]) -> Table:
-    """Names and values in two columns; those without a value are left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        if value:
-            table.add_row(name, value if isinstance(value, Text) else Text(printable(value)))
-    return table
+    text: str
+    colour: str | None = None
+    dim: bool = False
 
 
 class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: its heading; a column without one is left out where there is little room.
-        right: it is flush right.
-        shrinks: the start of its values will do.
+        name: its heading; a column without one is only shown where there is room.
+        right: it is aligned right.
+        shrinks: its values may be cut.
     """
 
     name: str
@@ -64,83 +46,94 @@ class Column(NamedTuple):
     shrinks: bool = False
 
 
-def draw(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
-    """Print rows as a table; on a terminal that it does not fit, each as a paragraph.
+# A list has a line for each item.
+Content = str | Cell | list[str]
 
-    Args:
-        console: where to.
-        columns: one for each cell of a row.
-        rows: cells, those that are lists with a line for each item.
-    """
+
+def terminal_width() -> int | None:
+    """How many characters fit in a line; None where the output is not shown on a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def status_cell(status: str) -> Cell:
+    """A status in its colour."""
+    return Cell(status, _COLOURS.get(status), dim=status == "unverified")
+
+
+def draw_facts(pairs: Iterable[tuple[str, str | Cell | None]]) -> None:
+    """Print names and values in two columns; those without a value are left out."""
+    facts = [(name, value) for name, value in pairs if value]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        heading = _render(Cell(name, dim=True), width)
+        write(f"{heading}{_GAP}{_render(_to_cells(value)[0])}")
+    write()
+
+
+def draw_table(columns: Sequence[Column], rows: Iterable[Sequence[Content]]) -> None:
+    """Print rows as a table. On a terminal that is too narrow, each row is a paragraph."""
     rows = list(rows)
-    widths = _widths(columns, rows)
-    if not console.is_terminal:
-        _plain(console, columns, rows, widths)
-        return
-    least = [min(w, _START) if c.shrinks else w for c, w in zip(columns, widths, strict=True)]
-    if sum(least) + _GAP * (len(least) - 1) > console.width:
-        for row in rows:
-            _paragraph(console, columns, row)
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
-    for column in columns:
-        table.add_column(
-            Text(column.name),
-            justify="right" if column.right else "left",
-            no_wrap=not column.shrinks,
-            overflow="ellipsis",
-            min_width=_START if column.shrinks else None,
-        )
-    for row in rows:
-        table.add_row(*(Text("\n").join(_lines(cell)) for cell in row))
-    console.print(table)
-
-
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
-    return [
-        max(line.cell_len for cell in (column.name, *cells) for line in _lines(cell))
-        for column, *cells in zip(columns, *rows, strict=True)
+    table = [[_to_cells(content) for content in row] for row in rows]
+    headings = [_to_cells(column.name) for column in columns]
+    widths = [
+        max(cell_len(cell.text) for cells in column_cells for cell in cells)
+        for column_cells in zip(headings, *table, strict=True)
     ]
+    terminal = terminal_width()
+    if terminal is not None:
+        excess = sum(widths) + len(_GAP) * (len(columns) - 1) - terminal
+        for number, column in enumerate(columns):
+            if column.shrinks and excess > 0:
+                least = min(widths[number], max(_SHORT, widths[number] - excess))
+                excess -= widths[number] - least
+                widths[number] = least
+        if excess > 0:
+            for row in rows:
+                _draw_paragraph(columns, row)
+            return
+    for cells in (headings, *table):
+        for line in zip_longest(*cells, fillvalue=Cell("")):
+            texts = [
+                _render(cell, width, column.right)
+                for column, width, cell in zip(columns, widths, line, strict=True)
+            ]
+            write(_GAP.join(texts).rstrip())
 
 
-def _plain(
-    console: Console,
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[Cell]],
-    widths: Sequence[int],
-) -> None:
-    """Print a table for a pipe: rich would take a second for a few thousand rows."""
-    found = []
-    for row in ([column.name for column in columns], *rows):
-        for line in zip_longest(*map(_lines, row), fillvalue=Text()):
-            cells = []
-            for column, width, text in zip(columns, widths, line, strict=True):
-                pad = " " * (width - text.cell_len)
-                cells.append(pad + text.plain if column.right else text.plain + pad)
-            found.append((" " * _GAP).join(cells).rstrip())
-    console.file.write("\n".join([*found, ""]))
-
-
-def _paragraph(console: Console, columns: Sequence[Column], row: Sequence[Cell]) -> None:
-    gap = Text(" " * _GAP)
-    said = [
-        Text(f"{column.name} ", style="dim") + _lines(cell)[0]
-        for column, cell in zip(columns[1:], row[1:], strict=True)
-        if column.name and not isinstance(cell, list) and cell
+def _draw_paragraph(columns: Sequence[Column], row: Sequence[Content]) -> None:
+    """Print a row in lines that a terminal may wrap, so that paths can be copied."""
+    cells = [_to_cells(content) for content in row]
+    facts = [
+        f"{_render(Cell(column.name, dim=True))} {_render(each[0])}"
+        for column, content, each in zip(columns[1:], row[1:], cells[1:], strict=True)
+        if column.name and not isinstance(content, list) and each[0].text
     ]
-    listed = zip_longest(*(_lines(c) for c in row if isinstance(c, list)), fillvalue=Text())
-    for line in (_lines(row[0])[0], gap + gap.join(said), *(gap + gap.join(c) for c in listed)):
-        console.print(line, soft_wrap=True)  # so that paths can be copied
+    lists = [each for content, each in zip(row, cells, strict=True) if isinstance(content, list)]
+    write(_render(cells[0][0]))
+    write(_GAP + _GAP.join(facts))
+    for line in zip_longest(*lists, fillvalue=Cell("")):
+        write((_GAP + _GAP.join(map(_render, line))).rstrip())
 
 
-def _lines(cell: Cell) -> list[Text]:
-    lines = cell if isinstance(cell, list) else [cell]
-    return [line if isinstance(line, Text) else Text(line) for line in lines] or [Text()]
+def _to_cells(content: Content) -> list[Cell]:
+    items = content if isinstance(content, list) else [content]
+    cells = [item if isinstance(item, Cell) else Cell(item) for item in items]
+    return [cell._replace(text=printable(cell.text)) for cell in cells] or [Cell("")]
 
 
-def draw_entries(console: Console, entries: Iterable[Entry]) -> None:
-    """Print outs: what, which hash, how much, made by what."""
-    entries = list(entries)
+def _render(cell: Cell, width: int | None = None, right: bool = False) -> str:
+    """The text of a cell in its style, with as many characters as the width says."""
+    text = cell.text
+    if width is not None:
+        missing = width - cell_len(text)
+        if missing < 0:
+            text = f"{set_cell_size(text, width - 1)}…"
+        text = " " * missing + text if right else text + " " * missing
+    return styled(text, cell.colour, cell.dim)
+
+
+def draw_entries(entries: Sequence[Entry]) -> None:
+    """Print outs: path, hash, size, number of files, and what made them."""
     columns = [
         Column("path"),
         Column("hash", shrinks=True),
@@ -148,20 +141,19 @@ def draw_entries(console: Console, entries: Iterable[Entry]) -> None:
         Column("files", right=True),
         Column("made by"),
     ]
-    if staged := any(e.input for e in entries):
+    in_stage = any(e.input for e in entries)
+    if in_stage:
         columns.append(Column("input"))
-    rows: list[list[Cell]] = []
+    rows: list[list[Content]] = []
     for e in entries:
-        files = "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}"
         value = e.hash if e.cached else f"{e.hash or ''} (in Git)".strip()
-        row: list[Cell] = [
-            printable(e.path + ("/" if e.isdir else "")),
-            Text(printable(value or "not made yet"), style="" if e.hash else "dim"),
+        row: list[Content] = [
+            e.path + ("/" if e.isdir else ""),
+            value or Cell("not made yet", dim=True),
             size(e.size),
-            files,
-            printable(e.stage or e.metafile),
+            "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}",
+            e.stage or e.metafile,
         ]
-        if staged:
-            row.append("yes" if e.input else "")
-        rows.append(row)
-    draw(console, columns, rows)
+        rows.append([*row, "yes" if e.input else ""] if in_stage else row)
+    draw_table(columns, rows)
+    write()

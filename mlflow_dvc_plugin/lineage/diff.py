@@ -1,16 +1,24 @@
-"""What changed in the data from one state to another, down to single files."""
+"""What differs between the data of two states, down to single files."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.lineage import listings
-from mlflow_dvc_plugin.lineage.listings import obj_of
-from mlflow_dvc_plugin.lineage.workspace import opened, root_of, state_now
+from mlflow_dvc_plugin.lineage.listings import (
+    NOT_FOUND,
+    Listing,
+    is_listing,
+    read_listings,
+    to_object,
+)
+from mlflow_dvc_plugin.lineage.observation import Observation, observe_workspace
+from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj
@@ -25,7 +33,7 @@ class Item:
         path: relative to the project.
         old: its hash before; None if it was not there.
         new: its hash after; None if it is not there.
-        files: the files that differ, where they were looked at and are known.
+        files: the files that differ, where they were compared and are known.
     """
 
     path: str
@@ -48,14 +56,17 @@ class Diff:
     Attributes:
         added: what only the second has.
         removed: what only the first has.
-        modified: what both have, with other data.
-        unknown: paths of which it cannot be known, and why.
+        modified: what both have, with different data.
+        unknown: paths that cannot be compared, and why.
+        unverified: paths whose data in the workspace was not looked at, and why:
+            they are compared by what their metafiles say.
     """
 
     added: list[Item] = field(default_factory=list)
     removed: list[Item] = field(default_factory=list)
     modified: list[Item] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
+    unverified: dict[str, str] = field(default_factory=dict)
 
     @property
     def items(self) -> list[Item]:
@@ -68,9 +79,8 @@ class Diff:
         document: dict[str, Any] = {
             name: [item.to_dict(files) for item in items] for name, items in groups.items()
         }
-        if self.unknown:
-            document["unknown"] = self.unknown
-        return document
+        remarks = {"unknown": self.unknown, "unverified": self.unverified}
+        return {**document, **{name: paths for name, paths in remarks.items() if paths}}
 
 
 def diff(
@@ -80,131 +90,135 @@ def diff(
     files: bool = False,
     tracking_uri: str | None = None,
     project: str | None = None,
+    progress: Progress | None = None,
 ) -> Diff:
-    """What changed in the data from `a` to `b`.
+    """What differs between the data of `a` and that of `b`.
 
     Args:
         a: a state, a run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
-        b: the same; None for the workspace as its metafiles say it is.
-        files: look inside folders, by their listings in the cache or the
-            remote. No data is downloaded.
+        b: the same; None for the data that is in the workspace now.
+        files: compare the files in folders as well, by the folders' listings in
+            the cache or the remote. Data is not downloaded.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
+        progress: hears of files.
 
     Raises:
         MlflowDvcError: a state cannot be read.
     """
-    root = root_of(project) if b is None or project else find_project()
+    root = find_root(project) if b is None or project else find_project()
     old = a if isinstance(a, DataState) else load_state(a, tracking_uri, root)
+    observation = None
     if b is None:
-        assert root is not None
-        new = state_now(root)
+        observation = observe_workspace(find_root(project), progress or Progress())
+        new = replace(observation.state, entries=observation.entries)
     else:
         new = b if isinstance(b, DataState) else load_state(b, tracking_uri, root)
-    found = compare(old, new)
+    found = compare_states(old, new)
+    if observation is not None:
+        found.unverified.update(observation.unverified)
     if not files:
         return found
-    with opened(root) as dvc:
-        paths = {item.path for item in found.items}
-        involved = [e for e in (*old.entries, *new.entries) if e.hash and e.path in paths]
-        read = {obj: (members, reason) for obj, members, reason in listings.read(dvc, involved)}
-    return with_files(found, old.entries, new.entries, read)
+    paths = {item.path for item in found.items}
+    involved = [e for e in (*old.entries, *new.entries) if e.hash and e.path in paths]
+    listings = _read_listings(root, involved, observation)
+    return compare_files(found, old.entries, new.entries, listings)
 
 
-def compare(old: DataState, new: DataState) -> Diff:
+def compare_states(old: DataState, new: DataState) -> Diff:
     """What differs, out by out; only what DVC caches is compared.
 
-    A run in a stage did not record that stage's outs, nor what follows from
-    them: whether the other state has them besides is not known, and is said.
+    A run in a stage does not record the outs of that stage, nor those that depend
+    on them. If only the other state has such an out, it cannot be compared.
     """
-    before, after = _by_path(old), _by_path(new)
+    before, after = _find_cached(old), _find_cached(new)
     found = Diff()
     for path in sorted(before.keys() | after.keys()):
         one, other = before.get(path), after.get(path)
-        if one is None and other is not None:
-            if _unrecorded(other, new, old):
-                found.unknown[path] = f"a run in stage {old.stage} does not record what stages make"
+        item = Item(path, one and one.hash, other and other.hash)
+        if one is None or other is None:
+            has, lacks = (new, old) if one is None else (old, new)
+            if lacks.stage not in (None, has.stage) and (one or other).stage is not None:  # type: ignore[union-attr]
+                reason = f"a run in stage {lacks.stage} does not record what stages make"
+                found.unknown[path] = reason
             else:
-                found.added.append(Item(path, None, other.hash))
-        elif other is None and one is not None:
-            if _unrecorded(one, old, new):
-                found.unknown[path] = f"a run in stage {new.stage} does not record what stages make"
-            else:
-                found.removed.append(Item(path, one.hash, None))
-        elif one is not None and other is not None:
-            if one.hash_name != other.hash_name:
-                found.unknown[path] = (
-                    f"recorded by different kinds of hash, {one.hash_name} and {other.hash_name}"
-                )
-            elif one.hash != other.hash:
-                found.modified.append(Item(path, one.hash, other.hash))
+                (found.added if one is None else found.removed).append(item)
+        elif one.hash_name != other.hash_name:
+            found.unknown[path] = (
+                f"its hashes are of different kinds, {one.hash_name} and {other.hash_name}"
+            )
+        elif one.hash != other.hash:
+            found.modified.append(item)
     return found
 
 
-def with_files(
-    found: Diff,
-    old: Iterable[Entry],
-    new: Iterable[Entry],
-    read: Mapping[Obj, tuple[listings.Members | None, str]],
+def compare_files(
+    found: Diff, old: Iterable[Entry], new: Iterable[Entry], listings: Mapping[Obj, Listing]
 ) -> Diff:
-    """The same, with what differs inside each item.
+    """The same differences, with the files that differ in each item.
 
     Args:
-        found: what :func:`compare` says.
+        found: what :func:`compare_states` found.
         old: the outs before.
         new: the outs after.
-        read: the listings of folders, or why they are not known.
+        listings: the listings of folders.
     """
     before, after = {e.path: e for e in old}, {e.path: e for e in new}
     unknown = dict(found.unknown)
 
-    def opened_up(item: Item) -> Item:
+    def add_files(item: Item) -> Item:
         sides: list[dict[str, str]] = []
         for entry, value in ((before.get(item.path), item.old), (after.get(item.path), item.new)):
-            files, reason = _files(entry, read) if entry and value else ({}, "")
+            files, reason = _find_files(entry, listings) if entry and value else ({}, "")
             if files is None:
                 unknown[item.path] = reason
                 return item
             sides.append(files)
-        return Item(item.path, item.old, item.new, _compare_files(*sides))
+        return replace(item, files=_compare_hashes(*sides))
 
-    return Diff(
-        added=[opened_up(item) for item in found.added],
-        removed=[opened_up(item) for item in found.removed],
-        modified=[opened_up(item) for item in found.modified],
+    return replace(
+        found,
+        added=[add_files(item) for item in found.added],
+        removed=[add_files(item) for item in found.removed],
+        modified=[add_files(item) for item in found.modified],
         unknown=unknown,
     )
 
 
-def _files(
-    entry: Entry, read: Mapping[Obj, tuple[listings.Members | None, str]]
-) -> tuple[dict[str, str] | None, str]:
-    """The hashes of an out's files by their paths; None, and why, if they are not known."""
-    obj = obj_of(entry)
-    if not listings.is_folder(obj):
+def _read_listings(
+    root: str | None, entries: list[Entry], observation: Observation | None
+) -> dict[Obj, Listing]:
+    observed = observation.members if observation else {}
+    listings = {obj: Listing(obj, members) for obj, members in observed.items()}
+    unread = [e for e in entries if to_object(e) not in listings]
+    with open_project(root) if root else nullcontext() as dvc:
+        listings.update((listing.obj, listing) for listing in read_listings(dvc, unread))
+    return listings
+
+
+def _find_files(entry: Entry, listings: Mapping[Obj, Listing]) -> tuple[dict[str, str] | None, str]:
+    """The hashes of an out's files by path; None, and why, if they are not known."""
+    obj = to_object(entry)
+    if not is_listing(obj):
         return {entry.path: obj.value}, ""
-    members, reason = read.get(obj, (None, listings.NOWHERE))
+    _, members, reason, _ = listings.get(obj, Listing(obj, None, NOT_FOUND))
     if members is None:
         return None, reason
     return {posixpath.join(entry.path, name): value for name, value in members.items()}, ""
 
 
-def _compare_files(old: Mapping[str, str], new: Mapping[str, str]) -> Diff:
-    return Diff(
-        added=[Item(path, None, new[path]) for path in sorted(new.keys() - old.keys())],
-        removed=[Item(path, old[path], None) for path in sorted(old.keys() - new.keys())],
-        modified=[
-            Item(path, old[path], new[path])
-            for path in sorted(old.keys() & new.keys())
-            if old[path] != new[path]
-        ],
-    )
+def _compare_hashes(old: Mapping[str, str], new: Mapping[str, str]) -> Diff:
+    found = Diff()
+    for path in sorted(old.keys() | new.keys()):
+        item = Item(path, old.get(path), new.get(path))
+        if item.old is None:
+            found.added.append(item)
+        elif item.new is None:
+            found.removed.append(item)
+        elif item.old != item.new:
+            found.modified.append(item)
+    return found
 
 
-def _by_path(state: DataState) -> dict[str, Entry]:
+def _find_cached(state: DataState) -> dict[str, Entry]:
     return {e.path: e for e in state.entries if e.cached and e.hash}
-
-
-def _unrecorded(entry: Entry, has: DataState, lacks: DataState) -> bool:
-    """Could the state that lacks an out have had it, and not recorded it?"""
-    return lacks.stage is not None and lacks.stage != has.stage and entry.stage is not None

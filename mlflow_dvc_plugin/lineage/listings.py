@@ -1,70 +1,93 @@
-"""What is inside tracked folders: their listings, from the cache or a remote."""
+"""The listings of tracked folders: which files are inside, read from the cache or a remote."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
+# The hashes of a folder's files, by path relative to the folder.
 Members = Mapping[str, str]
-NOWHERE = "its listing is neither in the cache nor in the remote"
-DAMAGED = "its listing is damaged"
+NOT_FOUND = "its listing is neither in the cache nor in the remote"
 
 
-def is_folder(obj: Obj) -> bool:
-    """The object is a folder's listing."""
+class Listing(NamedTuple):
+    """The listing of a folder.
+
+    Attributes:
+        obj: the object.
+        members: the files that it lists; None if it cannot be read.
+        reason: why it cannot be read; empty if it can.
+        error: the remote's error, if that is the reason.
+    """
+
+    obj: Obj
+    members: Members | None
+    reason: str = ""
+    error: DvcError | None = None
+
+
+def is_listing(obj: Obj) -> bool:
+    """The object is the listing of a folder."""
     return obj.value.endswith(DIR_SUFFIX)
 
 
-def obj_of(entry: Entry) -> Obj:
-    """The object that an out with a hash is stored as."""
+def to_object(entry: Entry) -> Obj:
+    """The object of an out that has a hash."""
     return Obj(entry.hash_name, str(entry.hash))
 
 
-def read(
-    dvc: DvcProject | None, entries: Iterable[Entry]
-) -> Iterator[tuple[Obj, Members | None, str]]:
-    """The members of each distinct folder among the outs, one folder at a time.
+def read_listings(dvc: DvcProject | None, entries: Iterable[Entry]) -> Iterator[Listing]:
+    """The listing of each distinct folder among the outs.
 
-    No data is downloaded and nothing is written: listings are small.
+    Data is not downloaded, and nothing is written: listings are small.
 
     Args:
         dvc: the open project; None outside one.
-        entries: outs with hashes; those that are no folders are passed over.
-
-    Returns:
-        For each listing, what its files' hashes are by relative path; or None,
-        and why that cannot be known.
+        entries: outs that have hashes; files are skipped.
     """
     by_remote: dict[str | None, list[Obj]] = {}
-    for obj, remote in {obj_of(e): e.remote for e in entries}.items():
-        if is_folder(obj):
+    for obj, remote in {to_object(e): e.remote for e in entries}.items():
+        if is_listing(obj):
             by_remote.setdefault(remote, []).append(obj)
     for remote, objs in by_remote.items():
         if dvc is None:
-            yield from ((obj, None, "this is no DVC project") for obj in objs)
-            continue
-        rest = dict.fromkeys(objs)
-        reason = NOWHERE
-        try:
-            for obj, data in dvc.remotes.read_objects(objs, remote):
-                del rest[obj]
-                members = parse(data)
-                yield obj, members, "" if members is not None else DAMAGED
-        except DvcError as err:
-            reason = f"its listing is not in the cache, and the remote cannot be asked: {err}"
-        yield from ((obj, None, reason) for obj in rest)
+            reason = "its listing can only be read in a DVC project"
+            yield from (Listing(obj, None, reason) for obj in objs)
+        else:
+            yield from _read_remote(dvc, objs, remote)
 
 
-def parse(data: bytes) -> Members | None:
-    """The members that a listing names; None if it is none."""
+def _read_remote(dvc: DvcProject, objs: list[Obj], remote: str | None) -> Iterator[Listing]:
+    unread = dict.fromkeys(objs)
+    reason, error = NOT_FOUND, None
+    try:
+        for obj, data in dvc.remotes.read_objects(objs, remote):
+            del unread[obj]
+            members = parse_listing(data)
+            yield Listing(obj, members, "" if members is not None else "its listing is damaged")
+    except DvcError as err:
+        reason, error = f"its listing is not in the cache, and {explain_remote_error(err)}", err
+    yield from (Listing(obj, None, reason, error) for obj in unread)
+
+
+def explain_remote_error(error: DvcError) -> str:
+    """Why a remote does not tell what it has."""
+    if isinstance(error, EmptyRemoteError):
+        return str(error)
+    return f"the remote does not answer: {error}"
+
+
+def parse_listing(data: bytes) -> Members | None:
+    """The files that a listing names; None if the bytes are no listing."""
     try:
         found = {item["relpath"]: item["md5"] for item in json.loads(data)}
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    sound = all(isinstance(k, str) and isinstance(v, str) for k, v in found.items())
-    return found if sound else None
+    is_valid = all(isinstance(k, str) and isinstance(v, str) for k, v in found.items())
+    return found if is_valid else None

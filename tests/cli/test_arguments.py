@@ -131,7 +131,7 @@ def test_a_stream_that_takes_no_text_is_no_defect(project: Project, history: His
     done = subprocess.run(full, shell=True, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: No space left on device. Mend that, then run the same command again.\n",
+        "Error: No space left on device. Correct that, then run the same command again.\n",
     )
 
 

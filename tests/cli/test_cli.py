@@ -149,7 +149,9 @@ def test_status_asks_the_remote_that_each_out_names(project: Project, tmp_path: 
     assert problems == []
     (tmp_path / "own").rename(tmp_path / "away")
     (problem,) = json.loads(mlflow_dvc("status", "--json").stdout)["problems"]
-    assert problem.startswith("The DVC remote own cannot be asked")
+    assert problem.startswith(
+        f"Nothing was pushed yet: the folder {tmp_path}/own of the DVC remote own"
+    )
 
 
 def test_status_names_a_project_without_remote(project: Project) -> None:
@@ -161,7 +163,7 @@ def test_outside_a_project_each_command_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "no DVC project" in fails("status")
+    assert "not in a DVC project" in fails("status")
     assert "no DVC project" in fails("restore", "a" * 32, "--tracking-uri", store)
     assert "no DVC project" in fails("undo")
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mlflow_dvc_plugin.errors import MissingObjectsError
-from mlflow_dvc_plugin.lineage import run_states as states
+from mlflow_dvc_plugin.lineage import recorded_states
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState
@@ -119,14 +119,16 @@ def test_an_absent_remote_is_unknown_and_not_empty(
     if lose == "cache":
         project.lose()
     code, (found,) = checked(run_id)
-    assert [entry["remote"] for entry in found["entries"]] == [None, None]
+    assert [entry["remote"] for entry in found["entries"]] == [False, False]
     assert [entry["missing"] for entry in found["entries"]] == [[], []]
     if lose == "cache":
         assert (code, found["restorable"]) == (1, None)
-        assert "cannot be asked" in found["reason"]
-        assert "1 run cannot be known." in mlflow_dvc("check", run_id).stdout
+        assert "nothing was pushed to the remote yet" in found["reason"]
+        assert "1 run may or may not be restorable." in mlflow_dvc("check", run_id).stdout
     else:
         assert (code, found["restorable"]) == (0, True)
+        shown = mlflow_dvc("check", run_id).stdout
+        assert "can be restored (only from this cache: nothing was pushed yet)" in shown
 
 
 def test_without_a_remote_a_lost_cache_is_lost(run_id: str, project: Project) -> None:
@@ -144,6 +146,47 @@ def test_a_run_without_a_state_cannot_be_restored(run_id: str, history: History)
     code, (found,) = checked(plain)
     assert (code, found["restorable"], found["entries"]) == (1, False, [])
     assert "no DVC tags" in found["reason"]
+
+
+def test_what_was_modified_and_not_saved_cannot_be_restored(
+    run_id: str, project: Project, history: History, tmp_path: Path
+) -> None:
+    project.write("data/a.csv", "edited")
+    edited = history.run()
+    code, (found, clean) = checked(edited, run_id)
+    assert (code, found["restorable"], clean["restorable"]) == (1, False, True)
+    reason = "its data was modified when it started, and was not saved: data/a.csv"
+    assert (found["reason"], found["modified"]) == (reason, ["data/a.csv"])
+    assert found["entries"] == clean["entries"]
+    shown = mlflow_dvc("check", edited, run_id).stdout
+    assert f"cannot be restored: {reason}\n" in shown
+    assert shown.endswith("1 run can be restored.\n1 run cannot be restored.\n")
+    project.lose()
+    remove(tmp_path / "remote", b"two")
+    (found,) = checked(edited)[1]
+    assert found["reason"] == f"{reason}; neither in the cache nor in the remote: data/images/2.txt"
+
+
+def test_what_was_not_verified_is_restorable_and_said_to_be_unverified(
+    run_id: str, project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_id
+    (project.path / "data/a.csv").unlink()
+    lacking = history.run()
+    monkeypatch.setenv("MLFLOW_DVC_STATUS_BUDGET_MS", "0")
+    unseen = history.run()
+    assert [run["restorable"] for run in checked(lacking, unseen)[1]] == [True, True]
+    first, second, _ = mlflow_dvc("check", lacking, unseen).stdout.splitlines()
+    assert first.endswith("can be restored (some of its data was not in the workspace when it "
+                          "started)")  # fmt: skip
+    assert second.endswith("can be restored (its data was not verified when it started)")
+
+
+def test_an_experiment_without_runs_passes_no_gate(project: Project, history: History) -> None:
+    history.client.create_experiment("empty")
+    assert "empty has no runs" in mlflow_dvc("check", "--experiment", "empty").error
+    assert "empty has no runs" in mlflow_dvc("check", "--experiment", "empty", "--json").error
+    assert project
 
 
 def test_an_experiment_is_checked_to_its_last_page(
@@ -221,7 +264,7 @@ def test_each_object_is_asked_for_once_however_many_runs_share_it(
         parsed.append(run)
         return load_state(run, project=project)
 
-    monkeypatch.setattr(states, "load_state", counting)
+    monkeypatch.setattr(recorded_states, "load_state", counting)
     for _ in range(5):
         history.run()
     project.lose()

@@ -102,7 +102,8 @@ def test_old_runs_become_searchable_from_their_commits(project: Project, history
     assert mlflow_dvc("restore", runs["1"]).code == 0
     assert (project.path / "a").read_text() == "1"
     again = mlflow_dvc("backfill", "--experiment", "Default")
-    assert "Tagged 0 runs; 3 cannot be." in again.stdout
+    assert "Tagged 0 runs; 3 cannot be tagged." in again.stdout
+    assert again.code == 1
 
 
 def test_a_commit_too_large_for_tags_is_still_restored_from(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.lineage.diff import compare, diff
+from mlflow_dvc_plugin.lineage.diff import compare_states, diff
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.tracking import find_run
@@ -115,19 +115,73 @@ def test_a_folder_whose_listing_is_nowhere_is_unknown(
     assert found["modified"][1]["files"] is None
     shutil.rmtree(tmp_path / "remote")
     found = mlflow_dvc("diff", *two, "--files", "--json").json
-    assert "cannot be asked" in found["unknown"]["data/images"]
+    assert "nothing was pushed to the remote yet" in found["unknown"]["data/images"]
 
 
-def test_the_workspace_is_taken_as_its_metafiles_say(
-    two: tuple[str, str], project: Project
-) -> None:
+def test_the_workspace_is_compared_as_it_is(two: tuple[str, str], project: Project) -> None:
     first, second = two
     assert mlflow_dvc("diff", second, "--json").json == {"added": [], "removed": [], "modified": []}
     assert mlflow_dvc("diff", first, "--json").json == mlflow_dvc("diff", *two, "--json").json
     project.write("data/a.csv", "never added")
+    (project.path / "data/new.csv").unlink()
+    project.write("data/images/1.txt", "never added either")
+    (project.path / "data/images/2.txt").unlink()
+    found = mlflow_dvc("diff", second, "--files", "--json").json
+    assert [(item["path"], item["new"]) for item in found["removed"]] == [("data/new.csv", None)]
+    file, folder = found["modified"]
+    assert (file["path"], file["new"]) == ("data/a.csv", hashlib.md5(b"never added").hexdigest())
+    assert folder["path"] == "data/images"
+    assert [item["path"] for item in folder["files"]["modified"]] == ["data/images/1.txt"]
+    assert [item["path"] for item in folder["files"]["removed"]] == ["data/images/2.txt"]
     done = mlflow_dvc("diff", second)
-    assert done.stdout == "The data is the same.\n"
-    assert "The workspace is modified" in done.stderr
+    assert done.stdout.endswith("\n0 added, 1 removed, 2 modified.\n")
+    assert done.stderr == ""
+    # DVC itself takes the same hash of the folder.
+    project.add("data/images")
+    (entry,) = [e for e in capture_entries(project) if e.path == "data/images"]
+    assert entry.hash == folder["new"]
+
+
+def capture_entries(project: Project) -> tuple[Entry, ...]:
+    state = capture(project.path)
+    assert state is not None
+    return state.entries
+
+
+def test_what_lies_outside_the_project_is_compared_by_its_metafile(
+    project: Project, history: History, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("1")
+    project.write("dvc.yaml", f"stages:\n  s:\n    cmd: touch {outside}\n    outs: [{outside}]\n")
+    project.write(
+        "dvc.lock",
+        "schema: '2.0'\nstages:\n  s:\n    cmd: x\n    outs:\n"
+        f"    - path: {outside}\n      hash: md5\n      md5: {'1' * 32}\n      size: 1\n",
+    )
+    run_id = history.run()
+    reasons = {str(outside): "it is outside the project"}
+    assert mlflow_dvc("diff", run_id, "--json").json == {
+        "added": [],
+        "removed": [],
+        "modified": [],
+        "unverified": reasons,
+    }
+    shown = mlflow_dvc("diff", run_id).stdout
+    assert f"!  {outside}  (compared by its metafile only: it is outside the project)" in shown
+    assert shown.endswith("The data is the same, as far as it was compared.\n")
+
+
+def test_lines_end_without_spaces(two: tuple[str, str]) -> None:
+    for command in (
+        ("show", two[0]),
+        ("status",),
+        ("find",),
+        ("log", "data/a.csv"),
+        ("diff", *two),
+    ):
+        lines = mlflow_dvc(*command).stdout.splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_people_see_files_with_signs(two: tuple[str, str]) -> None:
@@ -148,10 +202,10 @@ def test_what_a_stage_makes_is_not_called_removed() -> None:
     raw = Entry("raw", "md5", "1" * 32, metafile="raw.dvc")
     model = Entry("model", "md5", "2" * 32, stage="train", metafile="dvc.lock")
     whole, inside = DataState(".", (raw, model)), DataState(".", (raw,), stage="train")
-    for found in (compare(whole, inside), compare(inside, whole)):
+    for found in (compare_states(whole, inside), compare_states(inside, whole)):
         assert found.items == []
         assert found.unknown == {"model": "a run in stage train does not record what stages make"}
-    assert compare(inside, inside).unknown == {}
+    assert compare_states(inside, inside).unknown == {}
 
 
 hashes = st.sampled_from(["a" * 32, "b" * 32, "c" * 32])
@@ -162,9 +216,9 @@ states = st.dictionaries(st.sampled_from(["x", "x/y", "z", "ü"]), hashes).map(
 
 @given(states, states)
 def test_states_differ_if_and_only_if_their_fingerprints_do(old: DataState, new: DataState) -> None:
-    found = compare(old, new)
+    found = compare_states(old, new)
     assert bool(found.items) == (old.data_hash != new.data_hash)
-    there, back = compare(old, new), compare(new, old)
+    there, back = compare_states(old, new), compare_states(new, old)
     assert [i.path for i in there.added] == [i.path for i in back.removed]
     assert [(i.path, i.old, i.new) for i in there.modified] == [
         (i.path, i.new, i.old) for i in back.modified

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.lineage.search.find import find, find_runs
+from mlflow_dvc_plugin.lineage.search.find import Query, find_runs, search_by_data
 from mlflow_dvc_plugin.state.tags import to_tag_key
 from mlflow_dvc_plugin.tracking import store
 from tests.history import History, mlflow_dvc
@@ -81,8 +81,11 @@ def test_a_files_hash_is_found_inside_folders(
     done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
     if held_by == "nobody":
         assert done.json == []
-        assert "Not looked into data/images" in done.stderr
-        assert "and 1 more: its listing is neither" in done.stderr
+        assert "The files in data/images" in done.stderr
+        assert "and 1 more were not searched: its listing is neither" in done.stderr
+        shown = mlflow_dvc("find", "--hash", md5("image 1"))
+        assert shown.stdout.startswith("No run is known to be on this data.\nThe files in data/im")
+        assert shown.stderr == ""
     else:
         assert [run["run_id"] for run in done.json] == [three[2], three[0]]
         assert done.json[0]["paths"] == ["data/images/x.txt"]
@@ -188,15 +191,18 @@ def test_a_state_that_cannot_be_read_is_counted_and_not_guessed(
     project.add("a", "1")
     tags = {"dvc.schema": "1", "dvc.data_hash": "f" * 32, "dvc.data_omitted": "30"}
     history.run(tags=tags)
-    found = find(path="a", tracking_uri=history.uri)
-    assert (found.runs, found.unread) == ([], 1)
-    assert "1 run may belong here too" in mlflow_dvc("find", "--path", "a").stderr
+    result = search_by_data(Query(path="a", tracking_uri=history.uri))
+    assert (result.runs, result.unread_runs) == ([], 1)
+    for command in (("find", "--path", "a"), ("log", "a")):
+        first, second = mlflow_dvc(*command).stdout.splitlines()
+        assert first.startswith("No run is known to")
+        assert second.startswith("1 other run may match too: ")
 
 
 def test_a_run_without_data_has_none_to_compare(three: list[str], history: History) -> None:
     assert three
     plain = history.run(tags={})
-    assert "does not say what its data was" in mlflow_dvc("find", "--same-as", plain).error
+    assert "its data is unknown" in mlflow_dvc("find", "--same-as", plain).error
 
 
 def test_ways_of_asking_exclude_each_other(history: History) -> None:
@@ -210,20 +216,20 @@ def test_without_a_project_a_path_is_taken_as_it_is(
     monkeypatch.chdir(tmp_path)
     assert [run.run_id for run in find_runs(path="data/a.csv", hash=md5("2"))] == [three[1]]
     for command in (("find", "--path"), ("log",)):
-        assert mlflow_dvc(*command, "data/a.csv").stderr == ""
-        assert "This is no DVC project" in mlflow_dvc(*command, "project/data/a.csv").stderr
-    assert "no DVC project" in mlflow_dvc("find").error
+        assert "DVC project" not in mlflow_dvc(*command, "data/a.csv").stdout
+        assert "This is not a DVC project" in mlflow_dvc(*command, "project/data/a.csv").stdout
+    assert "is not in a DVC project" in mlflow_dvc("find").error
 
 
 def test_a_path_that_is_no_output_is_explained(three: list[str]) -> None:
     assert three
     for command in (("find", "--path"), ("log",)):
         inside = mlflow_dvc(*command, "data/images/x.txt")
-        assert "is inside data/images, which DVC tracks as one" in inside.stderr
+        assert "is in data/images, which DVC tracks as a whole" in inside.stdout
         above = mlflow_dvc(*command, "data")
-        assert "ask for data/a.csv, data/images." in above.stderr
-        assert "DVC tracks nothing at data/b.csv now" in mlflow_dvc(*command, "data/b.csv").stderr
-        assert mlflow_dvc(*command, "data/a.csv").stderr == ""
+        assert "use data/a.csv, data/images." in above.stdout
+        assert "DVC does not track data/b.csv now" in mlflow_dvc(*command, "data/b.csv").stdout
+        assert "track" not in mlflow_dvc(*command, "data/a.csv").stdout
 
 
 def test_what_git_keeps_is_not_offered_as_data(project: Project, history: History) -> None:
@@ -232,18 +238,18 @@ def test_what_git_keeps_is_not_offered_as_data(project: Project, history: Histor
     project.dvc("repro", "-q")
     history.run()
     for command in (("find", "--path"), ("log",)):
-        above = mlflow_dvc(*command, "o").stderr
-        assert above == "o is no output, it has some: ask for o/p/x.\n"
-        assert mlflow_dvc(*command, "o/m.json").stderr == (
-            "o/m.json is `cache: false`, so it is Git's: `git log o/m.json` tells its versions.\n"
+        above = mlflow_dvc(*command, "o", "--json").stderr
+        assert above == "o is not an output, but contains some: use o/p/x.\n"
+        assert mlflow_dvc(*command, "o/m.json", "--json").stderr == (
+            "o/m.json is `cache: false`, so Git has its history: use `git log o/m.json`.\n"
         )
 
 
 def test_a_hash_that_is_cut_is_not_taken_for_an_answer(three: list[str], history: History) -> None:
     fingerprint = history.tags(three[0])["dvc.data_hash"]
     for option, whole in (("--hash", md5("1")), ("--data-hash", fingerprint)):
-        assert mlflow_dvc("find", option, whole).stderr == ""
-        assert "is no whole hash" in mlflow_dvc("find", option, whole[:12]).stderr
+        assert "whole hash" not in mlflow_dvc("find", option, whole).stdout
+        assert "is not a whole hash" in mlflow_dvc("find", option, whole[:12]).stdout
 
 
 def test_a_run_on_data_that_was_edited_is_named(project: Project, history: History) -> None:
@@ -257,15 +263,29 @@ def test_a_run_on_data_that_was_edited_is_named(project: Project, history: Histo
         (edited, ["a"]),
         (clean, None),
     ]
-    assert f"Run {edited} may have read something else at a: " in done.stderr
+    assert f"may have read something else: {edited}." in done.stderr
     shown = mlflow_dvc("find", "--path", "a").stdout.splitlines()
     assert ["input, modified  a" in line for line in shown[1:3]] == [True, False]
-    assert "The workspace is modified" in mlflow_dvc("find").stderr
-    assert "but for what was modified when it ran: a" in mlflow_dvc("check", edited, clean).stdout
-    assert [run.get("modified") for run in mlflow_dvc("check", edited, clean, "--json").json] == [
-        ["a"],
-        None,
-    ]
+
+
+def test_find_without_options_goes_by_the_data_that_is_there(
+    three: list[str], project: Project
+) -> None:
+    first, second, third = three
+    project.write("data/a.csv", "2")
+    assert ids() == []
+    project.write("data/images/x.txt", "image 2")
+    done = mlflow_dvc("find", "--json")
+    assert ([run["run_id"] for run in done.json], done.stderr) == ([second], "")
+    # What is not there contradicts no run.
+    project.lose("data/images")
+    done = mlflow_dvc("find", "--json")
+    assert done.json == []
+    assert done.stderr == (
+        "The hash of data/images was taken from the metafile: it is not in the workspace.\n"
+    )
+    project.write("data/a.csv", "1")
+    assert ids() == [third, first]
 
 
 def test_many_runs_on_edited_data_are_counted(project: Project, history: History) -> None:
@@ -273,9 +293,8 @@ def test_many_runs_on_edited_data_are_counted(project: Project, history: History
     project.write("a", "edited")
     for _ in range(5):
         history.run()
-    lines = mlflow_dvc("find", "--path", "a").stderr.splitlines()
-    assert len(lines) == 4
-    assert lines[3] == "So did 2 more runs: --json names them."
+    *_, last = mlflow_dvc("find", "--path", "a").stdout.splitlines()
+    assert last.endswith(" and 2 more.")
 
 
 def test_an_edited_path_with_a_comma_is_named(project: Project, history: History) -> None:

@@ -201,7 +201,7 @@ def test_a_project_below_the_git_root_is_pinned_in_its_folder(
 
 
 def test_what_is_not_pinned_cannot_be_unpinned(old_run: str) -> None:
-    assert "is not pinned here" in mlflow_dvc("unpin", old_run).error
+    assert "is not pinned in this repository" in mlflow_dvc("unpin", old_run).error
 
 
 def test_without_git_nothing_can_be_pinned(
@@ -268,8 +268,49 @@ def test_push_says_what_it_cannot_send(old_run: str, project: Project, tmp_path:
     assert "data/a.csv" in error
     assert "data/images" in error
     assert not [path for path in (tmp_path / "remote").rglob("*") if path.is_file()]
+
+
+def test_a_folder_that_is_not_there_is_made_as_dvc_makes_it(
+    old_run: str, project: Project, tmp_path: Path
+) -> None:
     shutil.rmtree(tmp_path / "remote")
-    assert "cannot be asked" in mlflow_dvc("push", old_run).error
+    project.remote(tmp_path / "remote" / "not" / "yet")
+    shutil.rmtree(tmp_path / "remote")
+    problems = mlflow_dvc("status", "--json").json["problems"]
+    assert [p for p in problems if p.startswith(f"Nothing was pushed yet: the folder {tmp_path}")]
+    (run,) = mlflow_dvc("check", old_run, "--json").json
+    assert run["restorable"] is True
+    assert {entry["remote"] for entry in run["entries"]} == {False}
+    assert mlflow_dvc("push", old_run, "--json").json["pushed"] == 3
+    project.lose()
+    assert mlflow_dvc("check", old_run).code == 0
+
+
+def test_a_folder_that_cannot_be_made_is_told(old_run: str, project: Project) -> None:
+    with project.opened() as repo, repo.config.edit() as config:
+        config["remote"]["store"]["url"] = "/proc/none/such"
+    assert "Not pushed: data/" in mlflow_dvc("push", old_run).error
+
+
+def test_a_push_of_nothing_is_no_success(project: Project, history: History) -> None:
+    assert "recorded no data" in mlflow_dvc("push", history.run()).error
+    project.add("secret", "secret")
+    metafile = project.path / "secret.dvc"
+    metafile.write_text(metafile.read_text() + "  push: false\n")
+    done = mlflow_dvc("push", history.run())
+    assert done.code == 1
+    assert "secret was not pushed: it is `push: false`." in done.stdout
+
+
+def test_pushed_and_pinned_is_what_the_metafiles_recorded(
+    project: Project, history: History
+) -> None:
+    project.add("a", "a")
+    project.write("a", "edited")
+    run_id = history.run()
+    for command, verb in (("push", "pushed"), ("pin", "pinned")):
+        shown = mlflow_dvc(command, run_id).stdout
+        assert f"was not saved, at a. What the metafiles recorded was {verb}." in shown
 
 
 def test_damaged_objects_are_never_pushed(old_run: str, project: Project) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_dvc_plugin.lineage.derivation.link import choose
+from mlflow_dvc_plugin.lineage.derivation.link import select_run
 from mlflow_dvc_plugin.tracking import Run
 from tests.history import History, mlflow_dvc
 from tests.project import Project
@@ -108,28 +108,28 @@ HOUR = 3_600_000
 
 def test_the_newest_run_at_work_when_the_outs_were_written_made_them() -> None:
     runs = [run(0, 10), run(20, 30), run(40, 50)]
-    assert choose(runs, OUTS, written=25) == runs[1]
-    assert choose(runs, OUTS, written=45) == choose(runs, OUTS, written=55) == runs[2]
+    assert select_run(runs, OUTS, written=25) == runs[1]
+    assert select_run(runs, OUTS, written=45) == select_run(runs, OUTS, written=55) == runs[2]
 
 
 def test_a_checkout_of_older_outs_does_not_make_them_the_newest_runs() -> None:
     runs = [run(0, 10), run(20 * HOUR, 21 * HOUR)]
-    assert choose(runs, OUTS, written=8) == runs[0]
+    assert select_run(runs, OUTS, written=8) == runs[0]
 
 
 def test_outs_that_were_fetched_later_tell_nothing_unless_there_is_one_run() -> None:
     runs = [run(0, 10), run(20, 30)]
-    assert isinstance(choose(runs, OUTS, written=HOUR), str)
-    assert choose(runs[:1], OUTS, written=HOUR) == runs[0]
+    assert isinstance(select_run(runs, OUTS, written=HOUR), str)
+    assert select_run(runs[:1], OUTS, written=HOUR) == runs[0]
 
 
 def test_a_run_makes_an_out_once() -> None:
     made = run(0, 10, **{"dvc.out.m": "2"})
-    assert "made something else" in str(choose([made], OUTS, written=5))
-    assert choose([replace(made, tags=OUTS)], OUTS, written=5) == replace(made, tags=OUTS)
+    assert "already linked to other outputs" in str(select_run([made], OUTS, written=5))
+    assert select_run([replace(made, tags=OUTS)], OUTS, written=5) == replace(made, tags=OUTS)
 
 
 def test_child_runs_and_unfinished_ones_are_no_candidates() -> None:
     child = run(0, 10, **{"mlflow.parentRunId": "p"})
     running = replace(run(0, None), status="RUNNING")
-    assert isinstance(choose([child, running], OUTS, written=5), str)
+    assert isinstance(select_run([child, running], OUTS, written=5), str)

@@ -24,7 +24,8 @@ from mlflow_dvc_plugin.datasets import cloud_versions
 from mlflow_dvc_plugin.datasets.source import DvcDatasetSource, source_of
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
-from mlflow_dvc_plugin.lineage.retention.availability import Stock, Whereabouts
+from mlflow_dvc_plugin.lineage.retention.availability import Availability, locate_stored
+from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.restoring import restore
 from tests.history import History, mlflow_dvc
 from tests.project import Project, run
@@ -201,14 +202,14 @@ def test_cloud_versioned_s3(data: Project, s3: str, kind: str, known: str) -> No
     )
 
 
-def stock_of(project: Project) -> list[Whereabouts]:
+def locate_outs(project: Project) -> list[Availability]:
     """Where the objects of the project's outs are."""
     state = capture(project.path)
     assert state is not None
     dvc = DvcProject(str(project.path))
     try:
-        stock = Stock(dvc, state.entries)
-        return [stock.of(e) for e in state.entries]
+        index = ObjectIndex(dvc, state.entries)
+        return [locate_stored(index, e) for e in state.entries]
     finally:
         dvc.close()
 
@@ -216,10 +217,10 @@ def stock_of(project: Project) -> list[Whereabouts]:
 def push_check_and_lose(project: Project, history: History) -> None:
     """Push by our own command; each object is then found in the remote, and missed when gone."""
     run_id = history.run()
-    assert [where.remote for where in stock_of(project)] == [False, False]
+    assert [where.remote for where in locate_outs(project)] == [False, False]
     assert mlflow_dvc("push", run_id, "--json").json["pushed"] == 4
     project.lose()
-    assert stock_of(project) == [Whereabouts(False, True)] * 2
+    assert [where[2:] for where in locate_outs(project)] == [(False, True, (), "", False)] * 2
 
 
 def test_check_and_push_over_ssh(
@@ -237,10 +238,10 @@ def test_check_and_push_over_ssh(
     for path in (tmp_path / "store").rglob("*"):
         if path.is_file() and path.read_bytes() == b"2":
             path.unlink()
-    assert stock_of(data)[1] == Whereabouts(False, False, ("folder/sub/größe",))
+    assert locate_outs(data)[1][2:5] == (False, False, ("folder/sub/größe",))
     with data.opened() as repo, repo.config.edit() as config:
         config["remote"]["far"]["port"] = 9
-    assert [(where.remote, where.lost) for where in stock_of(data)] == [(None, ())] * 2
+    assert [(where.remote, where.missing) for where in locate_outs(data)] == [(None, ())] * 2
 
 
 def test_check_and_push_over_s3(data: Project, s3: str, history: History) -> None:
@@ -252,10 +253,10 @@ def test_check_and_push_over_s3(data: Project, s3: str, history: History) -> Non
     for item in client.list_objects_v2(Bucket="checked")["Contents"]:
         if item["Key"].replace("/", "").endswith("c81e728d9d4c2f636f067f89cc14862c"):
             client.delete_object(Bucket="checked", Key=item["Key"])
-    assert stock_of(data)[1] == Whereabouts(False, False, ("folder/sub/größe",))
+    assert locate_outs(data)[1][2:5] == (False, False, ("folder/sub/größe",))
     with data.opened() as repo, repo.config.edit() as config:
         config["remote"]["s3"]["endpointurl"] = "http://127.0.0.1:9"
-    assert [(where.remote, where.lost) for where in stock_of(data)] == [(None, ())] * 2
+    assert [(where.remote, where.missing) for where in locate_outs(data)] == [(None, ())] * 2
 
 
 @pytest.mark.parametrize("kind", ["version_aware", "worktree"])

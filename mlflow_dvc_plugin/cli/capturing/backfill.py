@@ -11,17 +11,19 @@ from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
 
 @click.command("backfill")
 @output.experiment_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be tagged, and write nothing.")
 @output.tracking_uri_option
 @output.json_option
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
-) -> None:
-    """Give old runs the data tags of the Git commits that MLflow recorded for them.
+) -> int:
+    """Tag old runs with the data of the Git commits that MLflow recorded for them.
 
-    The tags say that they are derived and that nobody observed the data:
-    dvc.source is `derived`, dvc.status `unverified`. Runs that have DVC tags
-    are left alone.
+    The tags say that they are derived, and that nobody observed the data:
+    dvc.source is `derived`, dvc.status is `unverified`. Runs that have DVC tags do
+    not change.
+
+    Exits with 1 if runs need tags, but none could be tagged.
     """
     if not experiments:
         raise click.UsageError("Name an experiment with --experiment.")
@@ -29,13 +31,15 @@ def command(
         done = list(
             backfill(experiments, dry_run=dry_run, tracking_uri=tracking_uri, progress=progress)
         )
-    if as_json:
-        output.print_json_list(run.to_dict() for run in done)
-        return
-    tagged = [run for run in done if not run.skipped]
-    for run in done:
-        if run.skipped:
-            output.note(f"{run.run_id}: {run.skipped}")
-    would = "Would tag" if dry_run else "Tagged"
-    skipped = len(done) - len(tagged)
-    click.echo(f"{would} {output.count(len(tagged), 'run')}; {skipped:,} cannot be.")
+    tagged = sum(not run.skipped for run in done)
+    remarks = [f"{run.run_id} cannot be tagged: {run.skipped}" for run in done if run.skipped]
+
+    def draw() -> None:
+        if not done:
+            output.say("There is nothing to tag: all runs have DVC tags, or have no Git commit.")
+            return
+        verb = "Would tag" if dry_run else "Tagged"
+        output.say(f"{verb} {output.count(tagged, 'run')}; {len(remarks):,} cannot be tagged.")
+
+    output.print_result([run.to_dict() for run in done], as_json, draw, remarks)
+    return 1 if done and not tagged else 0

@@ -6,33 +6,42 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
-from mlflow_dvc_plugin.lineage.derivation.link import link
+from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
 
 
 @click.command("link")
 @output.experiment_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be linked, and write nothing.")
 @output.tracking_uri_option
 @output.json_option
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
-) -> None:
-    """Tie what DVC stages made to the runs that made it. Use it after `dvc repro`.
+) -> int:
+    """Link the outputs of DVC stages to the runs that made them.
 
-    DVC hashes what a stage made when its run is over; this adds it to the run
-    as dvc.out.<path> tags, for `find` and `log`. A stage whose run is in doubt
-    is left.
+    Use it after `dvc repro`: DVC hashes the outputs of a stage when the stage is
+    over. The run gets them as dvc.out.<path> tags, for `find` and `log`. If it is
+    not certain which run made the outputs of a stage, no run is tagged.
+
+    Exits with 1 if no stage was linked.
     """
     with Bar():
-        found = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
-    for stage, reason in found.left.items():
-        output.note(f"{stage}: {reason}.")
-    if as_json:
-        output.print_json([run.to_dict() for run in found.runs])
-        return
-    for run in found.runs:
-        click.echo(f"{run.run_id}  {output.printable(run.stage)}")
+        result = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
+    remarks = [f"{stage} was not linked: {reason}." for stage, reason in result.unlinked.items()]
+    document = [run.to_dict() for run in result.runs]
+    output.print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
+    return 0 if result.runs else 1
+
+
+def _draw(result: LinkResult, dry_run: bool) -> None:
+    for run in result.runs:
+        output.say(f"{run.run_id}  {run.stage}")
         for path, value in run.outs.items():
-            click.echo(f"  {output.printable(path)}  {value}")
-    would = " (nothing was written)" if dry_run else ""
-    click.echo(f"{output.count(len(found.runs), 'stage')} tied to their runs{would}.")
+            output.say(f"  {path}  {value}")
+    if result.runs:
+        verb = "Would link" if dry_run else "Linked"
+        output.say(f"{verb} {output.count(len(result.runs), 'stage')} to their runs.")
+    elif result.unlinked:
+        output.say("No stage was linked.")
+    else:
+        output.say("There is nothing to link: dvc.lock records no cached outputs of stages.")

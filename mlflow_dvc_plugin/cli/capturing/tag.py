@@ -6,27 +6,36 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
-from mlflow_dvc_plugin.lineage.derivation.backfill import tag
+from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
 
 
 @click.command("tag")
 @click.argument("run")
-@click.option("--rev", metavar="REV", help="Tag with the data of this Git revision instead.")
+@click.option("--rev", metavar="REV", help="Use the data of this Git revision instead.")
 @click.option("--force", is_flag=True, help="Replace the DVC tags that the run has.")
 @output.tracking_uri_option
 @output.json_option
 def command(
     run: str, rev: str | None, force: bool, tracking_uri: str | None, as_json: bool
 ) -> None:
-    """Record the data of the workspace in RUN, which exists already.
+    """Record the data in the workspace as the data of RUN, which already exists.
 
-    For runs that MLflow asks no plugin about: those that are resumed, or made
-    by MlflowClient. With --rev the tags say that they are derived from Git and
-    that nobody observed the data: dvc.source is `derived`.
+    MLflow asks no plugin about runs that are resumed or created by MlflowClient.
+    With --rev the tags say that they are derived from Git, and that nobody observed
+    the data: dvc.source is `derived`.
     """
     with Bar():
         result = tag(run, rev=rev, force=force, tracking_uri=tracking_uri)
-    if as_json:
-        output.print_json(result.to_dict())
-        return
-    click.echo(f"Tagged run {result.run_id}: data hash {result.tags['dvc.data_hash']}.")
+    output.print_result(result.to_dict(), as_json, lambda: _draw(result))
+
+
+def _draw(result: TaggedRun) -> None:
+    tags = result.tags
+    output.say(
+        f"Tagged run {result.run_id} with data hash {tags['dvc.data_hash']}, status "
+        f"{tags['dvc.status']}."
+    )
+    if tags["dvc.status"] == "modified":
+        output.say(
+            f"The tags do not record the modified data: {tags.get('dvc.modified')}", "yellow"
+        )

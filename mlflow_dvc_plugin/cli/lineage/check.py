@@ -7,15 +7,21 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.retention.check import CheckedRun, check
 
 _WORDS = {
     True: ("can be restored", "green"),
     False: ("cannot be restored", "red"),
-    None: ("cannot be known", "yellow"),
+    None: ("may or may not be restorable", "yellow"),
 }
+_STATUSES = {
+    "unverified": "its data was not verified when it started",
+    "missing": "some of its data was not in the workspace when it started",
+}
+_SHOWN = 3
 
 
 @click.command("check")
@@ -29,12 +35,13 @@ def command(
     tracking_uri: str | None,
     as_json: bool,
 ) -> int:
-    """Can runs be restored? Is their data in the cache, in the remote, or nowhere?
+    """Check whether the data of runs can be restored from the cache or the remote.
 
-    Folders count by their files. What is in the cache is judged by its bytes;
-    what is in the remote, by its name there, as DVC does.
+    A folder is checked file by file. The cache is judged by the bytes of its
+    objects, the remote by the names of its objects, as DVC does. A run that started
+    on modified data which was not saved cannot be restored.
 
-    Exits with 1 if a run cannot be restored, or if that cannot be known.
+    Exits with 1 unless every run can be restored.
     """
     if bool(runs) == bool(experiments):
         raise click.UsageError("Name runs, or an experiment with --experiment.")
@@ -43,25 +50,34 @@ def command(
             check(runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress)
         )
     with output.until_closed():
-        if as_json:
-            output.print_json_list(run.to_dict() for run in found)
-        else:
-            _draw(found)
+        output.print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
     return 0 if all(run.verdict.restorable for run in found) else 1
 
 
 def _draw(runs: Sequence[CheckedRun]) -> None:
-    console = tables.console()
     for run in runs:
-        words, style = _WORDS[run.verdict.restorable]
-        reason = f": {run.verdict.reason}" if run.verdict.reason else ""
-        text = f"{run.run_id}  {output.short(run.run_name)}  {words}{reason}"
-        if run.verdict.restorable and run.modified:
-            text += f", but for what was modified when it ran: {', '.join(run.modified)}"
-        console.print(output.printable(text), style=style, markup=False)
+        words, colour = _WORDS[run.verdict.restorable]
+        text = f"{run.run_id}  {output.short(run.run_name)}  {words}"
+        if run.verdict.reason:
+            text = f"{text}: {run.verdict.reason}"
+        elif remarks := _find_remarks(run):
+            text = f"{text} ({'; '.join(remarks)})"
+        output.say(text, colour)
     counts = Counter(run.verdict.restorable for run in runs)
-    for restorable, (words, style) in _WORDS.items():
+    for restorable, (words, colour) in _WORDS.items():
         if counts[restorable]:
-            console.print(f"{output.count(counts[restorable], 'run')} {words}.", style=style)
-    if not runs:
-        console.print("There are no runs.")
+            output.say(f"{output.count(counts[restorable], 'run')} {words}.", colour)
+
+
+def _find_remarks(run: CheckedRun) -> list[str]:
+    """What a person should know of a run that can be restored."""
+    outs = run.verdict.outs
+    unpushed = [out.path for out in outs if out.cache and out.remote is False and not out.source]
+    remarks = []
+    if unpushed and len(unpushed) == len(outs):
+        remarks.append("only from this cache: nothing was pushed yet")
+    elif unpushed:
+        remarks.append(f"only from this cache: {join_some(unpushed, _SHOWN)}")
+    if run.status in _STATUSES:
+        remarks.append(_STATUSES[run.status])
+    return remarks

@@ -6,24 +6,25 @@ import math
 from collections.abc import Sequence
 
 import click
-from rich.text import Text
 
 from mlflow_dvc_plugin.cli import output, tables
-from mlflow_dvc_plugin.cli.lineage.find import warn
+from mlflow_dvc_plugin.cli.lineage.find import explain_limits
 from mlflow_dvc_plugin.cli.progress_bar import Bar
-from mlflow_dvc_plugin.lineage.search.history import Version, log
+from mlflow_dvc_plugin.lineage.search.find import Query
+from mlflow_dvc_plugin.lineage.search.history import OutVersion, read_history
 
 _WIDTH = 24
 
 
 @click.command("log")
-@click.argument("path")
-@click.option("--metric", metavar="NAME", help="Tell the best value of this metric too.")
-@click.option("--minimize", is_flag=True, help="The least value of the metric is the best.")
+@click.argument("path", callback=output.to_project_path)
+@click.option("--metric", metavar="NAME", help="Show the best value of this metric too.")
+@click.option("--minimize", is_flag=True, help="The lowest value of the metric is the best.")
 @output.experiment_option
 @output.tracking_uri_option
 @output.json_option
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
+    *,
     path: str,
     metric: str | None,
     minimize: bool,
@@ -31,34 +32,35 @@ def command(  # noqa: PLR0917 - click passes them by name
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """The versions of the output at PATH over the runs, the oldest first."""
+    """Show the versions of the output at PATH over the runs, the oldest first."""
     if minimize and not metric:
-        raise click.UsageError("--minimize goes with --metric.")
-    path = output.in_project(path)
+        raise click.UsageError("--minimize needs --metric.")
+    query = Query(
+        path=path,
+        metrics=[metric] if metric else [],
+        experiments=experiments,
+        tracking_uri=tracking_uri,
+    )
     with Bar() as progress:
-        found, runs = log(
-            path,
-            metric=metric,
-            minimize=minimize,
-            experiments=experiments,
-            tracking_uri=tracking_uri,
-            progress=progress,
+        history, result = read_history(query, minimize=minimize, progress=progress)
+    remarks = explain_limits(result)
+    if not history:
+        remarks += output.explain_missing_path(path)
+    elif metric and all(version.best is None for version in history):
+        remarks += output.explain_missing_metrics([metric], [])
+    output.print_result(
+        [version.to_dict() for version in history],
+        as_json,
+        lambda: _draw(history, metric, is_certain=not result.unread_runs),
+        remarks,
+    )
+
+
+def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool) -> None:
+    if not history:
+        output.say(
+            f"No run {'used or made' if is_certain else 'is known to have used or made'} it."
         )
-    warn(runs)
-    if not found:
-        output.note_near(path)
-    if as_json:
-        output.print_json([version.to_dict() for version in found])
-    else:
-        _draw(found, metric)
-        if metric and found and all(version.best is None for version in found):
-            output.note_metrics([metric], [])
-
-
-def _draw(found: Sequence[Version], metric: str | None) -> None:
-    console = tables.console()
-    if not found:
-        console.print("No run used or made it.")
         return
     columns = [
         tables.Column("hash"),
@@ -66,34 +68,35 @@ def _draw(found: Sequence[Version], metric: str | None) -> None:
         tables.Column("last run"),
         tables.Column("runs", right=True),
     ]
-    changed = any(version.modified for version in found)
-    if changed:
+    has_modified = any(version.modified for version in history)
+    has_bars = metric is not None and tables.terminal_width() is not None
+    if has_modified:
         columns.append(tables.Column("modified", right=True))
     if metric:
-        columns.append(tables.Column(f"best {output.printable(metric)}", right=True))
-        if console.is_terminal:
-            columns.append(tables.Column(""))
-    scores = [v.best for v in found if v.best is not None and math.isfinite(v.best)]
+        columns.append(tables.Column(f"best {metric}", right=True))
+    if has_bars:
+        columns.append(tables.Column(""))
+    scores = [v.best for v in history if v.best is not None and math.isfinite(v.best)]
     rows = []
-    for version in found:
-        row: list[tables.Cell] = [
-            output.printable(version.hash),
+    for version in history:
+        row: list[tables.Content] = [
+            version.hash,
             output.moment(version.first),
             output.moment(version.last),
             f"{len(version.run_ids):,}",
         ]
-        if changed:
+        if has_modified:
             row.append(f"{len(version.modified):,}" if version.modified else "-")
         if metric:
             row.append(output.number(version.best))
-            if console.is_terminal:
-                row.append(Text(_bar(version.best, scores), style="cyan"))
+        if has_bars:
+            row.append(tables.Cell(_draw_bar(version.best, scores), "cyan"))
         rows.append(row)
-    tables.draw(console, columns, rows)
+    tables.draw_table(columns, rows)
 
 
-def _bar(value: float | None, scores: Sequence[float]) -> str:
-    """A bar from the least to the greatest value, so that small steps are seen."""
+def _draw_bar(value: float | None, scores: Sequence[float]) -> str:
+    """A bar from the lowest to the highest value, so that small steps are seen."""
     if value is None or value not in scores:
         return ""
     low, high = min(scores), max(scores)

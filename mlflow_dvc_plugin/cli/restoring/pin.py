@@ -6,7 +6,7 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
-from mlflow_dvc_plugin.lineage.retention.pin import pin
+from mlflow_dvc_plugin.lineage.retention.pin import Pin, pin
 
 
 @click.command("pin")
@@ -16,14 +16,16 @@ from mlflow_dvc_plugin.lineage.retention.pin import pin
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Keep the data of RUN from `dvc gc --all-tags`.
 
-    Makes a Git tag on a commit that holds the run's metafiles. The workspace,
-    the index and all branches stay as they are.
+    Creates a Git tag on a commit with the run's metafiles. The workspace, the index
+    and all branches do not change.
     """
     with Bar():
         pinned = pin(run, tracking_uri=tracking_uri)
-    if as_json:
-        output.print_json(pinned.to_dict())
-        return
+    remarks = output.explain_modified(pinned.modified, "pinned")
+    output.print_result(pinned.to_dict(), as_json, lambda: _draw(pinned), remarks)
+
+
+def _draw(pinned: Pin) -> None:
     name = pinned.ref.removeprefix("refs/tags/")
-    click.echo(f"Pinned run {pinned.run_id}: Git tag {name} at {pinned.commit[:12]}.")
-    click.echo(f"To keep it elsewhere too: git push origin {name}")
+    output.say(f"Pinned run {pinned.run_id}: Git tag {name} at {pinned.commit[:12]}.")
+    output.say(f"To share it: git push origin {name}")

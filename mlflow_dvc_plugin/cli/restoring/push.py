@@ -16,18 +16,22 @@ from mlflow_dvc_plugin.lineage.retention.push import push
 @output.tracking_uri_option
 @output.json_option
 def command(
-    run: str, remote: str | None, jobs: int | None, tracking_uri: str | None, as_json: bool
-) -> None:
-    """Upload what the remote lacks of the data of RUN.
+    *, run: str, remote: str | None, jobs: int | None, tracking_uri: str | None, as_json: bool
+) -> int:
+    """Upload the data of RUN that the remote lacks.
 
-    Outputs that are `push: false` are never pushed.
+    Outputs that are `push: false` are never pushed. Exits with 1 if the remote then
+    has nothing of the run.
     """
     with Bar() as progress:
         result = push(run, remote=remote, jobs=jobs, tracking_uri=tracking_uri, progress=progress)
-    for path, reason in result.skipped.items():
-        output.note(f"Not pushed: {path}: {reason}.")
-    if as_json:
-        output.print_json(result.to_dict())
-        return
+    remarks = [f"{path} was not pushed: {reason}." for path, reason in result.skipped.items()]
+    remarks += output.explain_modified(result.modified, "pushed")
     pushed = output.count(result.pushed, "object")
-    click.echo(f"Pushed {pushed}; {result.present:,} were there already.")
+    output.print_result(
+        result.to_dict(),
+        as_json,
+        lambda: output.say(f"Pushed {pushed}; {result.present:,} were already in the remote."),
+        remarks,
+    )
+    return 0 if result.pushed or result.present else 1

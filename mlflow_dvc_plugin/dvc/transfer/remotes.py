@@ -12,10 +12,10 @@ from typing import Any
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc.cache import Cache
-from mlflow_dvc_plugin.dvc.errors import describe_error
+from mlflow_dvc_plugin.dvc.errors import describe_error, translate_errors
 from mlflow_dvc_plugin.dvc.hashing import is_legacy, to_digest
 from mlflow_dvc_plugin.dvc.transfer.download import ByteCount, download
-from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
@@ -56,16 +56,14 @@ class Remotes:
         """Those of the objects that a remote has.
 
         Raises:
-            DvcError: the remote did not answer.
+            EmptyRemoteError: the folder of a local remote does not exist.
+            DvcError: the remote does not answer.
         """
         found: set[Obj] = set()
         for legacy, some in _group_by_part(objs):
-            try:
-                there = find_in_odb(
-                    self._open(remote, legacy, "status"), [obj.value for obj in some]
-                )
-            except Exception as err:  # each kind of remote has its own errors
-                raise DvcError(describe_error(err)) from err
+            with translate_errors():
+                odb = self._open(remote, legacy, "status")
+                there = find_in_odb(odb, [obj.value for obj in some])
             found.update(obj for obj in some if obj.value in there)
         return found
 
@@ -82,7 +80,8 @@ class Remotes:
             The objects that either has, each with bytes that have its hash.
 
         Raises:
-            DvcError: a remote has to be asked, and did not answer.
+            EmptyRemoteError: the folder of a local remote does not exist.
+            DvcError: the remote is needed and does not answer.
         """
         absent: list[Obj] = []
         for obj in objs:
@@ -96,13 +95,11 @@ class Remotes:
             else:
                 absent.append(obj)
         for legacy, some in _group_by_part(absent):
-            try:
+            with translate_errors():
                 odb = self._open(remote, legacy, "fetch")
                 _check_folder(odb)
                 with ThreadPoolExecutor(_READERS) as pool:
                     found = list(pool.map(partial(_read, odb), some))
-            except Exception as err:  # each kind of remote has its own errors
-                raise DvcError(describe_error(err)) from err
             for obj, data in zip(some, found, strict=True):
                 if data is not None and Obj.from_bytes(data).value == to_digest(obj):
                     yield obj, data
@@ -219,13 +216,17 @@ def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
 
 
 def _check_folder(odb: Any) -> None:
-    """A folder that is not mounted looks like an empty remote, but is none."""
+    """Tell a remote whose folder does not exist, or is not mounted, from one without the objects.
+
+    Raises:
+        EmptyRemoteError: the folder of a local remote does not exist.
+    """
     if odb.fs.protocol == "local":
         root = odb.path
         while os.path.basename(root) in ("md5", "files") and not os.path.isdir(root):
             root = os.path.dirname(root)
         if not os.path.isdir(root):
-            raise DvcError(f"the remote's folder {root} is not there: mount or make it")
+            raise EmptyRemoteError(root)
 
 
 def _first_byte(odb: Any, value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tags for runs that have none: of the workspace, or derived from a Git commit."""
+"""Tags for runs that exist: of the workspace, or derived from a Git commit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries, read_commit_state
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
-from mlflow_dvc_plugin.lineage.workspace import root_of, state_now
+from mlflow_dvc_plugin.lineage.workspace import find_root, read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.settings import load_settings
+from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause, write_tags
 
 SOURCE = "dvc.source"
@@ -21,12 +22,12 @@ MLFLOW_COMMIT = "mlflow.source.git.commit"
 
 @dataclass(frozen=True)
 class TaggedRun:
-    """A run that was given tags, or why it was not.
+    """A run that was tagged, or the reason why it was not.
 
     Attributes:
         run_id: the run.
-        tags: what it was given; empty if it was passed over.
-        skipped: why it was passed over.
+        tags: its new tags; empty if it was skipped.
+        skipped: why it was skipped.
     """
 
     run_id: str
@@ -35,10 +36,10 @@ class TaggedRun:
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        found: dict[str, Any] = {"run_id": self.run_id, "tags": dict(self.tags)}
+        document: dict[str, Any] = {"run_id": self.run_id, "tags": dict(self.tags)}
         if self.skipped:
-            found["skipped"] = self.skipped
-        return found
+            document["skipped"] = self.skipped
+        return document
 
 
 def tag(
@@ -55,7 +56,7 @@ def tag(
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         rev: the Git revision whose metafiles say what the data was; the tags
             then say that they are derived. None for the workspace as it is.
-        force: replace the DVC tags that the run has.
+        force: replace the DVC tags of the run.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
 
@@ -63,15 +64,18 @@ def tag(
         LineageError: the run has DVC tags, or the revision has no data.
         MlflowDvcError: the run, the workspace or Git cannot be read.
     """
-    root = root_of(project)
+    root = find_root(project)
     found = find_run(run, tracking_uri)
-    old = [key for key in found.tags if key.startswith("dvc.")]
+    old = _find_dvc_tags(found)
     if old and not force:
         raise LineageError(
-            f"Run {found.run_id} has DVC tags: `mlflow-dvc show {found.run_id}` shows them, "
-            "--force replaces them."
+            f"Run {found.run_id} already has DVC tags. See them with `mlflow-dvc show "
+            f"{found.run_id}`, or use --force to replace them."
         )
-    tags = tags_now(root) if rev is None else derived_tags(root, resolve_commit(root, rev))
+    if rev is None:
+        tags = _build_tags(root, read_state(root))
+    else:
+        tags = derive_tags(root, resolve_commit(root, rev))
     write_tags(found.run_id, tags, [key for key in old if key not in tags], tracking_uri)
     return TaggedRun(found.run_id, tags)
 
@@ -99,20 +103,17 @@ def backfill(
     Raises:
         MlflowDvcError: the runs cannot be read, or written to.
     """
-    root = root_of(project)
+    root = find_root(project)
     progress = progress or Progress()
-    known: dict[str, Mapping[str, str] | str] = {}
     # All are read before the first is written: tags change what a search finds.
-    waiting = [
-        (run.run_id, run.tags[MLFLOW_COMMIT])
-        for run in search_runs([tag_clause(MLFLOW_COMMIT)], experiments, tracking_uri)
-        if not _is_tagged(run)
-    ]
-    progress.begin("Tagging runs", len(waiting))
-    for run_id, commit in waiting:
-        if commit not in known:
-            known[commit] = _try(root, commit)
-        tags = known[commit]
+    found = search_runs([tag_clause(MLFLOW_COMMIT)], experiments, tracking_uri)
+    untagged = [(run.run_id, run.tags[MLFLOW_COMMIT]) for run in found if not _find_dvc_tags(run)]
+    by_commit: dict[str, Mapping[str, str] | str] = {}
+    progress.begin("Tagging runs", len(untagged))
+    for run_id, commit in untagged:
+        if commit not in by_commit:
+            by_commit[commit] = _try_to_derive(root, commit)
+        tags = by_commit[commit]
         if isinstance(tags, str):
             yield TaggedRun(run_id, skipped=tags)
             continue
@@ -122,20 +123,11 @@ def backfill(
         yield TaggedRun(run_id, tags)
 
 
-def tags_now(root: str) -> dict[str, str]:
-    """The tags that a run started in the project now would get.
+def derive_tags(root: str, commit: str) -> dict[str, str]:
+    """The tags that say what a commit's metafiles say, and that this was not observed.
 
-    Raises:
-        MlflowDvcError: the project's metafiles or settings cannot be read.
-    """
-    return add_commit_entries(state_now(root)).to_tags(load_settings(root).max_path_tags)
-
-
-def derived_tags(root: str, commit: str) -> dict[str, str]:
-    """The tags that say what a commit's metafiles say, and that nobody observed it.
-
-    Outs are selected by the settings of that commit's pyproject.toml, and of
-    the environment, as a run there would.
+    Outs are selected by the settings of that commit's pyproject.toml and of the
+    environment, as a run at that commit would select them.
 
     Args:
         root: absolute path of the project.
@@ -148,18 +140,21 @@ def derived_tags(root: str, commit: str) -> dict[str, str]:
     state = replace(read_commit_state(root, commit, selected=True), project=root)
     if not state.entries:
         raise LineageError(f"DVC tracked nothing in this project at commit {commit[:12]}.")
-    tags = add_commit_entries(state).to_tags(load_settings(root).max_path_tags)
-    return {**tags, SOURCE: DERIVED}
+    return {**_build_tags(root, state), SOURCE: DERIVED}
 
 
-def _try(root: str, commit: str) -> Mapping[str, str] | str:
+def _build_tags(root: str, state: DataState) -> dict[str, str]:
+    return add_commit_entries(state).to_tags(load_settings(root).max_path_tags)
+
+
+def _try_to_derive(root: str, commit: str) -> Mapping[str, str] | str:
     if not is_commit(commit):
         return f"{commit[:80]!r} is not a commit hash"
     try:
-        return derived_tags(root, commit)
+        return derive_tags(root, commit)
     except MlflowDvcError as err:
         return str(err)
 
 
-def _is_tagged(run: Run) -> bool:
-    return any(key.startswith("dvc.") for key in run.tags)
+def _find_dvc_tags(run: Run) -> list[str]:
+    return [key for key in run.tags if key.startswith("dvc.")]

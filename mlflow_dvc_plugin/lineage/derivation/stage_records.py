@@ -12,17 +12,17 @@ from mlflow_dvc_plugin.capturing.formats.pipeline import parse_lock
 from mlflow_dvc_plugin.capturing.metafiles import ProjectMetafiles
 from mlflow_dvc_plugin.capturing.reading import read_project
 from mlflow_dvc_plugin.capturing.running_stage import find_valid_outs
-from mlflow_dvc_plugin.lineage.workspace import state_now
+from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.state import Entry, fingerprint
 
 
 class StageRecord(NamedTuple):
-    """A stage that has run.
+    """A stage of the project.
 
     Attributes:
         address: as DVC prints it.
-        inputs: its data inputs, as a run in it would see them now.
-        deps: what ``dvc.lock`` recorded of its deps when it last ran: hashes
+        inputs: its data inputs, as a run in it would record them now.
+        deps: the hashes that ``dvc.lock`` recorded of its deps when it last ran,
             by path relative to the project.
         outs: the cached outs that it made.
     """
@@ -33,24 +33,32 @@ class StageRecord(NamedTuple):
     outs: tuple[Entry, ...]
 
 
-def inputs_hashes(root: str) -> list[str]:
-    """For each stage that reads data, the fingerprint that a run in it would get now.
+def hash_stage_inputs(root: str, outs: Mapping[str, Entry]) -> list[str]:
+    """The fingerprints that runs in the project's stages would get, one for each set of inputs.
+
+    Args:
+        root: absolute path of the project.
+        outs: the outs that are in the workspace, by path.
 
     Raises:
         MlflowDvcError: the project's metafiles cannot be read.
     """
-    found = [fingerprint(record.inputs) for record in stage_records(root) if record.inputs]
+    found = [
+        fingerprint(outs.get(e.path, e) for e in record.inputs)
+        for record in read_stage_records(root)
+        if record.inputs
+    ]
     return list(dict.fromkeys(found))
 
 
-def stage_records(root: str) -> list[StageRecord]:
+def read_stage_records(root: str) -> list[StageRecord]:
     """The project's stages.
 
     Raises:
         MlflowDvcError: the project's metafiles cannot be read.
     """
     metafiles = read_project(root).metafiles
-    selected = {e.path for e in state_now(root).entries}
+    selected = {e.path for e in read_state(root).entries}
     records = []
     for stage in metafiles.stages:
         if stage.address is None:
@@ -58,18 +66,19 @@ def stage_records(root: str) -> list[StageRecord]:
         entries = [out.entry for out in find_valid_outs(metafiles.stages, stage)]
         inputs = tuple(e for e in entries if e.input and e.cached and e.hash and e.path in selected)
         outs = tuple(out.entry for out in stage.outs if out.entry.cached and out.entry.hash)
-        records.append(StageRecord(stage.address, inputs, _deps(root, metafiles, stage), outs))
+        deps = _read_locked_deps(root, metafiles, stage)
+        records.append(StageRecord(stage.address, inputs, deps, outs))
     return records
 
 
-def _deps(root: str, metafiles: ProjectMetafiles, stage: Stage) -> dict[str, str]:
+def _read_locked_deps(root: str, metafiles: ProjectMetafiles, stage: Stage) -> dict[str, str]:
     lockfile = posixpath.splitext(stage.metafile)[0] + ".lock"
     if stage.name is None or lockfile not in metafiles.contents:
         return {}
     locked = parse_lock(metafiles.contents[lockfile]).get(stage.name, {})
-    found = {}
+    deps = {}
     for dep in locked.get("deps") or ():
         if dep.get("md5"):
             path = os.path.normpath(os.path.join(stage.wdir, dep["path"]))
-            found[os.path.relpath(path, root).replace(os.sep, "/")] = str(dep["md5"]).lower()
-    return found
+            deps[os.path.relpath(path, root).replace(os.sep, "/")] = str(dep["md5"]).lower()
+    return deps

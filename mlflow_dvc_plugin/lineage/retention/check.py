@@ -1,4 +1,4 @@
-"""Can runs be restored: is each object in the cache, in the remote, or nowhere?"""
+"""Can runs be restored: is their data in the cache, in the remote, or nowhere?"""
 
 from __future__ import annotations
 
@@ -6,85 +6,50 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.errors import LineageError, join_some
 from mlflow_dvc_plugin.git import is_commit
-from mlflow_dvc_plugin.lineage.retention.availability import Stock, Whereabouts
-from mlflow_dvc_plugin.lineage.run_states import Entries, States
-from mlflow_dvc_plugin.lineage.workspace import root_of
+from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
+from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locator
+from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
+from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class CheckedOut:
-    """Where the data of one out of a run is.
-
-    Attributes:
-        path: relative to the project.
-        hash: its hash.
-        cache: all of it is in the cache.
-        remote: all of it is in the remote; None if the remote cannot be asked.
-        missing: its files that are in neither, nor where an import came from:
-            the path itself, or members.
-        unknown: why it is not known whether some of it is missing.
-        source: the place that it was imported from has it.
-    """
-
-    path: str
-    hash: str
-    cache: bool
-    remote: bool | None
-    missing: tuple[str, ...] = ()
-    unknown: str = ""
-    source: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document: dict[str, Any] = {
-            "path": self.path,
-            "hash": self.hash,
-            "cache": self.cache,
-            "remote": self.remote,
-            "missing": list(self.missing),
-        }
-        if self.source:
-            document["source"] = True
-        return document
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """Could a state be restored?
+    """Can a data state be restored?
 
     Attributes:
-        restorable: None if it cannot be known.
+        restorable: None if it is not known.
         reason: why not, or why it is not known; empty if it can be restored.
         outs: where each out is.
     """
 
     restorable: bool | None
     reason: str
-    outs: tuple[CheckedOut, ...] = ()
+    outs: tuple[Availability, ...] = ()
 
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """Could a run be restored?
+    """Can a run be restored?
 
     Attributes:
         run_id: the run.
         run_name: its name.
-        verdict: the answer for what was recorded, shared by runs of the same state.
-        modified: paths that held something else when the run started, which
-            nobody recorded.
+        verdict: the answer.
+        status: its ``dvc.status``: did the workspace hold what the metafiles say
+            when it started.
+        modified: paths whose data was modified when the run started.
     """
 
     run_id: str
     run_name: str
     verdict: Verdict
+    status: str = ""
     modified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,12 +73,15 @@ def check(
     project: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[CheckedRun]:
-    """Look where the data of runs is, each object once for all of them.
+    """Find out where the data of runs is; each object is looked for once for all runs.
 
-    What is in a remote is judged by its name there, as DVC does; what is in
-    the cache, by its bytes. Imports that neither has are looked for where they
-    came from, and cloud-versioned outs by their versions, as DVC would: no data
-    is downloaded.
+    The cache is judged by the bytes of its objects, a remote by the names of
+    its objects, as DVC does. Imports that neither has are looked for where they
+    came from, and cloud-versioned outs by their versions, as DVC would. Data is
+    not downloaded.
+
+    A run that started on modified data which was not saved cannot be restored:
+    no place has what it read.
 
     Args:
         runs: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
@@ -123,53 +91,65 @@ def check(
         progress: hears of runs and objects.
 
     Raises:
+        LineageError: the experiments have no runs.
         MlflowDvcError: there is no such run or experiment, or no project.
     """
-    root = root_of(project)
+    root = find_root(project)
     progress = progress or Progress()
     found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
     if experiments:
         found = search_runs((), experiments, tracking_uri)
-    states = States(root)
-    read: list[tuple[Run, Entries | str]] = []
+    states = RecordedStates(root)
     progress.begin("Reading runs", 0)
+    read: list[tuple[Run, Entries | str]] = []
     for run in found:
-        read.append((run, states.read(run)))
+        read.append((run, states.read_outs(run)))
         progress.advance(files=1)
-    distinct = {id(s): s for _, s in read if not isinstance(s, str)}
-    dvc = DvcProject(root)
-    try:
-        stock = Stock(dvc, (e for s in distinct.values() for e in s if _is_data(e)), progress)
+    if not read:
+        raise LineageError(f"There is nothing to check: {', '.join(experiments)} has no runs.")
+    yield from _judge_runs(root, read, progress)
+
+
+def _judge_runs(
+    root: str, runs: Sequence[tuple[Run, Entries | str]], progress: Progress
+) -> Iterator[CheckedRun]:
+    states = {id(state): state for _, state in runs if not isinstance(state, str)}
+    with open_project(root) as dvc:
+        data = [e for state in states.values() for e in state if e.cached and e.hash]
+        locator = Locator(dvc, ObjectIndex(dvc, data, progress), progress)
+        # Runs of the same state share its verdict.
         verdicts: dict[tuple[int, str | None], Verdict] = {}
-        for run, state in read:
+        for run, state in runs:
             if isinstance(state, str):
-                yield CheckedRun(run.run_id, run.name, Verdict(False, state), run.modified)
+                yield _to_result(run, Verdict(False, state))
                 continue
-            plain = all(e.kind == "plain" for e in state)
-            named = run.tags.get("dvc.git_commit", "")
-            commit = named if not plain and is_commit(named) else None
-            key = id(state), commit
+            commit = run.tags.get("dvc.git_commit", "")
+            has_sources = any(e.kind != "plain" for e in state)
+            key = id(state), commit if has_sources and is_commit(commit) else None
             if key not in verdicts:
-                verdicts[key] = judge((e, stock.of(e, commit)) for e in state if _is_data(e))
-            yield CheckedRun(run.run_id, run.name, verdicts[key], run.modified)
-    finally:
-        dvc.close()
+                outs = [locator.locate(e, key[1]) for e in state if e.cached and e.hash]
+                verdicts[key] = judge_outs(outs)
+            yield _to_result(run, verdicts[key])
 
 
-def judge(outs: Iterable[tuple[Entry, Whereabouts]]) -> Verdict:
-    """What the whereabouts of a state's outs mean for the whole."""
-    checked = tuple(CheckedOut(e.path, str(e.hash), *where) for e, where in outs)
-    lost = [path for out in checked for path in out.missing]
-    if lost:
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        text = f"neither in the cache nor in the remote: {', '.join(lost[:_SHOWN])}{more}"
-        return Verdict(False, text, checked)
-    doubtful = [out for out in checked if out.unknown]
-    if doubtful:
-        more = f", and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
-        return Verdict(None, f"{doubtful[0].path}: {doubtful[0].unknown}{more}", checked)
-    return Verdict(True, "", checked)
+def judge_outs(outs: Sequence[Availability]) -> Verdict:
+    """Can a state with these outs be restored?"""
+    missing = [path for out in outs for path in out.missing]
+    if missing:
+        reason = f"neither in the cache nor in the remote: {join_some(missing, _SHOWN)}"
+        return Verdict(False, reason, tuple(outs))
+    unknown = [f"{out.path}: {out.unknown}" for out in outs if out.unknown]
+    if unknown:
+        return Verdict(None, join_some(unknown, 1), tuple(outs))
+    return Verdict(True, "", tuple(outs))
 
 
-def _is_data(entry: Entry) -> bool:
-    return entry.cached and entry.hash is not None
+def _to_result(run: Run, verdict: Verdict) -> CheckedRun:
+    status = run.tags.get("dvc.status", "")
+    if status == "modified":
+        paths = f": {join_some(run.modified, _SHOWN)}" if run.modified else ""
+        reason = f"its data was modified when it started, and was not saved{paths}"
+        if verdict.restorable is False:
+            reason = f"{reason}; {verdict.reason}"
+        verdict = Verdict(False, reason, verdict.outs)
+    return CheckedRun(run.run_id, run.name, verdict, status, run.modified)

@@ -1,4 +1,4 @@
-"""Commits and refs that Git gets without a look at the workspace, the index or any branch."""
+"""Git commits and refs, made without touching the workspace, the index or any branch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def write_commit(
     message: str,
     seconds: int,
 ) -> str:
-    """Make a commit, and touch neither the workspace nor the index nor any branch.
+    """Create a commit without touching the workspace, the index or any branch.
 
     Args:
         project: absolute path of the project.
-        base: the commit whose files it has besides; None for no others.
-        changes: bytes by path relative to the project; None for a file to leave out.
+        base: the parent, whose other files it has; None for no parent.
+        changes: bytes by path relative to the project; None for a file to remove.
         message: the commit's message.
         seconds: its date, since 1970 (UTC): the same content has the same hash.
 
@@ -33,16 +33,16 @@ def write_commit(
         GitError: Git refused.
     """
     prefix = find_prefix(project)
-    gone = "0" * (len(base) if base else 40)
     lines = []
     for path, data in changes.items():
-        oid = gone
+        mode, oid = "0", "0" * (len(base) if base else 40)
         if data is not None:
             oid = run_git(project, "hash-object", "-w", "--stdin", stdin=data).decode().strip()
-        lines.append(f"{'100644' if data is not None else '0'} {oid}\t{prefix}{path}\0")
-    who = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}
-    env = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in
-           who.items()}  # fmt: skip
+            mode = "100644"
+        lines.append(f"{mode} {oid}\t{prefix}{path}\0")
+    author = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}
+    env = {f"GIT_AUTHOR_{key}": value for key, value in author.items()}
+    env |= {f"GIT_COMMITTER_{key}": value for key, value in author.items()}
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
         if base:
@@ -54,17 +54,17 @@ def write_commit(
             env=index,
         )
         tree = run_git(project, "write-tree", env=index).decode().strip()
-    return run_git(
-        project, "commit-tree", tree, "-m", message, *(["-p", base] if base else []), env=env
-    ).decode().strip()  # fmt: skip
+    parent = ["-p", base] if base else []
+    commit = run_git(project, "commit-tree", tree, "-m", message, *parent, env=env)
+    return commit.decode().strip()
 
 
 def read_refs(project: str, prefix: str) -> dict[str, str]:
-    """The refs below a prefix, each with the hash that it points to."""
+    """The refs below a prefix, with the hashes that they point to."""
     listed = run_git(project, "for-each-ref", "--format=%(refname) %(objectname)", prefix).decode()
     return dict(line.split(" ") for line in listed.splitlines())
 
 
 def set_ref(project: str, ref: str, commit: str | None) -> None:
-    """Have a ref point to a commit; None takes the ref away."""
+    """Point a ref to a commit; None deletes the ref."""
     run_git(project, "update-ref", *(["-d", ref] if commit is None else [ref, commit]))

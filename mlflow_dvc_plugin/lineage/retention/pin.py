@@ -1,9 +1,10 @@
-"""Keep a run's data from ``dvc gc --all-tags``: a Git tag on a commit with its metafiles."""
+"""Pinning: a Git tag on a commit with a run's metafiles, which ``dvc gc --all-tags`` respects."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
 from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, set_ref, write_commit
-from mlflow_dvc_plugin.lineage.workspace import root_of
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.restoring.plan.metafiles import Recorder
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.settings import Settings
@@ -28,29 +29,35 @@ _Identity = tuple[str, str, str | None]
 
 @dataclass(frozen=True)
 class Pin:
-    """A run that is pinned, or was.
+    """A run that was pinned, or unpinned.
 
     Attributes:
         run_id: the run.
         ref: the Git tag, in full.
         commit: the commit that it points to.
+        modified: paths whose data was modified when the run started and was not
+            saved: the pin keeps what the metafiles recorded.
     """
 
     run_id: str
     ref: str
     commit: str
+    modified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        return dict(vars(self))
+        document = {**vars(self), "modified": list(self.modified)}
+        if not self.modified:
+            del document["modified"]
+        return document
 
 
 def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None) -> Pin:
-    """Make a Git tag whose metafiles say what the run's data is.
+    """Create a Git tag on a commit whose metafiles record the run's data.
 
-    ``dvc gc --all-tags`` then keeps the data, ``dvc fetch --all-tags`` brings
-    it, and Git keeps the run's own commit, which is the parent. Neither the
-    workspace nor the index is touched.
+    ``dvc gc --all-tags`` then keeps the data, ``dvc fetch --all-tags`` downloads
+    it, and Git keeps the run's own commit, which is the parent. The workspace
+    and the index do not change.
 
     Args:
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
@@ -58,16 +65,17 @@ def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None
         project: the project's folder; None for the one at the working directory.
 
     Raises:
-        LineageError: no metafiles can say what the run's data is.
+        LineageError: the run has no data, or no metafiles can record it.
         MlflowDvcError: the run, or Git, cannot be read.
     """
-    root = root_of(project)
+    root = find_root(project)
     found = find_run(run, tracking_uri)
     state = load_state(found, project=root)
+    if not _identify(state.entries):
+        raise LineageError(f"There is nothing to pin: run {found.run_id} recorded no data.")
     ref = PREFIX + found.run_id
-    commit = ""
-    for base in dict.fromkeys((_commit_of(root, state), None)):
-        changes = _metafiles(root, state, base)
+    for base in dict.fromkeys((_find_commit(root, state), None)):
+        changes = _change_metafiles(root, state, base)
         if changes is None:
             continue
         commit = write_commit(
@@ -77,39 +85,40 @@ def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None
             message=f"Data of MLflow run {found.run_id}",
             seconds=min(max(found.start_time // 1000, 0), _LATEST),
         )
-        if _data(state.entries) <= _data(read_commit_state(root, commit).entries):
+        if _identify(state.entries) <= _identify(read_commit_state(root, commit).entries):
             set_ref(root, ref, commit)
-            return Pin(found.run_id, ref, commit)
+            modified = found.modified if state.status == "modified" else ()
+            return Pin(found.run_id, ref, commit, modified)
     raise LineageError(
-        f"No metafiles can say what the data of run {found.run_id} is, so it is not pinned. Keep "
-        f"a copy with `mlflow-dvc restore {found.run_id} --out DIR`."
+        f"Run {found.run_id} is not pinned: no metafiles can record its data. Save a copy with "
+        f"`mlflow-dvc restore {found.run_id} --out DIR`."
     )
 
 
 def unpin(run: str, *, tracking_uri: str | None = None, project: str | None = None) -> Pin:
-    """Take a run's Git tag away; the next ``dvc gc`` may remove its data.
+    """Delete a run's Git tag. The next ``dvc gc`` may then remove its data.
 
     Args:
-        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes; the run itself
-            may be gone.
+        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes; the run may
+            be deleted.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
 
     Raises:
         LineageError: the run is not pinned.
     """
-    root = root_of(project)
+    root = find_root(project)
     pins = read_refs(root, PREFIX)
-    wanted = run.removeprefix("runs:/")
-    fitting = [ref for ref in pins if wanted and ref.startswith(PREFIX + wanted)]
-    ref = fitting[0] if len(fitting) == 1 else PREFIX + find_run(run, tracking_uri).run_id
+    prefix = run.removeprefix("runs:/")
+    matches = [ref for ref in pins if prefix and ref.startswith(PREFIX + prefix)]
+    ref = matches[0] if len(matches) == 1 else PREFIX + find_run(run, tracking_uri).run_id
     if ref not in pins:
-        raise LineageError(f"Run {ref.removeprefix(PREFIX)} is not pinned here.")
+        raise LineageError(f"Run {ref.removeprefix(PREFIX)} is not pinned in this repository.")
     set_ref(root, ref, None)
     return Pin(ref.removeprefix(PREFIX), ref, pins[ref])
 
 
-def _commit_of(root: str, state: DataState) -> str | None:
+def _find_commit(root: str, state: DataState) -> str | None:
     """The run's commit, if Git still has it."""
     if state.git_commit is None or not is_commit(state.git_commit):
         return None
@@ -119,11 +128,13 @@ def _commit_of(root: str, state: DataState) -> str | None:
         return None
 
 
-def _metafiles(root: str, state: DataState, base: str | None) -> dict[str, bytes | None] | None:
-    """What must differ from a commit's metafiles for them to say the run's data.
+def _change_metafiles(
+    root: str, state: DataState, base: str | None
+) -> dict[str, bytes | None] | None:
+    """The changes to a commit's metafiles that make them record the run's data.
 
-    They are worked out in a scratch project made of that commit. None if
-    there is no way.
+    A temporary project with the files of that commit serves to find them. None if
+    there are none that do.
     """
     entries = [e for e in state.entries if e.cached and e.hash]
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as scratch:
@@ -132,37 +143,37 @@ def _metafiles(root: str, state: DataState, base: str | None) -> dict[str, bytes
             if base is not None:
                 write_commit_files(root, base, scratch)
             changes = Recorder(scratch, state).rewrite(entries, whole=True, force=True)
-            _write(scratch, changes)
-            strangers = _strangers(scratch, state)
-            _write(scratch, strangers)
+            _write_files(scratch, changes)
+            removals = _remove_other_outs(scratch, state)
+            _write_files(scratch, removals)
         except RestoreError:
             return None
-    return {**changes, **strangers}
+    return {**changes, **removals}
 
 
-def _strangers(scratch: str, state: DataState) -> dict[str, bytes | None]:
-    """Metafiles without what they record of outs that the run's state does not have.
+def _remove_other_outs(scratch: str, state: DataState) -> dict[str, bytes | None]:
+    """Metafiles without the outs that the run's state does not have.
 
-    For a run in a stage these are that stage's outs of the time before.
+    For a run in a stage these are the outs that the stage made the time before.
     """
-    said = capture(scratch, settings=_UNJUDGED)
-    assert said is not None
-    mine = _data(state.entries)
-    kept = {(e.metafile, e.stage) for e in said.entries if _identity(e) in mine}
+    project = capture(scratch, settings=_UNJUDGED)
+    assert project is not None
+    outs = _identify(state.entries)
+    owners = {(e.metafile, e.stage) for e in project.entries if _identify([e]) & outs}
     changes: dict[str, bytes | None] = {}
-    for e in said.entries:
-        if not (e.cached and e.hash) or (e.metafile, e.stage) in kept:
+    for e in project.entries:
+        if not (e.cached and e.hash) or (e.metafile, e.stage) in owners:
             continue
         if e.stage is None:
             changes[e.metafile] = None
             continue
-        document = load_yaml(changes.get(e.metafile) or said.metafiles[e.metafile])
+        document = load_yaml(changes.get(e.metafile) or project.metafiles[e.metafile])
         document["stages"].pop(e.stage.rpartition(":")[2], None)
         changes[e.metafile] = dump_yaml(document)
     return changes
 
 
-def _write(folder: str, files: dict[str, bytes | None]) -> None:
+def _write_files(folder: str, files: dict[str, bytes | None]) -> None:
     for path, data in files.items():
         target = os.path.join(folder, path)
         if data is None:
@@ -173,9 +184,6 @@ def _write(folder: str, files: dict[str, bytes | None]) -> None:
                 file.write(data)
 
 
-def _data(entries: tuple[Entry, ...]) -> set[_Identity]:
-    return {_identity(e) for e in entries if e.cached and e.hash}
-
-
-def _identity(e: Entry) -> _Identity:
-    return e.path, e.hash_name, e.hash
+def _identify(entries: Iterable[Entry]) -> set[_Identity]:
+    """What makes the data of outs: path, kind of hash and hash."""
+    return {(e.path, e.hash_name, e.hash) for e in entries if e.cached and e.hash}

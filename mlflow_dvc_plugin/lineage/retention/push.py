@@ -1,14 +1,16 @@
-"""Send a run's data to the remote, so that others can restore it."""
+"""Sending a run's data to the remote, so that others can restore it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.errors import DvcError, LineageError
-from mlflow_dvc_plugin.lineage.retention.availability import Stock
-from mlflow_dvc_plugin.lineage.workspace import root_of
+from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, LineageError, join_some
+from mlflow_dvc_plugin.lineage.listings import explain_remote_error
+from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
+from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry
@@ -16,10 +18,11 @@ from mlflow_dvc_plugin.state.objects import Obj
 from mlflow_dvc_plugin.tracking import find_run
 
 _SHOWN = 10
-_LEFT = {
-    "import": "imported from another repository, where DVC fetches it",
-    "cloud-versioned": "in a cloud-versioned remote, where only `dvc push` can send it",
+_NOT_PUSHED = {
+    "import": "it was imported from another repository, where DVC fetches it",
+    "cloud-versioned": "it is in a cloud-versioned remote, to which only `dvc push` can send it",
 }
+_UNCACHED = "it is not in the cache; `dvc fetch` gets it from where it was imported"
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,42 @@ class PushResult:
 
     Attributes:
         run_id: the run.
-        pushed: number of objects sent.
-        present: number of objects that the remote had.
-        skipped: outs that are not pushed, and why.
+        pushed: number of objects that were sent.
+        present: number of objects that the remote had before.
+        skipped: outs that were not pushed, and why.
+        modified: paths whose data was modified when the run started and was not
+            saved: what was pushed is what the metafiles recorded.
     """
 
     run_id: str
     pushed: int
     present: int
     skipped: dict[str, str] = field(default_factory=dict)
+    modified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        return dict(vars(self))
+        document = {**vars(self), "modified": list(self.modified)}
+        if not self.modified:
+            del document["modified"]
+        return document
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """What a push has to do.
+
+    Attributes:
+        present: objects that the remotes have.
+        absent: for each remote, the objects that it lacks, with a path of each.
+        missing: paths that are neither in the cache nor in the remote.
+        skipped: outs that cannot be pushed, and why.
+    """
+
+    present: set[tuple[Obj, str | None]] = field(default_factory=set)
+    absent: dict[str | None, dict[Obj, str]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def push(
@@ -52,10 +78,10 @@ def push(
     project: str | None = None,
     progress: Progress | None = None,
 ) -> PushResult:
-    """Upload what the remote lacks of a run's data.
+    """Upload the objects of a run that the remote lacks.
 
-    Each object's bytes are verified before it is sent; afterwards the remote
-    is asked for it again.
+    The bytes of each object are verified before it is sent. Afterwards the
+    remote is asked for it again.
 
     Args:
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
@@ -66,76 +92,75 @@ def push(
         progress: hears of objects and bytes.
 
     Raises:
-        LineageError: objects are neither in the remote nor in the cache, or
-            could not be sent.
-        DvcError: the remote did not answer.
+        LineageError: the run has no data; objects are neither in the remote nor
+            in the cache; or they could not be sent.
+        DvcError: the remote does not answer.
     """
-    root = root_of(project)
+    root = find_root(project)
     found = find_run(run, tracking_uri)
     entries = [e for e in load_state(found, project=root).entries if e.cached and e.hash]
-    skipped = {e.path: reason for e in entries if (reason := _left(e))}
-    chosen = [e._replace(remote=remote or e.remote) for e in entries if e.path not in skipped]
+    if not entries:
+        raise LineageError(f"There is nothing to push: run {found.run_id} recorded no data.")
+    skipped = {e.path: reason for e in entries if (reason := _explain_skip(e))}
+    outs = [e._replace(remote=remote or e.remote) for e in entries if e.path not in skipped]
     progress = progress or Progress()
-    dvc = DvcProject(root)
-    try:
+    with open_project(root) as dvc:
         dvc.remotes.check_name(remote)
-        stock = Stock(dvc, chosen, progress)
-        present, lacking = _sort(stock, chosen)
-        if lacking and None in lacking and not dvc.remotes.has_default():
-            raise DvcError("There is no default DVC remote: add one with `dvc remote add -d`.")
-        for name, objs in lacking.items():
-            _send(dvc, name, objs, jobs, progress)
-    finally:
-        dvc.close()
-    for e in chosen:
-        if e.kind != "plain" and stock.stored(e).lost:
-            skipped[e.path] = "not in the cache: `dvc fetch` brings it from where it was imported"
-    return PushResult(found.run_id, sum(map(len, lacking.values())), present, skipped)
+        transfer = _plan_transfer(ObjectIndex(dvc, outs, progress), outs)
+        if transfer.missing:
+            raise LineageError(
+                f"Neither in the cache nor in the remote: {join_some(transfer.missing, _SHOWN)}. "
+                "Nothing was pushed. Push from where the data still is."
+            )
+        if None in transfer.absent and not dvc.remotes.has_default():
+            raise DvcError("There is no default DVC remote. Add one with `dvc remote add -d`.")
+        for name, objs in transfer.absent.items():
+            _send_objects(dvc, name, objs, jobs=jobs, progress=progress)
+    pushed = sum(map(len, transfer.absent.values()))
+    modified = found.modified if found.tags.get("dvc.status") == "modified" else ()
+    skipped.update(transfer.skipped)
+    return PushResult(found.run_id, pushed, len(transfer.present), skipped, modified)
 
 
-def _left(e: Entry) -> str:
-    return _LEFT.get(e.kind, "") if e.push else "it is `push: false`"
+def _explain_skip(e: Entry) -> str:
+    """Why an out is never pushed; empty if it is."""
+    return _NOT_PUSHED.get(e.kind, "") if e.push else "it is `push: false`"
 
 
-def _sort(stock: Stock, entries: list[Entry]) -> tuple[int, dict[str | None, dict[Obj, str]]]:
-    """How many objects the remotes have, and those that each lacks, with their paths."""
-    present: set[tuple[Obj, str | None]] = set()
-    lacking: dict[str | None, dict[Obj, str]] = {}
-    lost: dict[str, None] = {}
+def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
+    transfer = _Transfer()
     for e in entries:
-        if silence := stock.silence(e.remote):
-            raise DvcError(f"The DVC remote cannot be asked: {silence}")
-        if e.kind == "plain":
-            lost.update(dict.fromkeys(stock.stored(e).lost))
-        for path, obj in stock.objects(e).items():
-            if stock.pushed(obj, e.remote):
-                present.add((obj, e.remote))
-            elif stock.cached(obj):
-                lacking.setdefault(e.remote, {}).setdefault(obj, path)
-    if lost:
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        raise LineageError(
-            f"Neither in the remote nor in the cache: {', '.join(list(lost)[:_SHOWN])}{more}. "
-            "Nothing was pushed; push where the data still is."
-        )
-    return len(present), lacking
+        error = index.find_error(e.remote)
+        if error is not None and not isinstance(error, EmptyRemoteError):
+            message = explain_remote_error(error)
+            raise DvcError(f"{message[:1].upper()}{message[1:]}.")
+        objects = index.find_objects(e)
+        present = {path: obj for path, obj in objects.items() if index.in_remote(obj, e.remote)}
+        missing = [path for path in objects.keys() - present if not index.in_cache(objects[path])]
+        if missing and e.kind != "plain":
+            transfer.skipped[e.path] = _UNCACHED
+            continue
+        transfer.missing.extend(sorted(missing))
+        transfer.present.update((obj, e.remote) for obj in present.values())
+        for path in objects.keys() - present - set(missing):
+            transfer.absent.setdefault(e.remote, {}).setdefault(objects[path], path)
+    return transfer
 
 
-def _send(
+def _send_objects(
     dvc: DvcProject,
     remote: str | None,
     objs: dict[Obj, str],
+    *,
     jobs: int | None,
     progress: Progress,
 ) -> None:
     progress.begin("Pushing", len(objs))
-    failed = {
-        objs[obj]: why for obj, why in dvc.remotes.upload(objs, remote, jobs, progress).items()
-    }
+    unsent = dvc.remotes.upload(objs, remote, jobs, progress)
+    failed = {objs[obj]: reason for obj, reason in unsent.items()}
     if not failed:
         arrived = dvc.remotes.find_objects(objs, remote)
-        failed = {objs[obj]: "it did not arrive" for obj in objs.keys() - arrived}
+        failed = {objs[obj]: "the remote does not have it" for obj in objs.keys() - arrived}
     if failed:
-        path, why = next(iter(failed.items()))
-        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise LineageError(f"Not pushed: {path} ({why}){more}. Run the same command again.")
+        shown = join_some([f"{path} ({reason})" for path, reason in failed.items()], 1)
+        raise LineageError(f"Not pushed: {shown}. Run the same command again.")

@@ -1,4 +1,4 @@
-"""Is a project ready for its runs to be restored one day?"""
+"""Is a project ready: could a run that starts now be restored one day?"""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-from mlflow_dvc_plugin.errors import DvcError, NoProjectError
+from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
+from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
+from mlflow_dvc_plugin.lineage.listings import to_object
+from mlflow_dvc_plugin.lineage.workspace import open_project
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state.objects import Obj
 from mlflow_dvc_plugin.state.tags import MANIFEST
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a run started now would record.
+    """What a run that starts now would record.
 
     Attributes:
         state: the project's data state.
@@ -38,8 +39,8 @@ class Readiness:
     file: str = ""
 
 
-def assess() -> Readiness:
-    """What a run started here would be tagged with, and what stands in the way.
+def assess_readiness() -> Readiness:
+    """What a run started here would be tagged with, and what keeps it from being restored.
 
     Raises:
         NoProjectError: there is no DVC project here, nor an exported state.
@@ -48,100 +49,95 @@ def assess() -> Readiness:
     found = capture_run_start(even_disabled=True)
     if found is None:
         raise NoProjectError(
-            f"{os.getcwd()} is in no DVC project: go to one, or make one with `dvc init`."
+            f"{os.getcwd()} is not in a DVC project. Change to one, or create one with `dvc init`."
         )
-    state, chosen = found.state, found.settings
-    tags = state.to_tags(chosen.max_path_tags)
+    state = found.state
+    tags = state.to_tags(found.settings.max_path_tags)
+    problems = [*_find_plugin_problems(found), *_find_state_problems(found, tags)]
+    root = state.project or find_project()
+    if root is not None:
+        problems += _find_storage_problems(root, [e for e in state.entries if e.cached and e.hash])
+    elif state.entries:
+        problems.append(
+            "It is not known where the data is stored: run `mlflow-dvc status` in the project."
+        )
+    return Readiness(state, tags, problems, found.file)
+
+
+def _find_plugin_problems(found: RunStart) -> list[str]:
     problems = []
-    if chosen.disable:
+    if found.settings.disable:
         problems.append("MLFLOW_DVC_DISABLE is set: runs get no tags.")
-    if not _registered():
-        problems.append(
-            "The plugin is not registered with MLflow in this environment: install it with pip."
-        )
+    group = entry_points(group="mlflow.run_context_provider")
+    if all(point.value != "mlflow_dvc_plugin.provider:DvcRunContext" for point in group):
+        problems.append("MLflow does not know the plugin in this environment: install it with pip.")
+    return problems
+
+
+def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
+    state, problems = found.state, []
+    if not any(e.cached and e.hash for e in state.entries):
+        problems.append("DVC tracks no data here: `dvc add` some, or run `dvc repro`.")
     if state.entries and MANIFEST not in tags:
-        problems.append(
-            "The state does not fit into tags: commit the metafiles, so that Git has them."
-        )
+        problems.append("The data state is too large for tags: commit the metafiles to Git.")
     if state.status in ("modified", "missing"):
         differs = state.status == "modified"
         if found.file:
             verb = "differed from" if differs else "lacked some of"
             problems.append(
-                f"When the state was exported, the workspace {verb} what the metafiles say: after "
-                "`dvc commit` or `dvc checkout` there, export it again."
+                f"The workspace {verb} what the metafiles say when the state was exported: run "
+                "`dvc commit` or `dvc checkout` there, and export the state again."
             )
         else:
             verb = "differs from" if differs else "lacks some of"
             problems.append(
-                f"The workspace {verb} what the metafiles say: `dvc status` tells where; `dvc "
-                "commit` or `dvc checkout` mends it."
+                f"The workspace {verb} what the metafiles say: `dvc status` shows where, `dvc "
+                "commit` or `dvc checkout` corrects it."
             )
-    root = state.project or find_project()
-    if root is not None:
-        problems += _stored(root, [e for e in state.entries if e.cached and e.hash])
-    elif state.entries:
-        problems.append(
-            "Where the data is stored cannot be told without the project: `mlflow-dvc status` "
-            "there tells."
-        )
-    return Readiness(state, tags, problems, found.file)
+    return problems
 
 
-def _registered() -> bool:
-    group = entry_points(group="mlflow.run_context_provider")
-    return any(point.value == "mlflow_dvc_plugin.provider:DvcRunContext" for point in group)
-
-
-def _stored(root: str, entries: list[Entry]) -> list[str]:
-    """Is the data in the cache, and in a remote?"""
+def _find_storage_problems(root: str, entries: list[Entry]) -> list[str]:
+    """What is not in the cache, and not in a remote."""
+    plain = [e for e in entries if e.kind == "plain"]
     if not entries:
         return []
-    plain = [e for e in entries if e.kind == "plain"]
-    from mlflow_dvc_plugin.dvc.project import DvcProject
-
-    dvc = DvcProject(root)
-    try:
-        lacking = [e.path for e in plain if not os.path.exists(dvc.cache.path(_obj(e)))]
+    with open_project(root) as dvc:
         problems = []
-        if lacking:
-            problems.append(f"Not in the DVC cache: {_listed(lacking)}; `dvc fetch` brings it.")
-        return problems + _pushed(dvc, [e for e in plain if e.push])
-    finally:
-        dvc.close()
+        uncached = [e.path for e in plain if not os.path.exists(dvc.cache.path(to_object(e)))]
+        if uncached:
+            shown = join_some(sorted(uncached), _SHOWN)
+            problems.append(f"Not in the DVC cache: {shown}. `dvc fetch` downloads it.")
+        return problems + _find_remote_problems(dvc, [e for e in plain if e.push])
 
 
-def _pushed(dvc: DvcProject, entries: list[Entry]) -> list[str]:
-    """Does the remote of each out have it?"""
+def _find_remote_problems(dvc: DvcProject, entries: list[Entry]) -> list[str]:
     problems = []
-    unpushed: list[str] = []
     by_remote: dict[str | None, list[Entry]] = {}
     for e in entries:
         by_remote.setdefault(e.remote, []).append(e)
     if not dvc.remotes.has_default() and (None in by_remote or not by_remote):
         by_remote.pop(None, None)
         problems.append(
-            "There is no default DVC remote: a lost cache would be lost for good. Add one "
-            "with `dvc remote add -d NAME URL`, then `dvc push`."
+            "There is no default DVC remote, so the cache is the only copy of the data. Add one "
+            "with `dvc remote add -d NAME URL`, then run `dvc push`."
         )
-    for remote, some in by_remote.items():
+    absent: list[str] = []
+    for remote, outs in by_remote.items():
+        name = f"The DVC remote {remote}" if remote else "The DVC remote"
         try:
-            present = dvc.remotes.find_objects(map(_obj, some), remote)
-        except DvcError as err:
+            present = dvc.remotes.find_objects(map(to_object, outs), remote)
+        except EmptyRemoteError as err:
             problems.append(
-                f"The DVC remote{f' {remote}' if remote else ''} cannot be asked: {err}"
+                f"Nothing was pushed yet: the folder {err.folder} of "
+                f"{name[:1].lower()}{name[1:]} does not exist, or is not mounted. `dvc push` "
+                "creates it and uploads the data."
             )
-            continue
-        unpushed += [e.path for e in some if _obj(e) not in present]
-    if unpushed:
-        problems.append(f"Not in the DVC remote: {_listed(unpushed)}; `dvc push` sends it.")
+        except DvcError as err:
+            problems.append(f"{name} does not answer: {err}")
+        else:
+            absent += [e.path for e in outs if to_object(e) not in present]
+    if absent:
+        shown = join_some(sorted(absent), _SHOWN)
+        problems.append(f"Not in the DVC remote: {shown}. `dvc push` uploads it.")
     return problems
-
-
-def _obj(e: Entry) -> Obj:
-    return Obj(e.hash_name, str(e.hash))
-
-
-def _listed(paths: list[str]) -> str:
-    more = len(paths) - _SHOWN
-    return ", ".join(sorted(paths)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,18 +1,19 @@
-"""The versions that one out went through, over the runs."""
+"""The history of one out: its versions over the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.lineage.search.find import find
-from mlflow_dvc_plugin.lineage.search.results import Findings, FoundRun
+from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
+from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 from mlflow_dvc_plugin.progress import Progress
 
 
 @dataclass(frozen=True)
-class Version:
+class OutVersion:
     """One version of an out.
 
     Attributes:
@@ -21,10 +22,10 @@ class Version:
             since 1970 (UTC).
         last: start of the last one.
         run_ids: the runs, the oldest first.
-        best: the best value of the chosen metric among those that read just
-            this; None if none has it.
-        modified: the runs for which this was recorded, but whose workspace was
-            proven to hold something else there: nobody recorded what.
+        best: the best value of the chosen metric; None if no run has it. Runs on
+            a modified out do not count.
+        modified: those of the runs that recorded this version, but started when
+            the out was modified: no place recorded what they read.
     """
 
     hash: str
@@ -42,66 +43,49 @@ class Version:
         return document
 
 
-def log(
-    path: str,
-    *,
-    metric: str | None = None,
-    minimize: bool = False,
-    experiments: Sequence[str] = (),
-    tracking_uri: str | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[Version], Findings]:
+def read_history(
+    query: Query, *, minimize: bool = False, progress: Progress | None = None
+) -> tuple[list[OutVersion], SearchResult]:
     """The versions of the out at a path, in the order of their first runs.
 
     Args:
-        path: relative to the project.
-        metric: name of a metric to tell the best of.
-        minimize: the least is the best.
-        experiments: names of experiments; none for all.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
+        query: the path, and perhaps a metric to find the best value of.
+        minimize: the least value is the best.
         progress: hears of runs.
 
     Returns:
-        The versions, and the runs that they are from.
+        The versions, and the search that found their runs.
 
     Raises:
         MlflowDvcError: the runs cannot be read.
     """
-    found = find(
-        path=path,
-        experiments=experiments,
-        metrics=[metric] if metric else [],
-        tracking_uri=tracking_uri,
-        progress=progress,
-    )
-    return versions(found.runs, path, metric, minimize), found
+    result = search_by_data(query, progress)
+    metric = next(iter(query.metrics), None)
+    return group_by_version(result.runs, str(query.path), metric, minimize), result
 
 
-def versions(
+def group_by_version(
     runs: Iterable[FoundRun], path: str, metric: str | None = None, minimize: bool = False
-) -> list[Version]:
-    """The distinct versions of an out that runs used or made.
-
-    A run whose workspace held something else is no run on the version: its
-    metric says nothing of it.
-    """
+) -> list[OutVersion]:
+    """The distinct versions of an out that runs used or made."""
     better = min if minimize else max
     by_hash: dict[str, list[FoundRun]] = {}
     for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
         by_hash.setdefault(run.hashes[path], []).append(run)
     found = []
     for value, some in by_hash.items():
-        true = [run for run in some if path not in run.modified]
-        scores = [run.metrics[metric] for run in true if metric in run.metrics] if metric else []
-        scores = [score for score in scores if score == score]  # noqa: PLR0124 - NaN is no score
+        modified = [run.run_id for run in some if path in run.modified]
+        metrics = [run.metrics for run in some if run.run_id not in modified]
+        scores = [each[metric] for each in metrics if metric in each] if metric else []
+        scores = [score for score in scores if not math.isnan(score)]
         found.append(
-            Version(
+            OutVersion(
                 value,
                 some[0].start_time,
                 some[-1].start_time,
                 [run.run_id for run in some],
                 better(scores) if scores else None,
-                [run.run_id for run in some if path in run.modified],
+                modified,
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""What a search for runs by their data found."""
+"""The results of a search for runs by their data."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow_dvc_plugin.lineage.run_states import Role
+from mlflow_dvc_plugin.lineage.recorded_states import Role
 from mlflow_dvc_plugin.tracking import Run
 
-# A path, its hash, and what the run has to do with it.
+# A path, its hash, and whether the run used it or made it.
 Match = tuple[str, str, Role]
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run that used or made the data that was asked for.
+    """A run that used or made the data of a search.
 
     Attributes:
         run_id: its id.
@@ -25,10 +25,10 @@ class FoundRun:
         data_hash: the fingerprint of its data state.
         paths: the paths by which it matches, sorted.
         metrics: the chosen metrics that it has.
-        roles: for each path, did the run use it (``input``) or make it (``output``).
+        roles: for each path, whether the run used it (``input``) or made it (``output``).
         hashes: for each path, its hash.
-        modified: those of the paths that are, or are in, an out that was proven to
-            be another when the run started: nobody recorded which.
+        modified: those of the paths that are, or are in, an out that was modified
+            when the run started: no place recorded what the run read.
     """
 
     run_id: str
@@ -51,26 +51,29 @@ class FoundRun:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a search found.
+class SearchResult:
+    """The runs of a search, and what limits it.
 
     Attributes:
         runs: the newest first.
-        unread: runs whose recorded state cannot be read, so that they may or
-            may not belong here.
-        unlisted: folders that could not be looked into, with the reasons.
+        unread_runs: how many other runs may match: their recorded states cannot
+            be read.
+        unread_folders: folders whose listings cannot be read, and why.
+        unverified: paths whose data in the workspace was not looked at, and why:
+            the hashes in their metafiles were used.
     """
 
     runs: list[FoundRun]
-    unread: int = 0
-    unlisted: dict[str, str] = field(default_factory=dict)
+    unread_runs: int = 0
+    unread_folders: Mapping[str, str] = field(default_factory=dict)
+    unverified: Mapping[str, str] = field(default_factory=dict)
 
 
-class Gathering:
-    """Gathers runs that match, each once.
+class RunCollector:
+    """Collects runs that match, each once.
 
     Args:
-        metrics: names of metrics to keep.
+        metrics: names of the metrics to take from the runs.
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:
@@ -78,31 +81,36 @@ class Gathering:
         self._found: dict[str, FoundRun] = {}
         self._unread: set[str] = set()
 
-    def add(self, run: Run, matches: Iterable[Match]) -> None:
-        """A run, and the paths by which it matches: none if it does not."""
+    def add_run(self, run: Run, matches: Iterable[Match]) -> None:
+        """Add a run by the paths by which it matches: none if it does not match."""
         for path, value, role in matches:
             found = self._found.get(run.run_id)
             if found is None:
-                found = self._found[run.run_id] = self._bare(run)
+                found = self._found[run.run_id] = self._to_found(run)
             if path not in found.roles:
                 found.paths.append(path)
             found.roles[path] = role
             found.hashes[path] = value
 
-    def doubt(self, run: Run) -> None:
-        """A run that may match: what it recorded cannot be read."""
+    def add_unread(self, run: Run) -> None:
+        """Add a run that may match: its recorded state cannot be read."""
         self._unread.add(run.run_id)
 
-    def findings(self, unlisted: Mapping[str, str] | None = None) -> Findings:
-        """All of it."""
+    def to_result(
+        self,
+        unread_folders: Mapping[str, str] | None = None,
+        unverified: Mapping[str, str] | None = None,
+    ) -> SearchResult:
+        """The result, when all runs were added."""
         runs = sorted(self._found.values(), key=lambda found: (-found.start_time, found.run_id))
         for found in runs:
             found.paths.sort()
-            used = [p for p in found.paths if found.roles[p] == "input"]
-            found.modified[:] = _within(used, found.modified)
-        return Findings(runs, len(self._unread - self._found.keys()), dict(unlisted or {}))
+            used = [path for path in found.paths if found.roles[path] == "input"]
+            found.modified[:] = _select_inside(used, found.modified)
+        unread_runs = len(self._unread - self._found.keys())
+        return SearchResult(runs, unread_runs, unread_folders or {}, unverified or {})
 
-    def _bare(self, run: Run) -> FoundRun:
+    def _to_found(self, run: Run) -> FoundRun:
         return FoundRun(
             run.run_id,
             run.name,
@@ -114,12 +122,15 @@ class Gathering:
         )
 
 
-def _within(paths: Iterable[str], tops: Iterable[str]) -> list[str]:
-    """Those of the paths that are one of the others, or inside one; commas may have split those."""
-    listed = f",{','.join(tops)},"
-    return [path for path in paths if any(f",{top}," in listed for top in _from_top(path))]
+def _select_inside(paths: Iterable[str], outs: Iterable[str]) -> list[str]:
+    """The paths that are one of the outs, or are in one.
 
-
-def _from_top(path: str) -> Iterable[str]:
-    parts = path.split("/")
-    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+    The outs come from a tag that commas separate, so a path with a comma is in parts.
+    """
+    joined = f",{','.join(outs)},"
+    selected = []
+    for path in paths:
+        parts = path.split("/")
+        if any(f",{'/'.join(parts[:count])}," in joined for count in range(1, len(parts) + 1)):
+            selected.append(path)
+    return selected
