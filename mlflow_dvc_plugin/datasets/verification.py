@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
 from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
+from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.datasets.location import Location, find_owner, locate
 from mlflow_dvc_plugin.errors import DatasetError
 from mlflow_dvc_plugin.settings import Settings
@@ -84,6 +85,7 @@ def _is_unchanged(location: Location, folder: Entry) -> bool:
         return _hash_folder(location.root, folder) == folder.hash
     # In a project, DVC's state database and the cache know most hashes: no need to read all files.
     pattern = "/" + _WILDCARD.sub(r"\\\1", folder.path)
+    forget_folder_verdicts()
     settings = Settings(include=(pattern,), status_budget_ms=_NO_LIMIT_MS)
     state = capture(location.root, settings=settings)
     return state is not None and state.status == "clean"

@@ -212,7 +212,9 @@ def test_changed_data_is_refused_not_named_wrongly(project: Project) -> None:
     with pytest.raises(DatasetError, match=r"differs from the hash that DVC has.*`dvc add a.csv`"):
         from_dvc("a.csv")
     project.write("d/x", "1")
+    project.write("d/y", "1")
     project.add("d")
+    assert from_dvc("d").profile == {"num_files": 2, "size": 2}
     project.write("d/x", "2")
     with pytest.raises(DatasetError, match="differs from the hash"):
         from_dvc("d")
