@@ -135,8 +135,8 @@ class RestoreError(MlflowDvcError):
 class UnsafePathError(RestoreError):
     """A recorded path leads where a restore never writes."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"The recorded path {path[:200]!a} is refused: {why}.")
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"The recorded path {path[:200]!a} is refused: {reason}.")
         self.path = path
 
 
@@ -144,30 +144,30 @@ class MissingObjectsError(RestoreError):
     """Data of the run is neither in the cache nor in the remote.
 
     Args:
-        reasons: why, by what is missing (a path, for a person to read).
+        reasons: why it cannot be fetched, by path.
     """
 
     def __init__(self, reasons: dict[str, str]) -> None:
-        shown = join_some([f"{path} ({why})" for path, why in reasons.items()], 20, "; ")
+        shown = join_some([f"{path} ({reason})" for path, reason in reasons.items()], 20, "; ")
         super().__init__(
-            f"Not in the cache, and not to be had: {shown}. Nothing was touched. "
-            "Run `dvc push` where the data still is, or name another remote with --remote."
+            f"The DVC cache lacks {shown}. Nothing was changed. Run `dvc push` on a machine that "
+            "has the data, or name another remote with --remote."
         )
         self.reasons = reasons
 
 
 class UnsavedContentError(RestoreError):
-    """Content in the way of a restore is not saved in the cache.
+    """A restore would replace content that is saved nowhere else.
 
     Args:
         paths: the files, relative to the project.
     """
 
     def __init__(self, paths: list[str]) -> None:
-        shown = join_some(paths, 20)
+        have = "has" if len(paths) == 1 else "have"
         super().__init__(
-            f"Not saved, and in the way: {shown}. Nothing was touched. Save it (`dvc add` or "
-            "`dvc commit` in the cache, Git what is Git's), or use --force, which saves it first "
-            "so that `mlflow-dvc undo` can bring it back."
+            f"{join_some(paths, 20)} {have} changes that are in neither the DVC cache nor Git. "
+            "Nothing was changed. Save them with `dvc add`, `dvc commit` or `git commit`, or use "
+            "--force to save them first, so that `mlflow-dvc undo` can bring them back."
         )
         self.paths = paths

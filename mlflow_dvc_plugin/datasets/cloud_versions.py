@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
 from mlflow_dvc_plugin.errors import DatasetError, FormatError
-from mlflow_dvc_plugin.restoring.files import paths
+from mlflow_dvc_plugin.restoring.files.paths import check_path
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
@@ -121,7 +121,7 @@ def fetch_versions(project: str, path: str, value: str, versions: CloudVersions)
     files = {}
     for file in versions.files:
         full = posixpath.join(path, file.path) if file.path else path
-        paths.check(full)
+        check_path(full)
         files[full] = Obj("md5", file.hash), file.id
     with closing(DvcProject(project)) as dvc:
         cached = dvc.cache.find_objects({obj for obj, _ in files.values()})

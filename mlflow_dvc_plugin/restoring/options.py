@@ -1,4 +1,4 @@
-"""How a restore is done."""
+"""What the user chose for a restore."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mlflow_dvc_plugin.progress import Progress
 
 @dataclass(frozen=True)
 class Options:
-    """What the user chose.
+    """What the user chose for a restore.
 
     Attributes:
-        dry_run: only say what would be done.
-        force: save what is in the way into the cache, and go on.
+        dry_run: change nothing, only find out what would be done.
+        force: save content that is in the way in the cache, and go on.
         remote: the remote to fetch from; None for each out's own.
         jobs: how many objects to fetch at once; None for DVC's own choice.
-        progress: hears of files and bytes.
+        progress: is told of files and bytes.
     """
 
     dry_run: bool = False

@@ -1,4 +1,4 @@
-"""A Git worktree at a run's commit, set up so that DVC shares the project's cache."""
+"""Restore code and data together, in a new Git worktree at the run's commit."""
 
 from __future__ import annotations
 
@@ -6,47 +6,72 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from mlflow_dvc_plugin.errors import GitError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
+from mlflow_dvc_plugin.restoring.in_place import restore_in_place
+from mlflow_dvc_plugin.restoring.options import Options
+from mlflow_dvc_plugin.restoring.project import open_project
+from mlflow_dvc_plugin.restoring.result import RestoreResult
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.listings import list_files
+from mlflow_dvc_plugin.restoring.run_data.outs import Selection
+
+
+def restore_to_worktree(
+    root: str, selection: Selection, folder: str, options: Options
+) -> RestoreResult:
+    """Make a Git worktree at the run's commit, and restore its data there.
+
+    Args:
+        root: absolute path of the project.
+        selection: the outs.
+        folder: absolute path of the worktree; it must be empty or not exist.
+        options: what the user chose.
+    """
+    # The project may have remotes that the commit does not know: fetch with its configuration.
+    with open_project(root) as dvc:
+        fetcher = Fetcher(dvc, selection.data, selection.state.git_commit, options)
+        files = list_files(fetcher, selection.data).files
+        fetcher.fetch({obj: path for path, obj in files.items() if obj is not None})
+    with _make_worktree(root, selection.state.git_commit, folder) as inside:
+        # `git worktree remove` takes all of it back, so there is no undo.
+        return replace(restore_in_place(inside, selection, options), undo=None)
 
 
 @contextmanager
-def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
-    """Make a worktree; taken away again if what follows fails.
-
-    Args:
-        project: absolute path of the project.
-        commit: the run's commit.
-        folder: where the worktree is to be; must be empty or not exist.
+def _make_worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
+    """Make a worktree that uses the project's cache; remove it if what follows fails.
 
     Yields:
         The absolute path of the project in the worktree.
 
     Raises:
-        RestoreError: there is no commit, or the folder is in use.
-        GitError: Git could not make it.
+        RestoreError: there is no commit, or the folder cannot be used.
+        GitError: Git could not make the worktree.
     """
     if commit is None or not is_commit(commit):
         raise RestoreError(
-            "The run has no Git commit, so no code to bring back: --out DIR is for the data alone."
+            "The run has no Git commit, so its code cannot be restored. Use --out DIR to restore "
+            "the data alone."
         )
     if os.path.isdir(folder) and os.listdir(folder):
-        raise RestoreError(f"{folder} is not empty: name a folder that does not exist yet.")
+        raise RestoreError(f"{folder} is not empty. Name a folder that does not exist yet.")
     if run_git(project, "rev-parse", "--show-superproject-working-tree").strip():
         raise RestoreError(
-            "The project is in a Git submodule, whose worktrees DVC cannot open: use --out DIR "
-            "for the data, and clone the submodule's repository for the code."
+            "The project is in a Git submodule, whose worktrees DVC cannot open. Use --out DIR for "
+            "the data, and clone the submodule's repository for the code."
         )
     commit = resolve_commit(project, commit)
     prefix = run_git(project, "rev-parse", "--show-prefix").decode().strip()
-    # `.` and `..` aside, Git takes whatever follows the dashes for a path.
+    # Git takes whatever follows the dashes for a path.
     run_git(project, "worktree", "add", "--quiet", "--detach", "--", folder, commit)
     try:
         inside = os.path.join(folder, prefix).rstrip(os.sep)
         if not os.path.isdir(os.path.join(inside, ".dvc")):
             raise RestoreError(f"Commit {commit[:12]} has no DVC project at {prefix or '.'}.")
-        _share(project, inside)
+        _share_settings(project, inside)
         yield inside
     except BaseException:
         with suppress(GitError):
@@ -54,15 +79,10 @@ def worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
         raise
 
 
-def _share(project: str, inside: str) -> None:
-    """Give the worktree the project's local settings, and its cache."""
+def _share_settings(project: str, inside: str) -> None:
+    """Give the worktree the project's local configuration, and its cache."""
     local = os.path.join(project, ".dvc", "config.local")
     if os.path.isfile(local):
         shutil.copy(local, os.path.join(inside, ".dvc", "config.local"))
-    from mlflow_dvc_plugin.dvc.project import DvcProject
-
-    dvc = DvcProject(project)
-    try:
+    with open_project(project) as dvc:
         dvc.cache.share_with(inside)
-    finally:
-        dvc.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.cli.restoring.restore import draw
+from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.errors import (
     MlflowDvcError,
@@ -21,8 +21,7 @@ from mlflow_dvc_plugin.errors import (
     UnsafePathError,
     UnsavedContentError,
 )
-from mlflow_dvc_plugin.restoring import restore, undo
-from mlflow_dvc_plugin.restoring.files import small_files as texts
+from mlflow_dvc_plugin.restoring import checkout, restore, undo
 from mlflow_dvc_plugin.state import Entry, fingerprint, manifest
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
@@ -121,7 +120,7 @@ def test_what_tags_say_is_printable(project: Project, capsys: pytest.CaptureFixt
     project.add("data/a", "1")
     project.commit()
     a = Entry("data/a", "md5", md5("1"), metafile="data/a.dvc")
-    draw(restore(crafted(a, Entry("/tmp/\x1b[2J", "md5", md5("1"), metafile="x"))))
+    report(restore(crafted(a, Entry("/tmp/\x1b[2J", "md5", md5("1"), metafile="x"))), as_json=False)
     assert "\x1b" not in capsys.readouterr().out
 
 
@@ -265,7 +264,7 @@ def test_undo_after_a_kill_and_a_second_run(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(texts, "write", killed)
+        patch.setattr(checkout, "write_contents", killed)
         with pytest.raises(KeyboardInterrupt):
             restore(recorded, force=True)
     restore(recorded, force=True)
@@ -391,7 +390,7 @@ def test_an_import_is_not_merged(project: Project, tmp_path: Path) -> None:
     registry.commit()
     project.dvc("update", "-q", "f.dvc")
     tags = {k: v for k, v in recorded.tags.items() if k != "dvc.git_commit"}
-    with pytest.raises(RestoreError, match="cannot take back"):
+    with pytest.raises(RestoreError, match="cannot track f as the run did"):
         restore(replace(recorded, tags=tags))
     assert (project.path / "f").read_text() == "v2"
 

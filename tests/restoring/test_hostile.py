@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.errors import MlflowDvcError
+from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.state import DataState, Entry, fingerprint, manifest
 from mlflow_dvc_plugin.tracking import Run
@@ -85,10 +85,12 @@ def test_a_path_that_leads_elsewhere_is_refused(prey: Project, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/tmp/outside", "s3://evil.example/x", "file:///tmp/outside"])
-def test_a_place_outside_the_project_is_left_and_named(prey: Project, path: str) -> None:
+def test_a_place_outside_the_project_is_named_and_nothing_is_restored(
+    prey: Project, path: str
+) -> None:
     before = everything(prey.path)
-    result = restore(hostile(Entry(path, "md5", MD5, metafile="x.dvc")))
-    assert result.left == [f"{path}: it is outside the project"]
+    with pytest.raises(RestoreError, match=f"Nothing was restored .*{path}: it is outside"):
+        restore(hostile(Entry(path, "md5", MD5, metafile="x.dvc")))
     assert everything(prey.path) == before
 
 

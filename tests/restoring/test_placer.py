@@ -12,7 +12,7 @@ import pytest
 
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring import restore
-from mlflow_dvc_plugin.restoring.files.temporary import Names
+from mlflow_dvc_plugin.restoring.files.temporary import TemporaryNames
 from mlflow_dvc_plugin.restoring.write import placer
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
@@ -103,13 +103,13 @@ def test_new_files_are_as_any_other_way_makes_them(
     if change:
         change(monkeypatch)
     named: list[str] = []
-    name = Names.beside
+    name = TemporaryNames.make_path
 
-    def noted(self: Names, path: str) -> str:
+    def noted(self: TemporaryNames, path: str) -> str:
         named.append(path)
         return name(self, path)
 
-    monkeypatch.setattr(Names, "beside", noted)
+    monkeypatch.setattr(TemporaryNames, "make_path", noted)
     restore(run)
     assert snapshot(project.path) == before
     assert project.data_status() == {}
@@ -143,7 +143,7 @@ def test_an_object_that_went_bad_meanwhile_is_nowhere(
     gone: tuple[Project, Run, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, run, _ = gone
-    apply = placer.Placer.__call__
+    apply = placer.Placer.place
 
     def spoil(self: Any, obj: Any, target: str, seen: int | None) -> os.stat_result:
         if target.endswith("deep/3"):
@@ -152,7 +152,7 @@ def test_an_object_that_went_bad_meanwhile_is_nowhere(
             path.write_text("!")
         return apply(self, obj, target, seen)
 
-    monkeypatch.setattr(placer.Placer, "__call__", spoil)
+    monkeypatch.setattr(placer.Placer, "place", spoil)
     with pytest.raises(RestoreError, match="corrupt"):
         restore(run)
     assert not (project.path / "d/deep/3").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_dvc_plugin.cli import main
+from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.errors import (
     MissingObjectsError,
     NoRecordedStateError,
     RestoreError,
     UnsavedContentError,
 )
-from mlflow_dvc_plugin.restoring import restore, undo
+from mlflow_dvc_plugin.restoring import RestoreResult, restore, undo
 from tests.project import Project, run
 from tests.record import record, snapshot
 
@@ -406,3 +409,126 @@ def test_a_project_in_a_sub_folder_of_its_repository(
     restore(recorded)
     assert (sub.path / "a").read_text() == "1"
     assert sub.git("status", "--porcelain") == ""
+
+
+# -- what a restore says -------------------------------------------------------
+
+
+def said(result: RestoreResult, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command prints of a restore."""
+    capsys.readouterr()
+    report(result, as_json=False)
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_shows_the_plan_with_what_is_in_the_way(
+    two: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = record(two.path)
+    second_version(two)
+    two.write("data/a.csv", "edited, never added")
+    two.write("data/images/new.txt", "never added")
+    before = snapshot(two.path)
+    with pytest.raises(UnsavedContentError) as refused:
+        restore(recorded)
+    would = restore(recorded, dry_run=True)
+    assert would.in_the_way == refused.value.paths == ["data/a.csv", "data/images/new.txt"]
+    assert would.modified == ["data/a.csv", "data/images"]
+    assert would.refusal == str(refused.value)
+    assert snapshot(two.path) == before
+    capsys.readouterr()
+    with pytest.raises(RestoreError, match="--force"):
+        report(would, as_json=False)
+    out = capsys.readouterr().out
+    assert "M  data/a.csv\n" in out
+    assert "!  data/a.csv is in the way" in out
+    assert "Would change 2 outs" in out
+    with pytest.raises(RestoreError):
+        report(would, as_json=True)
+    assert json.loads(capsys.readouterr().out)["in_the_way"] == would.in_the_way
+    forced = restore(recorded, dry_run=True, force=True)
+    assert (forced.in_the_way, forced.refusal) == (would.in_the_way, None)
+
+
+def test_a_dry_run_shows_edited_pipelines_and_data_together(two: Project) -> None:
+    pipeline = "stages:\n  s:\n    cmd: cp in m\n    deps: [in]\n    outs: [m]\n"
+    two.write("in", "1")
+    two.write("dvc.yaml", pipeline)
+    two.dvc("repro", "-q")
+    two.commit()
+    recorded = record(two.path)
+    two.write("dvc.yaml", pipeline + "# edited\n")
+    two.write("data/a.csv", "edited, never added")
+    would = restore(recorded, dry_run=True)
+    assert would.in_the_way == ["data/a.csv", "dvc.yaml"]
+    with pytest.raises(UnsavedContentError, match=r"data/a\.csv, dvc\.yaml have"):
+        restore(recorded)
+
+
+def test_a_dry_run_into_a_folder_marks_other_content(two: Project, tmp_path: Path) -> None:
+    (tmp_path / "out/data").mkdir(parents=True)
+    (tmp_path / "out/data/a.csv").write_text("other")
+    would = restore(record(two.path), out=tmp_path / "out", dry_run=True)
+    assert would.in_the_way == ["data/a.csv"]
+    assert "has other content" in str(would.refusal)
+
+
+def test_a_dry_run_of_undo_shows_what_is_in_the_way(
+    two: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = record(two.path)
+    second_version(two)
+    restore(recorded)
+    two.write("data/a.csv", "edited, never added")
+    with pytest.raises(SystemExit) as done:
+        main(["undo", "--dry-run"])
+    out, err = capsys.readouterr()
+    assert done.value.code == 1
+    assert "!  data/a.csv is in the way" in out
+    assert err.startswith("Error: data/a.csv has changes")
+
+
+def test_nothing_restored_is_no_success(two: Project, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("1")
+    two.write("m.json", "{}")
+    two.write("dvc.yaml", "stages:\n  s:\n    cmd: 'true'\n    metrics: [m.json: {cache: false}]\n")
+    two.dvc("commit", "-q", "-f")
+    two.commit()
+    recorded = record(two.path)
+    # The metric is Git's, and as it was: that is confirmed, whichever way it is found out.
+    for _ in range(2):
+        same = restore(recorded, ["m.json"])
+        assert (same.unchanged, same.verified, same.left) == (["m.json"], 1, [])
+        two.write("data/a.csv", "edited")
+    with pytest.raises(RestoreError, match=r"Nothing was restored .*m\.json: Git has it"):
+        restore(recorded, ["m.json"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_data_restores_nothing(project: Project) -> None:
+    project.commit()
+    for out in (None, project.path.parent / "out"):
+        with pytest.raises(RestoreError, match="recorded no data"):
+            restore(record(project.path), out=out)
+
+
+def test_what_is_not_restored_is_counted(
+    two: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("1")
+    two.write(
+        "dvc.yaml",
+        f"stages:\n  s:\n    cmd: 'true'\n    outs: ['{outside}': {{cache: false}}]\n",
+    )
+    two.dvc("commit", "-q", "-f")
+    two.commit()
+    recorded = record(two.path)
+    left = [f"{outside}: it is outside the project"]
+    same = restore(recorded)
+    assert same.left == left
+    assert "holds the run's data (3 files). 1 out cannot be restored." in said(same, capsys)
+    second_version(two)
+    done = restore(recorded)
+    assert done.left == left
+    assert "verified by hash. 1 out cannot be restored." in said(done, capsys)

@@ -11,9 +11,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin.cli import main
-from mlflow_dvc_plugin.cli.restoring.restore import draw
+from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
-from mlflow_dvc_plugin.restoring import restore, undo, undoable
+from mlflow_dvc_plugin.restoring import list_undo_records, restore, undo
 from mlflow_dvc_plugin.state import manifest
 from mlflow_dvc_plugin.state.tags import read_manifest_parts
 from mlflow_dvc_plugin.tracking import Run
@@ -93,9 +93,9 @@ def test_the_records_that_can_be_taken_back_are_told(
     first, _ = versions(project, "1", "2")
     done = restore(first)
     undo()
-    records = undoable()
-    assert [r.undoes for r in records] == [True, False]
-    assert records[1].journal_id == done.undo
+    records = list_undo_records()
+    assert [r.is_undo for r in records] == [True, False]
+    assert records[1].record_id == done.undo
     lines = command(capsys, "undo", "--list")
     assert len(lines) == 2
     assert str(done.undo) in lines[1]
@@ -112,7 +112,7 @@ def test_a_record_that_is_not_kept_is_one_sentence(project: Project) -> None:
     for _ in range(5):
         restore(second)
         restore(first)
-    assert len(undoable()) == 10
+    assert len(list_undo_records()) == 10
     with pytest.raises(RestoreError, match="--list"):
         undo(done.undo)
 
@@ -429,7 +429,7 @@ def test_members_that_dvcignore_leaves_out_today_are_refused(project: Project) -
     project.write("d/x", "3")
     project.add("d")
     before = snapshot(project.path)
-    with pytest.raises(RestoreError, match=r"\.dvcignore now leaves out d/deep/x\.log"):
+    with pytest.raises(RestoreError, match=r"\.dvcignore excludes d/deep/x\.log"):
         restore(recorded)
     assert snapshot(project.path) == before
     out = project.path.parent / "out"
@@ -468,8 +468,8 @@ def test_data_that_was_edited_when_the_run_started_is_told(
     done = restore(recorded)
     assert done.differed == ["a"]
     assert (project.path / "a").read_text() == "1"
-    draw(done)
-    assert "The run itself saw something else, which DVC never recorded, in: a\n" in (
+    report(done, as_json=False)
+    assert "The run itself read other content, which was never added to DVC, from: a." in (
         capsys.readouterr().out
     )
 

@@ -13,8 +13,7 @@ import pytest
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.errors import UnsavedContentError as Unsaved
-from mlflow_dvc_plugin.restoring import operation, restore, undo
-from mlflow_dvc_plugin.restoring.files import small_files as texts
+from mlflow_dvc_plugin.restoring import checkout, restore, undo
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
 from tests.record import record, snapshot
@@ -25,8 +24,12 @@ PIPELINE = "stages:\n  {}:\n    cmd: cp in m\n    deps: [in]\n    outs: [m]\n"
 Instant = tuple[object, str]
 at_any_instant = pytest.mark.parametrize(
     "instant",
-    [(operation.Operation, "_apply"), (texts, "write"), (operation, "claim")],
-    ids=["apply", "write", "claim"],
+    [
+        (checkout.Checkout, "_write_data"),
+        (checkout, "write_contents"),
+        (checkout, "save_out_links"),
+    ],
+    ids=["data", "metafiles", "links"],
 )
 
 

@@ -6,31 +6,36 @@ import os
 
 import click
 
-from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring import RestoreResult, restore
+from mlflow_dvc_plugin.restoring.project import find_root
 
 
 @click.command("restore")
 @click.argument("run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--out", metavar="DIR", help="Write the data into DIR; leave the project alone.")
+@click.option("--out", metavar="DIR", help="Write the data into DIR; do not touch the project.")
 @click.option(
     "--worktree",
     metavar="DIR",
-    help="Make a Git worktree at the run's commit: code and data together.",
+    help="Make a Git worktree at the run's commit, with its code and data.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--force", is_flag=True, help="Save unsaved content that is in the way, and go on.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be done, and change nothing. Exit with 1 if a file is in the way.",
+)
+@click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
 @output.tracking_uri_option
 @output.json_option
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     run: str,
     paths: tuple[str, ...],
+    *,
     out: str | None,
     worktree: str | None,
     dry_run: bool,
@@ -43,17 +48,18 @@ def command(  # noqa: PLR0917 - click passes them by name
     """Make the workspace hold the data that RUN was made from.
 
     RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
-    models:/NAME/latest, models:/NAME@ALIAS or models:/ID. PATH limits it to
-    some outs, or to those in a folder.
+    models:/NAME/latest, models:/NAME@ALIAS or models:/ID. PATH limits the
+    restore to some outs, or to those in a folder.
 
-    Everything is fetched and verified first. What is in the way and not saved
-    in the DVC cache is never overwritten; --force saves it. `mlflow-dvc undo`
-    takes a restore back.
+    All data is fetched and verified before anything is written. Files with
+    changes that are saved neither in the DVC cache nor in Git are in the way: they are
+    not overwritten, unless --force saves them first. `mlflow-dvc undo` takes a
+    restore back.
     """
     with Bar() as progress:
         result = restore(
             run,
-            _in_project(paths) if paths else None,
+            _to_project_paths(paths) if paths else None,
             out,
             worktree=worktree,
             dry_run=dry_run,
@@ -63,41 +69,57 @@ def command(  # noqa: PLR0917 - click passes them by name
             tracking_uri=tracking_uri,
             progress=progress,
         )
-    if as_json:
-        output.print_json(result.to_dict())
-    else:
-        draw(result, where=out or worktree)
+    report(result, as_json=as_json, folder=out or worktree)
 
 
-def _in_project(paths: tuple[str, ...]) -> list[str]:
-    """Paths as typed, relative to the working directory, made relative to the project."""
-    root = find_project()
-    if root is None:
-        raise RestoreError("This is no DVC project: go to the project that the run was made in.")
+def _to_project_paths(paths: tuple[str, ...]) -> list[str]:
+    """Make paths that were typed in the working directory relative to the project."""
+    root = find_root(None)
     found = []
     for path in paths:
-        inside = _relative(os.path.abspath(path), root)
-        if inside is None:
-            # As typed it may lead through a link to the project's folder.
+        relative = _to_relative(os.path.abspath(path), root)
+        if relative is None:
+            # As typed, it may lead through a link to the project's folder.
             folder, name = os.path.split(os.path.abspath(path))
             full = os.path.join(os.path.realpath(folder), name)
-            inside = _relative(full, os.path.realpath(root))
-        if inside is None:
+            relative = _to_relative(full, os.path.realpath(root))
+        if relative is None:
             raise RestoreError(f"{path} is outside the project {root}.")
-        found.append(inside)
+        found.append(relative)
     return found
 
 
-def _relative(path: str, root: str) -> str | None:
-    """A path relative to a folder, POSIX; None if it is not in it."""
-    inside = os.path.relpath(path, root).replace(os.sep, "/")
-    return None if inside == ".." or inside.startswith("../") else inside
+def _to_relative(path: str, root: str) -> str | None:
+    """Make a path relative to a folder, POSIX; None if it is not in the folder."""
+    relative = os.path.relpath(path, root).replace(os.sep, "/")
+    return None if relative == ".." or relative.startswith("../") else relative
 
 
-def draw(result: RestoreResult, where: str | None = None) -> None:
-    """Tell a person what was done, or would be."""
+def report(result: RestoreResult, *, as_json: bool, folder: str | None = None) -> None:
+    """Print what was done, or would be.
+
+    Args:
+        result: what was done.
+        as_json: print it for scripts.
+        folder: where the data was written, if not to the workspace.
+
+    Raises:
+        RestoreError: this was a dry run, and the restore would refuse.
+    """
+    if as_json:
+        output.print_json(result.to_dict())
+    else:
+        _print_paths(result)
+        output.say(_summarize(result, folder))
+        if result.undo:
+            output.say("To take it back: mlflow-dvc undo")
+    if result.refusal:
+        raise RestoreError(result.refusal)
+
+
+def _print_paths(result: RestoreResult) -> None:
     if result.source != "undo":
-        output.say(f"Run {result.run_id}, its state read from the run's {result.source}.")
+        output.say(f"Run {result.run_id}: the data state was read from its {result.source}.")
     for sign, colour, paths in (
         ("A", "green", result.added),
         ("M", "yellow", result.modified),
@@ -107,34 +129,39 @@ def draw(result: RestoreResult, where: str | None = None) -> None:
     ):
         for path in paths:
             output.say(f"{sign}  {path}", colour, dim=colour is None)
+    for path in result.in_the_way if result.dry_run else ():
+        output.say(f"!  {path} is in the way: its present content is not saved", "red")
     if result.kept:
-        output.say(f"Tracked today, not in the run, left alone: {', '.join(result.kept)}", dim=True)
+        output.say(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
     if result.differed:
         output.say(
-            f"The run itself saw something else, which DVC never recorded, in: "
-            f"{', '.join(result.differed)}",
+            f"The run itself read other content, which was never added to DVC, from: "
+            f"{', '.join(result.differed)}. The content that DVC had recorded is restored.",
             "yellow",
         )
-    output.say(_summary(result, where))
-    if result.undo:
-        output.say("To take it back: mlflow-dvc undo")
 
 
-def _summary(result: RestoreResult, where: str | None) -> str:
+def _summarize(result: RestoreResult, folder: str | None) -> str:
     verified = output.count(result.verified, "file")
-    if not result.files and not result.metafiles:
-        if result.source == "undo":
-            return (
-                "Nothing to do: everything is as it was before that restore. `mlflow-dvc undo "
-                "--list` tells of earlier ones."
-            )
-        return f"Nothing to do: {where or 'the workspace'} holds the run's data ({verified})."
     outs = output.count(len(result.added + result.modified + result.deleted), "out")
-    files = output.count(result.files, "file")
-    if result.dry_run:
-        return f"Would change {outs}, {files}. Nothing was touched."
-    speed = f" at {output.size(int(result.bytes / result.seconds))}/s" if result.bytes else ""
-    return (
-        f"Restored {outs}{f' into {where}' if where else ''}: {files}, {result.bytes:,} bytes in "
-        f"{result.seconds:.1f} s{speed}; {verified} verified by hash."
-    )
+    changes = f"{outs} ({output.count(result.files, 'file')})"
+    if result.metafiles:
+        changes += f" and {output.count(len(result.metafiles), 'metafile')}"
+    rest = f" {output.count(len(result.left), 'out')} cannot be restored." if result.left else ""
+    if result.dry_run and (result.files or result.metafiles):
+        return f"Would change {changes}. Nothing was changed.{rest}"
+    if result.files or result.metafiles:
+        speed = f" at {output.size(int(result.bytes / result.seconds))}/s" if result.bytes else ""
+        return (
+            f"Restored {changes}{f' into {folder}' if folder else ''}: {result.bytes:,} bytes in "
+            f"{result.seconds:.1f} s{speed}; {verified} verified by hash.{rest}"
+        )
+    if result.source == "undo":
+        return (
+            "Nothing to do: the workspace is as it was before that restore. `mlflow-dvc undo "
+            "--list` shows earlier ones."
+        )
+    if result.is_empty:
+        return f"{folder} has the run's code. No data was restored.{rest}"
+    data = "what DVC had recorded for the run" if result.differed else "the run's data"
+    return f"Nothing to do: {folder or 'the workspace'} holds {data} ({verified}).{rest}"

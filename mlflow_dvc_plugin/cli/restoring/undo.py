@@ -8,21 +8,22 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import Bar
-from mlflow_dvc_plugin.cli.restoring.restore import draw
-from mlflow_dvc_plugin.restoring import undo, undoable
-from mlflow_dvc_plugin.restoring.undo.journal import Journal
+from mlflow_dvc_plugin.cli.restoring.restore import report
+from mlflow_dvc_plugin.restoring import list_undo_records, undo
+from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
 
 
 @click.command("undo")
 @click.argument("record", required=False)
-@click.option("--list", "listed", is_flag=True, help="Show the records that can be taken back.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--force", is_flag=True, help="Save unsaved content that is in the way, and go on.")
+@click.option("--list", "show_list", is_flag=True, help="Show the records that can be taken back.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+@click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
 @output.tracking_uri_option
 @output.json_option
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     record: str | None,
-    listed: bool,
+    *,
+    show_list: bool,
     dry_run: bool,
     force: bool,
     tracking_uri: str | None,  # noqa: ARG001
@@ -30,42 +31,39 @@ def command(  # noqa: PLR0917 - click passes them by name
 ) -> None:
     """Take the last restore back: data and metafiles are as they were before it.
 
-    A second undo takes the first one back. RECORD, one of those that --list
-    shows, goes back further: to how everything was before that restore.
+    A second undo takes the first one back. With RECORD, one of those that --list
+    shows, that restore and everything after it is taken back.
 
-    The records of the last ten restores and undos are kept. What they replaced
-    is in the DVC cache: `dvc gc` deletes what nothing else refers to.
+    The records of the last ten restores and undos are kept. The data that they
+    replaced is in the DVC cache, until `dvc gc` deletes it.
     """
-    if listed:
-        records = undoable()
+    if show_list:
+        records = list_undo_records()
         if as_json:
-            output.print_json([_row(each) for each in records])
+            output.print_json([_to_row(record) for record in records])
         else:
-            _draw(records)
+            _print_list(records)
         return
-    with Bar("Looking at the project") as progress:
+    with Bar("Reading the project") as progress:
         result = undo(record, dry_run=dry_run, force=force, progress=progress)
-    if as_json:
-        output.print_json(result.to_dict())
-    else:
-        draw(result)
+    report(result, as_json=as_json)
 
 
-def _row(record: Journal) -> dict[str, Any]:
+def _to_row(record: UndoRecord) -> dict[str, Any]:
     return {
-        "undo": record.journal_id,
+        "undo": record.record_id,
         "run_id": record.run_id,
-        "undoes": record.undoes,
+        "undoes": record.is_undo,
         "files": len(record.files),
         "metafiles": sorted(record.metafiles),
         "outs": list(record.outs),
     }
 
 
-def _draw(records: list[Journal]) -> None:
+def _print_list(records: list[UndoRecord]) -> None:
     if not records:
         output.say("There is nothing to undo: no restore was done in this project.")
-    for each in records:
-        what = "undo of" if each.undoes else "restore of"
-        files = output.count(len(each.files), "file")
-        output.say(f"{each.journal_id}  {what} {each.run_id[:8]}: {files}")
+    for record in records:
+        action = "undo of" if record.is_undo else "restore of"
+        files = output.count(len(record.files), "file")
+        output.say(f"{record.record_id}  {action} {record.run_id[:8]}: {files}")

@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
 from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, set_ref, write_commit
 from mlflow_dvc_plugin.lineage.workspace import find_root
-from mlflow_dvc_plugin.restoring.plan.metafiles import Recorder
+from mlflow_dvc_plugin.restoring.metafiles.planner import MetafilePlanner
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -142,7 +142,7 @@ def _change_metafiles(
         try:
             if base is not None:
                 write_commit_files(root, base, scratch)
-            changes = Recorder(scratch, state).rewrite(entries, whole=True, force=True)
+            changes = MetafilePlanner(scratch, state).plan(entries, whole=True).contents
             _write_files(scratch, changes)
             removals = _remove_other_outs(scratch, state)
             _write_files(scratch, removals)

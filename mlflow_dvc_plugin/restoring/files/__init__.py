@@ -1,1 +1,1 @@
-"""Single files of the workspace: their paths, permissions, links and small contents."""
+"""Single files in the workspace: paths, permissions, symbolic links and contents."""

@@ -1,4 +1,4 @@
-"""Where a restore may write: recorded paths come from others and are not trusted."""
+"""Check where a restore may write: recorded paths come from others and are not trusted."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from mlflow_dvc_plugin.errors import UnsafePathError
 
 _MAX_NAME = 255  # bytes, on all common file systems
 _MAX_DEPTH = 255  # folders
-_KEPT = {".git", ".dvc", "git~1"}
-_ODD = ("/.", "//", "~", "\\", " /", "./")
+_RESERVED = {".git", ".dvc", "git~1"}
+_SUSPICIOUS = ("/.", "//", "~", "\\", " /", "./")
 
 
-def check(path: str) -> None:
-    """Refuse a path that is not plainly inside a project.
+def check_path(path: str) -> None:
+    """Refuse a path that is not clearly inside a project.
 
     Args:
         path: POSIX, relative to the project.
 
     Raises:
-        UnsafePathError: it is absolute, leads upwards, into ``.git`` or
-            ``.dvc``, or has control characters.
+        UnsafePathError: the path is absolute, leads upwards, leads into
+            ``.git`` or ``.dvc``, or has control characters.
     """
-    if _plain(path):
+    if _is_ordinary(path):
         return
     if not path or path.startswith("/") or posixpath.normpath(path) != path or path == ".":
-        raise UnsafePathError(path, "it is not a plain relative path")
+        raise UnsafePathError(path, "it is not a normal relative path")
     if "\\" in path and os.name == "nt":
         raise UnsafePathError(path, "it is not a POSIX path")
     if any(unicodedata.category(char) == "Cc" for char in path):
@@ -37,88 +37,88 @@ def check(path: str) -> None:
     try:
         name = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as err:
-        raise UnsafePathError(path, "it is not text") from err
+        raise UnsafePathError(path, "it cannot be encoded as a file name") from err
     if max(map(len, name.split(b"/"))) > _MAX_NAME or name.count(b"/") > _MAX_DEPTH:
-        raise UnsafePathError(path, "a name in it is too long, or it is too deep")
+        raise UnsafePathError(path, "it is too deep, or a name in it is too long")
     for part in path.split("/"):
         if part == "..":
             raise UnsafePathError(path, "it leads out of the project")
-        if folded(part) in _KEPT:
-            raise UnsafePathError(path, "Git's and DVC's own folders are never written to")
+        if fold_name(part) in _RESERVED:
+            raise UnsafePathError(path, "it leads into a folder that belongs to Git or DVC")
 
 
-def _plain(path: str) -> bool:
-    """Nearly all paths are: quick to tell, and no more than that."""
+def _is_ordinary(path: str) -> bool:
+    """Tell quickly that a path is safe; True for nearly all paths, False settles nothing."""
     return (
         path.isascii()
         and path.isprintable()
         and path[:1] not in ("", "/", ".")
         and path[-1] not in "/. "
         and len(path) < _MAX_NAME
-        and not any(odd in path for odd in _ODD)
+        and not any(text in path for text in _SUSPICIOUS)
     )
 
 
-def overlap(one: str, other: str) -> bool:
-    """Two paths are the same, or one is in the other."""
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+def is_within(path: str, folder: str) -> bool:
+    """Tell whether a path is a folder itself, or is inside it."""
+    return path == folder or path.startswith(folder + "/")
 
 
 def is_external(path: str) -> bool:
-    """An out outside the project, which DVC itself does not restore either."""
+    """Tell whether an out is outside the project; DVC itself does not restore those either."""
     return path.startswith("/") or "://" in path
 
 
-def check_apart(root: str, found: Iterable[str]) -> None:
-    """Refuse paths that would meet on the disk: twins, or a file that is also a folder.
+def check_collisions(root: str, paths: Iterable[str]) -> None:
+    """Refuse paths that collide on the disk: equal names, or a file that is also a folder.
 
     Args:
-        root: absolute path of the folder that they are relative to.
-        found: the paths of files.
+        root: absolute path of the folder that the paths are relative to.
+        paths: the paths of files.
 
     Raises:
-        UnsafePathError: two of them meet.
+        UnsafePathError: two of the paths collide.
     """
-    lenient = _ignores_case(root)
+    ignores_case = _ignores_case(root)
     seen: set[str] = set()
     folders: set[str] = set()
-    for path in found:
-        name = unicodedata.normalize("NFC", path).casefold() if lenient else path
+    for path in paths:
+        name = unicodedata.normalize("NFC", path).casefold() if ignores_case else path
         if name in seen:
-            raise UnsafePathError(path, "it is there twice")
+            raise UnsafePathError(path, "it is recorded twice")
         seen.add(name)
-        above = name.rpartition("/")[0]
-        while above and above not in folders:
-            folders.add(above)
-            above = above.rpartition("/")[0]
+        parent = name.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
     both = seen & folders
     if both:
-        raise UnsafePathError(min(both), "it is both a file and a folder")
+        raise UnsafePathError(min(both), "it is recorded as a file and as a folder")
 
 
 def _ignores_case(folder: str) -> bool:
-    """The disk that a folder is on, or will be on, takes `A` and `a` for one name."""
+    """Tell whether the disk of a folder, which need not exist yet, ignores case in names."""
     while True:
-        above, name = os.path.split(folder)
-        other = os.path.join(above, name.swapcase())
+        parent, name = os.path.split(folder)
+        other = os.path.join(parent, name.swapcase())
         if other != folder and os.path.exists(folder):
             return os.path.exists(other) and os.path.samefile(folder, other)
-        if above == folder:
+        if parent == folder:
             return False
-        folder = above
+        folder = parent
 
 
-def folded(part: str) -> str:
-    """A name as the most lenient file systems see it: no case, no invisible characters."""
-    text = unicodedata.normalize("NFKC", part).casefold()
+def fold_name(name: str) -> str:
+    """Reduce a name as the most tolerant file systems do: no case, no invisible characters."""
+    text = unicodedata.normalize("NFKC", name).casefold()
     return "".join(c for c in text if unicodedata.category(c) != "Cf").rstrip(" .")
 
 
-class Guard:
-    """Knows the folders below a root, and refuses links to others and projects of their own.
+class FolderGuard:
+    """Refuses to go through symbolic links and into other DVC projects; remembers each folder.
 
     Args:
-        root: absolute path of the root, itself trusted.
+        root: absolute path of the top folder, which is trusted.
     """
 
     def __init__(self, root: str) -> None:
@@ -126,35 +126,34 @@ class Guard:
         self._known: dict[str, str | None] = {"": ""}
 
     def check(self, path: str) -> None:
-        """Refuse `path` if a folder above it is a symbolic link or another project.
+        """Refuse a path if a folder above it is a symbolic link or another project.
 
         Raises:
-            UnsafePathError: one is.
+            UnsafePathError: a folder above it is one.
         """
-        self.folder(posixpath.dirname(path), path)
+        self.inspect(posixpath.dirname(path), path)
 
-    def folder(self, folder: str, path: str) -> str | None:
-        """What stands where a folder is to be.
+    def inspect(self, folder: str, path: str) -> str | None:
+        """Find out what exists at the place of a folder.
 
         Args:
-            folder: relative to the root.
-            path: what is to be in it, to name in an error.
+            folder: relative to the top folder.
+            path: the path inside the folder that an error shall name.
 
         Returns:
-            Empty if the folder is there, None if nothing is; else the path of
-            the file that stands there, or above it.
+            An empty string if the folder exists, None if nothing does; else
+            the path of the file that exists there, or above.
 
         Raises:
-            UnsafePathError: it is, or is below, a symbolic link or another project.
+            UnsafePathError: the folder, or one above it, is a symbolic link or
+                another project.
         """
-        if folder in self._known:
-            return self._known[folder]
-        above = self.folder(posixpath.dirname(folder), path)
-        found = above if above != "" else self._look(folder, path)
-        self._known[folder] = found
-        return found
+        if folder not in self._known:
+            parent = self.inspect(posixpath.dirname(folder), path)
+            self._known[folder] = parent if parent != "" else self._inspect_disk(folder, path)
+        return self._known[folder]
 
-    def _look(self, folder: str, path: str) -> str | None:
+    def _inspect_disk(self, folder: str, path: str) -> str | None:
         full = os.path.join(self._root, folder)
         try:
             mode = os.lstat(full).st_mode
@@ -163,6 +162,6 @@ class Guard:
         if stat.S_ISLNK(mode):
             raise UnsafePathError(path, f"{folder} is a symbolic link")
         if os.path.isdir(os.path.join(full, ".dvc")):
-            # DVC does not look into one from the project above it.
+            # DVC does not look into a project below the one that it was opened in.
             raise UnsafePathError(path, f"{folder} is a DVC project of its own")
         return "" if stat.S_ISDIR(mode) else folder

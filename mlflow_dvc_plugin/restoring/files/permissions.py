@@ -1,4 +1,4 @@
-"""The permissions of files, which are no part of their content."""
+"""Permissions of files, which are not part of their content."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
-from mlflow_dvc_plugin.restoring.files import stamps as meanwhile
-from mlflow_dvc_plugin.restoring.files.temporary import beside
+from mlflow_dvc_plugin.restoring.files.stamps import check_stamp, read_stamp
+from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
 
-# What a file's permissions have to become.
-Change = Callable[[int], int]
+# Turns the permissions that a file has into those that it must have.
+ModeChange = Callable[[int], int]
 
 
-def executable(mode: int) -> int:
-    """Its owner may run it."""
+def add_executable(mode: int) -> int:
+    """Let the owner run the file."""
     return mode if mode & stat.S_IXUSR else mode | stat.S_IXUSR | stat.S_IWUSR
 
 
-def plain(mode: int) -> int:
-    """Nobody may run it."""
+def remove_executable(mode: int) -> int:
+    """Let nobody run the file."""
     return mode & ~0o111 | stat.S_IWUSR if mode & stat.S_IXUSR else mode
 
 
 @cache
-def exactly(wanted: int) -> Change:
-    """They become just these."""
-    return lambda _: wanted
+def set_exactly(mode: int) -> ModeChange:
+    """Make a change that always results in the same permissions."""
+    return lambda _: mode
 
 
-def modes_of(root: str, paths: Iterable[str]) -> dict[str, int]:
-    """The permissions of those of the files that are there.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        paths: of the files.
-    """
-    found = {path: _mode(root, path) for path in paths}
-    return {path: mode for path, mode in found.items() if mode is not None}
-
-
-def differing(root: str, wanted: Mapping[str, Change]) -> dict[str, int]:
-    """What the permissions of those files have to be that are there and have others.
+def read_modes(root: str, paths: Iterable[str]) -> dict[str, int]:
+    """Read the permissions of those files that exist.
 
     Args:
         root: absolute path that the paths are relative to.
-        wanted: what those of each file have to become.
+        paths: the paths of files.
     """
-    today = modes_of(root, wanted)
-    return {path: new for path, mode in today.items() if (new := wanted[path](mode)) != mode}
+    modes = {path: _read_mode(root, path) for path in paths}
+    return {path: mode for path, mode in modes.items() if mode is not None}
 
 
-def put(root: str, wanted: Mapping[str, Change]) -> None:
+def find_changes(root: str, changes: Mapping[str, ModeChange]) -> dict[str, int]:
+    """Find the new permissions of those files that exist and have other ones.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        changes: what must become of each file's permissions.
+    """
+    modes = read_modes(root, changes)
+    return {path: new for path, mode in modes.items() if (new := changes[path](mode)) != mode}
+
+
+def change_modes(root: str, changes: Mapping[str, ModeChange]) -> None:
     """Give files their permissions.
 
     Args:
         root: absolute path that the paths are relative to.
-        wanted: what those of each file have to become.
+        changes: what must become of each file's permissions.
 
     Raises:
         RestoreError: another program wrote to a file just now.
     """
-    for path, mode in differing(root, wanted).items():
+    for path, mode in find_changes(root, changes).items():
         full = os.path.join(root, path)
         if os.lstat(full).st_nlink == 1 and not os.path.islink(full):
             os.chmod(full, mode)
             continue
-        # They belong to the cache's object, and to all files that are linked to it.
-        seen = meanwhile.stamp_at(full)
-        with beside(full) as copy:
+        # A link shares its permissions with the cache object: make it a copy first.
+        stamp = read_stamp(full)
+        with make_temporary(full) as copy:
             shutil.copyfile(full, copy)
             os.chmod(copy, mode)
-            meanwhile.check(full, seen)
+            check_stamp(full, stamp)
             os.replace(copy, full)
 
 
-def _mode(root: str, path: str) -> int | None:
+def _read_mode(root: str, path: str) -> int | None:
     try:
         info = os.stat(os.path.join(root, path))
     except OSError:

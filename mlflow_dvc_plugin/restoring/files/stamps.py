@@ -1,4 +1,4 @@
-"""Just before a file is replaced: did another program write to it since it was read?"""
+"""Stamps tell, just before a file is replaced, whether another program wrote to it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,47 @@ import stat
 from mlflow_dvc_plugin.errors import RestoreError
 
 
-def stamp(info: os.stat_result) -> int:
-    """What a file's stat says of when it was written; its links and permissions do not count."""
+def to_stamp(info: os.stat_result) -> int:
+    """Make a stamp that changes with each write, but not with links and permissions."""
     return hash((info.st_ino, info.st_size, info.st_mtime_ns))
 
 
-def stamp_at(path: str) -> int | None:
-    """The stamp of what an absolute path leads to; None for nothing there, or a folder.
+def read_stamp(path: str) -> int | None:
+    """Read the stamp of the file that an absolute path leads to.
 
-    A link that leads nowhere has one, too.
+    Returns:
+        None if there is nothing, or a folder. A link that leads nowhere has a
+        stamp, too.
     """
     try:
         info = os.lstat(path)
     except OSError:
         return None
     if not stat.S_ISLNK(info.st_mode):
-        return None if stat.S_ISDIR(info.st_mode) else stamp(info)
+        return None if stat.S_ISDIR(info.st_mode) else to_stamp(info)
     try:
-        return stamp(os.stat(path))
+        return to_stamp(os.stat(path))
     except OSError:
         return hash(os.readlink(path))
 
 
-def check(path: str, seen: int | None) -> None:
-    """Refuse to replace what is not the file that was seen; one that is gone by now is no loss.
+def check_stamp(path: str, stamp: int | None) -> None:
+    """Refuse to replace a file that was written to; one that was deleted is no loss.
 
     Args:
         path: absolute.
-        seen: the stamp of the file when its content was read; None for nothing.
+        stamp: the stamp of the file when it was read; None if it did not exist.
 
     Raises:
-        RestoreError: another file, or another content, is there.
+        RestoreError: another program wrote to the file.
     """
-    if stamp_at(path) not in (None, seen):
-        refuse(path)
+    if read_stamp(path) not in (None, stamp):
+        raise concurrent_write(path)
 
 
-def refuse(path: str) -> None:
-    """Say that a file was written to, and that nothing of it is lost.
-
-    Raises:
-        RestoreError: always.
-    """
-    raise RestoreError(
-        f"Another program wrote to {path} just now: it was left as it is, and not everything is "
-        "done. Run the same command again once that program has ended."
+def concurrent_write(path: str) -> RestoreError:
+    """Make the error that says: a file was written to, and it was not replaced."""
+    return RestoreError(
+        f"Another program wrote to {path} just now. The file was left as it is, and the work is "
+        "not complete. Run the same command again when that program has ended."
     )

@@ -1,4 +1,4 @@
-"""Files on their way: each is made beside its place, and renamed into it."""
+"""Temporary files: each is made in the folder of its target, and then renamed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# What a killed restore leaves.
-LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
+# The names of files that a killed restore leaves behind.
+TEMPORARY_NAME = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
-class Names:
-    """Paths for files on their way, no two alike, whatever other processes do."""
+class TemporaryNames:
+    """Makes paths for temporary files; no two are equal, not even in two processes."""
 
     def __init__(self) -> None:
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
-    def beside(self, target: str) -> str:
-        """A path in the folder of `target`; its name is short, where a long one has no room."""
+    def make_path(self, target: str) -> str:
+        """Make a path in the folder of a target; the name is short, as long ones may not fit."""
         name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
         return os.path.join(os.path.dirname(target), name)
 
 
 @contextmanager
-def beside(target: str) -> Iterator[str]:
-    """A path in the folder of `target`, for a file to be renamed; one that stays is removed."""
-    path = Names().beside(target)
+def make_temporary(target: str) -> Iterator[str]:
+    """Make a path in the folder of a target; a file that is still there at the end is deleted."""
+    path = TemporaryNames().make_path(target)
     try:
         yield path
     finally:

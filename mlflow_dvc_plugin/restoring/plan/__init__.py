@@ -1,1 +1,1 @@
-"""What a restore has to change, compared with what is there."""
+"""Compare what a folder holds with what it must hold, and find what is in the way."""

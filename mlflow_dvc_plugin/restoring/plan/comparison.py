@@ -1,4 +1,4 @@
-"""What has to change in the workspace: a pure comparison of wanted and present."""
+"""Compare the files that exist with those that must exist; nothing is read from the disk."""
 
 from __future__ import annotations
 
@@ -13,98 +13,84 @@ class Change(NamedTuple):
     """One file that has to change.
 
     Attributes:
-        path: POSIX, relative to the project (or to ``--out``).
-        old: what is there; None for nothing.
-        new: what has to be there; None for nothing.
-        seen: the stamp of what is there; None for nothing.
+        path: POSIX, relative to the project (or to the folder of ``--out``).
+        old: what exists; None for nothing.
+        new: what must exist; None for nothing.
+        stamp: the stamp of the file that exists; None for nothing.
     """
 
     path: str
     old: Obj | None
     new: Obj | None
-    seen: int | None
+    stamp: int | None
 
 
 class Plan(NamedTuple):
-    """Everything that has to change, and how much does not.
+    """All files that have to change.
 
     Attributes:
         changes: in the order of their paths.
-        unchanged: how many files are as they have to be.
-        times: when each file in a folder of the plan's was modified, in seconds
-            since the epoch, by path.
+        times: when each file that exists was modified, in seconds since the
+            epoch, by path.
     """
 
     changes: list[Change]
-    unchanged: int
     times: Mapping[str, float] = MappingProxyType({})
 
-    def outs(self, paths: Iterable[str]) -> dict[str, list[str]]:
+    def sort_outs(self, outs: Iterable[str]) -> dict[str, list[str]]:
         """Sort outs by what happens to them.
 
         Args:
-            paths: the outs' own paths.
+            outs: the paths of the outs.
 
         Returns:
             The keys ``added``, ``modified``, ``deleted`` and ``unchanged``,
-            each with the paths of outs.
+            each with paths of outs.
         """
-        ordered = sorted(paths)
-        kinds: dict[str, set[tuple[bool, bool]]] = {path: set() for path in ordered}
+        kinds: dict[str, set[str]] = {path: set() for path in sorted(outs)}
         for change in self.changes:
-            out = _owner(change.path, kinds)
+            out = _find_owner(change.path, kinds)
             if out is not None:
-                kinds[out].add((change.old is None, change.new is None))
+                is_new = change.old is None
+                kinds[out].add("added" if is_new else "modified" if change.new else "deleted")
         result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": [], "unchanged": []}
-        for path, found in kinds.items():
-            result[_verdict(found)].append(path)
+        for path, kind in kinds.items():
+            result["modified" if len(kind) > 1 else next(iter(kind), "unchanged")].append(path)
         return result
 
 
 class Comparison:
-    """Finds out what turns what is there into what is wanted, one file after the other.
+    """Collects the files that exist, one after the other, and makes a plan of them.
 
     Args:
-        wanted: the file that each path must hold, None for none.
+        files: the object that each path must hold; None for no file.
     """
 
-    def __init__(self, wanted: Mapping[str, Obj | None]) -> None:
-        self._wanted = wanted
-        self._unseen = set(wanted)
+    def __init__(self, files: Mapping[str, Obj | None]) -> None:
+        self._files = files
+        self._absent = set(files)
         self._changes: list[Change] = []
-        self._unchanged = 0
 
-    def saw(self, path: str, found: Obj, seen: int | None) -> None:
-        """A file is there; one that is not wanted has to go."""
-        self._unseen.discard(path)
-        new = self._wanted.get(path)
-        if new == found:
-            self._unchanged += 1
-        else:
-            self._changes.append(Change(path, found, new, seen))
+    def add(self, path: str, found: Obj, stamp: int | None) -> None:
+        """Add a file that exists; one that must not exist will be deleted."""
+        self._absent.discard(path)
+        new = self._files.get(path)
+        if new != found:
+            self._changes.append(Change(path, found, new, stamp))
 
-    def plan(self) -> Plan:
-        """What has to change, now that everything that is there was seen."""
-        unseen = ((path, self._wanted[path]) for path in self._unseen)
-        absent = [Change(path, None, new, None) for path, new in unseen if new is not None]
-        changes = sorted(self._changes + absent, key=lambda change: change.path)
-        return Plan(changes, self._unchanged)
+    def make_plan(self, times: Mapping[str, float]) -> Plan:
+        """Make the plan, when all files that exist were added."""
+        for path in self._absent:
+            new = self._files[path]
+            if new is not None:
+                self._changes.append(Change(path, None, new, None))
+        return Plan(sorted(self._changes, key=lambda change: change.path), times)
 
 
-def _owner(path: str, outs: Mapping[str, object]) -> str | None:
-    """The out that a file belongs to: itself, or the nearest folder above it."""
+def _find_owner(path: str, outs: Mapping[str, object]) -> str | None:
+    """Find the out that a file belongs to: itself, or the nearest folder above it."""
     while path not in outs:
         path = path.rpartition("/")[0]
         if not path:
             return None
     return path
-
-
-def _verdict(found: set[tuple[bool, bool]]) -> str:
-    if not found:
-        return "unchanged"
-    if found == {(True, False)}:
-        return "added"
-    if found == {(False, True)}:
-        return "deleted"
-    return "modified"

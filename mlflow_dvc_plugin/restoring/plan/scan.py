@@ -1,4 +1,4 @@
-"""What is in the workspace where a restore will write?"""
+"""Scan the places that a restore will write to: which files exist, and what do they hold?"""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.restoring.files.paths import Guard
-from mlflow_dvc_plugin.restoring.files.stamps import stamp, stamp_at
-from mlflow_dvc_plugin.restoring.files.symlinks import is_link, link_at
-from mlflow_dvc_plugin.restoring.files.temporary import LEFT_OVER
+from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
+from mlflow_dvc_plugin.restoring.files.stamps import read_stamp, to_stamp
+from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink, read_symlink
+from mlflow_dvc_plugin.restoring.files.temporary import TEMPORARY_NAME
 from mlflow_dvc_plugin.restoring.plan.comparison import Change, Comparison, Plan
-from mlflow_dvc_plugin.restoring.run_data.files import Wanted
+from mlflow_dvc_plugin.restoring.run_data.target import Target
 from mlflow_dvc_plugin.state.objects import Obj
 
 if TYPE_CHECKING:
@@ -25,166 +25,180 @@ if TYPE_CHECKING:
 
 _BATCH = 5000  # files
 
+# A file that exists, with its stat if that is already known.
+Found = tuple[str, os.stat_result | None]
 
-def scan(
-    project: DvcProject,
-    root: str,
-    wanted: Wanted,
-    *,
-    apart: Collection[str] = (),
-    sweep: bool = True,
-    progress: Progress,
-) -> Plan:
-    """What has to change where the wanted files go, and beside them in a wanted folder.
+
+class Scanner:
+    """Scans a folder and compares it with a target.
 
     Args:
         project: the open project.
-        root: absolute path that the wanted paths are relative to.
-        wanted: what a restore will write.
-        apart: paths that are no data, though they may be in a wanted folder.
-        sweep: remove what a killed restore left on its way.
-        progress: hears of the files that are there.
-
-    Raises:
-        UnsafePathError: a symbolic link or a special file is in the way.
+        root: absolute path of the folder.
+        target: what it must hold.
+        clean: delete the temporary files that a killed restore left behind.
+        progress: is told of the files.
     """
-    comparison = Comparison(wanted.files)
-    if sweep:
-        _sweep(root, {os.path.dirname(path) for path in wanted.files})
-    times: dict[str, float] = {}
 
-    def data() -> Iterator[tuple[str, os.stat_result | None]]:
-        for path, info in _found(root, wanted, sweep):
+    def __init__(
+        self,
+        project: DvcProject,
+        root: str,
+        target: Target,
+        *,
+        clean: bool,
+        progress: Progress,
+    ) -> None:
+        self._project = project
+        self._root = root
+        self._target = target
+        self._clean = clean
+        self._progress = progress
+        self._guard = FolderGuard(root)
+
+    def make_plan(self) -> Plan:
+        """Find all files that have to change: at the target's paths, and in its folders.
+
+        Raises:
+            UnsafePathError: a symbolic link or a special file is in the way.
+        """
+        comparison = Comparison(self._target.files)
+        times: dict[str, float] = {}
+        if self._clean:
+            self._delete_temporary({os.path.dirname(path) for path in self._target.files})
+        found = self._find_data(times)
+        # In batches: a million files at once would take much memory.
+        while batch := dict(islice(found, _BATCH)):
+            for path, obj, stamp in self._identify(batch):
+                comparison.add(path, obj, stamp)
+        plan = comparison.make_plan(times)
+        return plan._replace(changes=[c for c in plan.changes if not self._is_done(c)])
+
+    def _is_done(self, change: Change) -> bool:
+        """Tell whether the change is a link that exists already: the scan looked behind it."""
+        full = os.path.join(self._root, change.path)
+        return is_symlink(change.new) and read_symlink(full) == change.new
+
+    def _find_data(self, times: dict[str, float]) -> Iterator[Found]:
+        """Find the files that are data, and note when each was modified."""
+        for path, info in self._find_files():
             if info is not None:
                 times[path] = info.st_mtime
-            if path not in apart:
+            if path not in self._target.metafiles:
                 yield path, info
 
-    found = data()
-    # In batches: a million files at once would take much memory.
-    while batch := dict(islice(found, _BATCH)):
-        for path, obj, seen in _identify(project, root, batch, wanted.files, progress):
-            comparison.saw(path, obj, seen)
-    plan = comparison.plan()
-    changes = [c for c in plan.changes if not _is_right_link(root, c)]
-    return Plan(changes, plan.unchanged + len(plan.changes) - len(changes), times)
+    def _find_files(self) -> Iterator[Found]:
+        """Find each file that exists, once."""
+        seen: set[str] = set()
+        for folder in self._target.folders:
+            obstacle = self._guard.inspect(folder, folder)
+            if obstacle:
+                seen.add(obstacle)
+                yield obstacle, None
+            elif obstacle is not None:
+                for path, info in self._list_folder(folder):
+                    seen.add(path)
+                    yield path, info
+        for path in self._target.files.keys() - seen:
+            for name in self._find_at(path):
+                if name not in seen:
+                    seen.add(name)
+                    yield name, None
 
+    def _list_folder(self, folder: str) -> Iterator[Found]:
+        """List the files in a folder that ``.dvcignore`` does not exclude."""
+        try:
+            for name, info in walk_folder(self._root, folder, os.path.join(self._root, folder)):
+                path = f"{folder}/{name}"
+                if not TEMPORARY_NAME.search(name):
+                    yield path, info
+                elif self._clean:
+                    os.unlink(os.path.join(self._root, path))
+        except CaptureError as err:
+            raise RestoreError(str(err)) from err
 
-def _is_right_link(root: str, change: Change) -> bool:
-    return is_link(change.new) and link_at(os.path.join(root, change.path)) == change.new
+    def _delete_temporary(self, folders: Iterable[str]) -> None:
+        for folder in folders:
+            full = os.path.join(self._root, folder)
+            if self._guard.inspect(folder, folder) == "" and os.path.isdir(full):
+                for name in filter(TEMPORARY_NAME.search, os.listdir(full)):
+                    os.unlink(os.path.join(full, name))
 
+    def _find_at(self, path: str) -> Iterable[str]:
+        """Find the files at a path: itself, all in a folder of that name, or one above it."""
+        obstacle = self._guard.inspect(path.rpartition("/")[0], path)
+        if obstacle is None:
+            return []
+        if obstacle:
+            return [obstacle]
+        full = os.path.join(self._root, path)
+        try:
+            mode = os.lstat(full).st_mode
+        except FileNotFoundError:
+            return []
+        if stat.S_ISDIR(mode):
+            return list(_list_all(self._root, full))
+        return [path]
 
-def _found(root: str, wanted: Wanted, sweep: bool) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Each file that is there, once; with its stat, if that is known already."""
-    guard = Guard(root)
-    seen: set[str] = set()
-    for folder in wanted.folders:
-        blocked = guard.folder(folder, folder)
-        if blocked:
-            seen.add(blocked)
-            yield blocked, None
-        elif blocked is not None:
-            for path, info in _listed(root, folder, sweep):
-                seen.add(path)
-                yield path, info
-    for path in wanted.files.keys() - seen:
-        for name in _at(root, path, guard):
-            if name not in seen:
-                seen.add(name)
-                yield name, None
+    def _identify(
+        self, found: Mapping[str, os.stat_result | None]
+    ) -> Iterator[tuple[str, Obj, int | None]]:
+        """Find out what files hold, and their stamps; the expected object is tried first."""
+        infos: dict[str, os.stat_result] = {}
+        prefix = self._root + os.sep
+        for path, known_info in found.items():
+            info = known_info or _read_stat(prefix + path)
+            link = read_symlink(prefix + path) if info is None else None
+            if link is not None:
+                yield path, link, read_stamp(prefix + path)
+            if info is not None:
+                if not stat.S_ISREG(info.st_mode):
+                    raise UnsafePathError(path, "there is something that is not a file")
+                infos[prefix + path] = info
+        cut = len(prefix)
+        expected: dict[str, Obj] = {}
+        for full in infos:
+            obj = self._target.files.get(full[cut:])
+            if obj is not None and not is_symlink(obj):
+                expected[full] = obj
+        known = self._project.database.find_hashes(infos, expected)
+        unknown: list[str] = []
+        for full, info in infos.items():
+            obj, wish = known.get(full), expected.get(full)
+            if obj is not None and (wish is None or obj.hash_name == wish.hash_name):
+                yield full[cut:], obj, to_stamp(info)
+            else:
+                unknown.append(full)
+        self._progress.advance(files=len(found) - len(unknown))
+        for full, obj in self._hash(unknown, expected):
+            yield full[cut:], obj, to_stamp(infos[full])
 
-
-def _listed(root: str, folder: str, sweep: bool) -> Iterator[tuple[str, os.stat_result | None]]:
-    """The files in a folder that ``.dvcignore`` does not leave out."""
-    try:
-        for name, info in walk_folder(root, folder, os.path.join(root, folder)):
-            path = f"{folder}/{name}"
-            if not LEFT_OVER.search(name):
-                yield path, info
-            elif sweep:
-                os.unlink(os.path.join(root, path))
-    except CaptureError as err:
-        raise RestoreError(str(err)) from err
-
-
-def _sweep(root: str, folders: Iterable[str]) -> None:
-    """Remove the files that a killed restore left on their way."""
-    guard = Guard(root)
-    for folder in folders:
-        full = os.path.join(root, folder)
-        if guard.folder(folder, folder) == "" and os.path.isdir(full):
-            for name in filter(LEFT_OVER.search, os.listdir(full)):
-                os.unlink(os.path.join(full, name))
-
-
-def _at(root: str, path: str, guard: Guard) -> Iterable[str]:
-    """The files at a path: itself, everything in it, or the file where its folder has to be."""
-    blocked = guard.folder(path.rpartition("/")[0], path)
-    if blocked is None:
-        return []
-    if blocked:
-        return [blocked]
-    full = os.path.join(root, path)
-    try:
-        mode = os.lstat(full).st_mode
-    except FileNotFoundError:
-        return []
-    if stat.S_ISDIR(mode):
-        return list(_all_in(root, full))
-    return [path]
-
-
-def _all_in(root: str, full: str) -> Iterator[str]:
-    """The files in a folder that would have to go, and the links to folders."""
-    for above, folders, names in os.walk(full):
-        shown = os.path.relpath(above, root).replace(os.sep, "/")
-        if {".git", ".dvc"} & {*folders, *names}:
-            raise UnsafePathError(shown, "a repository or project of its own stands there")
-        for name in (*names, *(f for f in folders if os.path.islink(os.path.join(above, f)))):
-            yield f"{shown}/{name}"
-
-
-def _identify(
-    project: DvcProject,
-    root: str,
-    found: Mapping[str, os.stat_result | None],
-    wanted: Mapping[str, Obj | None],
-    progress: Progress,
-) -> Iterator[tuple[str, Obj, int | None]]:
-    """What files hold (the wanted object if it is just that), and their stamps."""
-    infos: dict[str, os.stat_result] = {}
-    prefix = root + os.sep
-    for path, known_info in found.items():
-        info = known_info or _stat(prefix + path)
-        link = link_at(prefix + path) if info is None else None
-        if link is not None:
-            yield path, link, stamp_at(prefix + path)
-        if info is not None:
-            if not stat.S_ISREG(info.st_mode):
-                raise UnsafePathError(path, "something that is not a file stands there")
-            infos[prefix + path] = info
-    cut = len(prefix)
-    aims = {full: wanted.get(full[cut:]) for full in infos}
-    expected = {full: aim for full, aim in aims.items() if aim is not None and not is_link(aim)}
-    known = project.database.find_hashes(infos, expected)
-    doubtful: list[tuple[str, str]] = []
-    for full, info in infos.items():
-        aim, obj = expected.get(full), known.get(full)
-        if obj is not None and (aim is None or obj.hash_name == aim.hash_name):
-            yield full[cut:], obj, stamp(info)
-        else:
-            doubtful.append((full[cut:], aim.hash_name if aim else "md5"))
-    progress.advance(files=len(found) - len(doubtful))
-    if doubtful:
+    def _hash(
+        self, files: Collection[str], expected: Mapping[str, Obj]
+    ) -> Iterator[tuple[str, Obj]]:
+        """Hash files, by absolute path, with the kind of hash that each is expected to have."""
+        if not files:
+            return
+        names = [expected[full].hash_name if full in expected else "md5" for full in files]
         with ThreadPoolExecutor() as pool:
-            values = pool.map(lambda item: project.hash_file(prefix + item[0], item[1]), doubtful)
-            for (path, hash_name), value in zip(doubtful, values, strict=True):
-                progress.advance(files=1)
-                yield path, Obj(hash_name, value), stamp(infos[prefix + path])
+            values = pool.map(self._project.hash_file, files, names)
+            for full, name, value in zip(files, names, values, strict=True):
+                self._progress.advance(files=1)
+                yield full, Obj(name, value)
 
 
-def _stat(path: str) -> os.stat_result | None:
-    """None for a link that leads nowhere, as one into a cache that was deleted."""
+def _list_all(root: str, full: str) -> Iterator[str]:
+    """List the files and the links to folders in a folder where a file has to be."""
+    for parent, folders, names in os.walk(full):
+        path = os.path.relpath(parent, root).replace(os.sep, "/")
+        if {".git", ".dvc"} & {*folders, *names}:
+            raise UnsafePathError(path, "there is a Git repository or DVC project of its own")
+        for name in (*names, *(f for f in folders if os.path.islink(os.path.join(parent, f)))):
+            yield f"{path}/{name}"
+
+
+def _read_stat(path: str) -> os.stat_result | None:
+    """Read a file's stat; None for a link that leads nowhere, as into a deleted cache."""
     try:
         return os.stat(path)
     except FileNotFoundError:

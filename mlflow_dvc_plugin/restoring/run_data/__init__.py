@@ -1,1 +1,1 @@
-"""What a restore brings back: the run's recorded state, its files and metafiles."""
+"""What a run used: its recorded state, the outs and files in it, and the objects that hold them."""

@@ -1,7 +1,7 @@
-"""The state that a run keeps as files below ``dvc/``.
+"""Read the state from a run's artifacts, which are files below ``dvc/``.
 
-Whoever writes artifacts is not trusted: sizes and counts are bounded, paths
-stay inside a scratch folder, and the caller compares the fingerprint.
+Artifacts come from others and are not trusted: sizes and counts are limited,
+paths stay inside a temporary folder, and the caller compares the fingerprint.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ from typing import Any
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.settings import Settings
-from mlflow_dvc_plugin.state import DataState
-from mlflow_dvc_plugin.state import state_file as statefile
+from mlflow_dvc_plugin.state import DataState, state_file
 
-FOLDER = "dvc"
-STATE_FILE = "state.json"
-MAX_FILES = 2_000
+_FOLDER = "dvc"
+_STATE_FILE = "state.json"
+_MAX_FILES = 2_000
+_MAX_DEPTH = 30
 _METAFILES = ("dvc.yaml", "dvc.lock")
-_DEPTH = 30
-# What a dvc.yaml may take variables from.
+# Kinds of files that a dvc.yaml can take variables from.
 _VARIABLES = (".yaml", ".yml", ".json", ".toml", ".py")
 
 
-def state_of(client: Any, run_id: str) -> DataState | None:
-    """The state in a run's artifacts; None if it has none there.
+def read_artifacts(client: Any, run_id: str) -> DataState | None:
+    """Read the state from a run's artifacts; None if the run has none there.
 
     Args:
         client: an ``MlflowClient``.
         run_id: the run.
 
     Raises:
-        StateFileError: the file of the state is damaged.
+        StateFileError: the state file is damaged.
         CaptureError: the metafiles cannot be read.
         MlflowException: the store did not answer.
     """
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        listed = {item.path: item for item in client.list_artifacts(run_id, FOLDER)}
-        whole = listed.get(f"{FOLDER}/{STATE_FILE}")
-        if whole is not None and (whole.file_size or 0) <= statefile.MAX_BYTES:
-            path = client.download_artifacts(run_id, whole.path, folder)
-            return replace(statefile.read(path), source="artifacts")
-        if not listed or whole is not None:
+        items = {item.path: item for item in client.list_artifacts(run_id, _FOLDER)}
+        item = items.get(f"{_FOLDER}/{_STATE_FILE}")
+        if item is not None and (item.file_size or 0) <= state_file.MAX_BYTES:
+            path = client.download_artifacts(run_id, item.path, folder)
+            return replace(state_file.read(path), source="artifacts")
+        if not items or item is not None:
             return None
-        return _from_metafiles(client, run_id, folder)
+        return _read_metafiles(client, run_id, folder)
 
 
-def _from_metafiles(client: Any, run_id: str, folder: str) -> DataState | None:
+def _read_metafiles(client: Any, run_id: str, folder: str) -> DataState | None:
+    """Rebuild a project from the metafiles among the artifacts, and capture it."""
     project, scratch = os.path.join(folder, "project"), os.path.join(folder, "scratch")
     os.mkdir(scratch)
-    found = False
-    room = statefile.MAX_BYTES
-    for number, item in enumerate(_walk(client, run_id, FOLDER, _DEPTH)):
+    has_metafile = False
+    free = state_file.MAX_BYTES
+    for number, item in enumerate(_walk(client, run_id, _FOLDER, _MAX_DEPTH)):
         name = posixpath.basename(item.path)
-        metafile = name in _METAFILES or name.endswith(".dvc")
-        if not metafile and not name.endswith(_VARIABLES):
+        is_metafile = name in _METAFILES or name.endswith(".dvc")
+        if not is_metafile and not name.endswith(_VARIABLES):
             continue
-        room -= item.file_size or 0
-        if room < 0 or number >= MAX_FILES:
+        free -= item.file_size or 0
+        if free < 0 or number >= _MAX_FILES:
             return None
-        # Some stores keep the folders of its path, others do not.
-        arrived = client.download_artifacts(run_id, item.path, scratch)
+        # Some stores keep the folders of the artifact's path, others do not.
+        source = client.download_artifacts(run_id, item.path, scratch)
         target = os.path.join(project, *item.path.split("/")[1:])
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.replace(arrived, target)
-        found = found or metafile
-    if not found:
+        os.replace(source, target)
+        has_metafile = has_metafile or is_metafile
+    if not has_metafile:
         return None
     os.makedirs(os.path.join(project, ".dvc"), exist_ok=True)
     state = capture(project, settings=Settings(status_budget_ms=0))
@@ -80,7 +80,7 @@ def _from_metafiles(client: Any, run_id: str, folder: str) -> DataState | None:
 def _walk(client: Any, run_id: str, path: str, depth: int) -> Iterator[Any]:
     for item in client.list_artifacts(run_id, path):
         parts = item.path.split("/")
-        if ".." in parts or ".dvc" in parts or not item.path.startswith(f"{FOLDER}/"):
+        if ".." in parts or ".dvc" in parts or not item.path.startswith(f"{_FOLDER}/"):
             continue
         if not item.is_dir:
             yield item

@@ -1,10 +1,11 @@
-"""Bring objects into the cache, each the way that its kind needs."""
+"""Fetch objects into the cache, each in the way that its kind of out needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
 from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.state import Entry
@@ -13,140 +14,164 @@ from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
+# Each object with a path that holds it.
+PathByObject = Mapping[Obj, str]
+
 
 class Fetcher:
-    """Fetches what the cache lacks of a state.
+    """Fetches the objects of outs that the cache lacks.
 
     Args:
         project: the open project.
         entries: the outs that the objects belong to.
-        commit: the run's Git commit, whose metafiles may name other places.
-        options: the remote that the user chose, jobs and progress.
+        commit: the run's Git commit, whose metafiles may name other sources.
+        options: the remote that the user chose, the number of jobs, the progress.
 
     Attributes:
-        project: the project.
-        progress: hears of files and bytes.
+        project: the open project.
+        progress: is told of files and bytes.
     """
 
     def __init__(
         self, project: DvcProject, entries: Iterable[Entry], commit: str | None, options: Options
     ) -> None:
         self.project = project
+        self.progress = options.progress
         self._entries = {e.path: e for e in entries}
         self._commit = commit
         self._options = options
-        self.progress = options.progress
 
-    def look(self, objs: Mapping[Obj, str]) -> None:
-        """Ask whether all of the objects could be had, and bring none.
+    def check_available(self, paths: PathByObject) -> None:
+        """Check that all objects are in the cache or in their remote; fetch none.
+
+        Imports and cloud-versioned outs are passed over: only fetching tells
+        whether their source still has them.
 
         Args:
-            objs: the objects, each with a path that holds it.
+            paths: each object with a path that holds it.
 
         Raises:
-            MissingObjectsError: some are in neither the cache nor the remote.
+            MissingObjectsError: some are in neither.
             DvcError: the remote did not answer.
         """
-        by_remote: dict[str | None, list[Obj]] = {}
-        for obj in objs.keys() - self.project.cache.find_objects(objs):
-            owner = self._owner(objs[obj])
-            # Only by fetching them is it known where imports and versions are.
-            if owner is None or owner.kind == "plain":
-                remote = self._options.remote or (owner.remote if owner else None)
-                by_remote.setdefault(remote, []).append(obj)
-        lost: list[Obj] = []
-        for remote, some in by_remote.items():
-            self.progress.begin("Asking the remote", len(some))
-            present = self.project.remotes.find_objects(some, remote)
-            lost += [obj for obj in some if obj not in present]
-        if lost:
-            raise MissingObjectsError({objs[obj]: "not in the remote" for obj in sorted(lost)})
+        missing: list[Obj] = []
+        absent = paths.keys() - self.project.cache.find_objects(paths)
+        plain = [obj for obj in absent if self._kind(paths[obj]) == "plain"]
+        for remote, objs in self._group_by_remote(plain, paths):
+            self.progress.begin("Checking the remote", len(objs))
+            found = self.project.remotes.find_objects(objs, remote)
+            missing += [obj for obj in objs if obj not in found]
+        if missing:
+            raise MissingObjectsError({paths[obj]: NOT_IN_REMOTE for obj in sorted(missing)})
 
-    def fetch(self, objs: Mapping[Obj, str]) -> bool:
-        """Have all of the objects in the cache, verified.
+    def fetch(self, paths: PathByObject) -> bool:
+        """Bring all objects into the cache, and verify them.
 
         Args:
-            objs: the objects, each with a path that holds it.
+            paths: each object with a path that holds it.
 
         Returns:
-            Whether any had to be brought.
+            Whether any had to be fetched.
 
         Raises:
-            MissingObjectsError: some cannot be had; all of them are named.
+            MissingObjectsError: some cannot be fetched; all of them are named.
         """
-        if not objs:
+        if not paths:
             return False
-        self.progress.begin("Looking into the cache", len(objs))
-        missing = objs.keys() - self.project.cache.find_objects(objs, self.progress)
-        if not missing:
+        self.progress.begin("Checking the cache", len(paths))
+        absent = paths.keys() - self.project.cache.find_objects(paths, self.progress)
+        if not absent:
             return False
-        self.progress.begin("Fetching", len(missing))
-        failed: dict[Obj, str] = {}
-        special: dict[Obj, str] = {}
-        by_remote: dict[str | None, list[Obj]] = {}
-        for obj in sorted(missing):
-            owner = self._owner(objs[obj])
-            if owner is not None and owner.kind == "cloud-versioned":
-                special[obj] = "not in the remote at the recorded version"
-            else:
-                remote = self._options.remote or (owner.remote if owner else None)
-                by_remote.setdefault(remote, []).append(obj)
-        for remote, some in by_remote.items():
-            options = self._options
-            failed.update(self.project.remotes.fetch(some, remote, options.jobs, self.progress))
-        for obj, reason in list(failed.items()):
-            owner = self._owner(objs[obj])
-            if owner is not None and owner.kind != "plain":
-                special[obj] = reason
-            elif owner is not None and not owner.push:
-                failed[obj] = (
-                    f"{reason}; it is `push: false`, so only the cache that made it has it"
-                )
-        failed.update(self._as_dvc(special, objs))
-        still = failed.keys() - self.project.cache.find_objects(failed)
-        if still:
-            raise MissingObjectsError({objs[obj]: failed[obj] for obj in sorted(still)})
+        self.progress.begin("Fetching", len(absent))
+        failed = self._fetch_by_hash(sorted(absent), paths)
+        failed = self._fetch_by_metafile(failed, paths)
+        missing = failed.keys() - self.project.cache.find_objects(failed)
+        if missing:
+            raise MissingObjectsError({paths[obj]: failed[obj] for obj in sorted(missing)})
         return True
 
-    def _as_dvc(self, special: Mapping[Obj, str], objs: Mapping[Obj, str]) -> dict[Obj, str]:
-        """Imports and cloud-versioned outs, by their metafiles; why some cannot be had."""
-        failed = dict(special)
+    def _fetch_by_hash(self, objs: Iterable[Obj], paths: PathByObject) -> dict[Obj, str]:
+        """Fetch objects from the remotes; return the reason for each that did not arrive."""
+        failed: dict[Obj, str] = {}
+        hashed: list[Obj] = []
+        for obj in objs:
+            if self._kind(paths[obj]) == "cloud-versioned":
+                failed[obj] = "not in the remote at the recorded version"
+            else:
+                hashed.append(obj)
+        for remote, some in self._group_by_remote(hashed, paths):
+            for obj, reason in self.project.remotes.fetch(
+                some, remote, self._options.jobs, self.progress
+            ).items():
+                owner = self._find_owner(paths[obj])
+                never_pushed = owner is not None and owner.kind == "plain" and not owner.push
+                failed[obj] = (
+                    f"{reason}; the out is `push: false`, so only the cache of the machine that "
+                    "made it has it"
+                    if never_pushed
+                    else reason
+                )
+        return failed
+
+    def _fetch_by_metafile(self, objs: Mapping[Obj, str], paths: PathByObject) -> dict[Obj, str]:
+        """Have DVC fetch imports and cloud-versioned outs, as their metafiles say.
+
+        Args:
+            objs: the objects that no remote has by their hash, with the reasons.
+            paths: each object with a path that holds it.
+
+        Returns:
+            The objects that are still missing, with the reasons.
+        """
+        failed = dict(objs)
         for commit in dict.fromkeys((None, self._commit)):
-            if not failed:
+            special: dict[Entry, list[Obj]] = {}
+            for obj in failed:
+                owner = self._find_owner(paths[obj])
+                if owner is not None and owner.kind != "plain":
+                    special.setdefault(owner, []).append(obj)
+            if not special:
                 break
-            owners = {e.path: e for obj in failed if (e := self._owner(objs[obj])) is not None}
-            for e in owners.values():
-                reason = self._special(e, commit)
-                mine = [obj for obj in failed if self._owner(objs[obj]) == e]
-                failed.update(dict.fromkeys(mine, reason) if reason else {})
+            for e, some in special.items():
+                if reason := self._fetch_out(e, commit):
+                    failed.update(dict.fromkeys(some, reason))
             for obj in self.project.cache.find_objects(failed):
                 del failed[obj]
         return failed
 
-    def _special(self, e: Entry, commit: str | None) -> str:
-        """Bring one out as its metafile says; why not, if it could not be had."""
-        options = self._options
+    def _fetch_out(self, e: Entry, commit: str | None) -> str:
+        """Fetch an out as its metafile says; return the reason if that failed."""
+        outs, obj = self.project.outs, Obj(e.hash_name, str(e.hash))
         try:
             if e.kind == "import-url":
-                obj = Obj(e.hash_name, str(e.hash))
-                self.project.outs.fetch_from_source(e.path, obj, commit)
-            else:
-                self._list(e, commit)
-                self.project.outs.fetch([e.path], commit, options.remote, options.jobs)
+                outs.fetch_from_source(e.path, obj, commit)
+                return ""
+            if e.kind == "cloud-versioned" and obj.value.endswith(DIR_SUFFIX):
+                # The metafile itself holds the listing.
+                data = outs.read_listing(e.path, commit)
+                if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == e.hash:
+                    self.project.cache.save_bytes(data, obj)
+            outs.fetch([e.path], commit, self._options.remote, self._options.jobs)
         except DvcError as err:
             return str(err)
         return ""
 
-    def _list(self, e: Entry, commit: str | None) -> None:
-        """Write the listing of a cloud-versioned folder into the cache."""
-        if e.kind != "cloud-versioned" or not str(e.hash).endswith(DIR_SUFFIX):
-            return
-        data = self.project.outs.read_listing(e.path, commit)
-        if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == e.hash:
-            self.project.cache.save_bytes(data, Obj(e.hash_name, e.hash))
+    def _group_by_remote(
+        self, objs: Iterable[Obj], paths: PathByObject
+    ) -> Iterator[tuple[str | None, list[Obj]]]:
+        groups: dict[str | None, list[Obj]] = {}
+        for obj in objs:
+            owner = self._find_owner(paths[obj])
+            remote = self._options.remote or (owner.remote if owner else None)
+            groups.setdefault(remote, []).append(obj)
+        yield from groups.items()
 
-    def _owner(self, path: str) -> Entry | None:
-        """The out that a file belongs to."""
+    def _kind(self, path: str) -> str:
+        owner = self._find_owner(path)
+        return owner.kind if owner is not None else "plain"
+
+    def _find_owner(self, path: str) -> Entry | None:
+        """Find the out that a file belongs to."""
         while path:
             if path in self._entries:
                 return self._entries[path]

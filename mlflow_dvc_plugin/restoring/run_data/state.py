@@ -1,4 +1,4 @@
-"""The data state that a run recorded."""
+"""Load the data state that a run recorded."""
 
 from __future__ import annotations
 
@@ -18,83 +18,88 @@ _STATUSES: tuple[Status, ...] = get_args(Status)
 def load_state(
     run: str | Run, tracking_uri: str | None = None, project: str | None = None
 ) -> DataState:
-    """The data state that a run recorded.
+    """Load the data state that a run recorded.
 
     Args:
         run: the run, or what :func:`find_run` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: absolute path of the project that the run's commit is in, for
+        project: absolute path of the project that has the run's commit, for
             states that need it; None for the one at the working directory.
 
     Returns:
-        The state, with `source` telling where it was read. Its paths are what
-        the tags say, and not yet checked for where they lead.
+        The state; `source` tells where it was read. Its paths are what the
+        tags say: where they lead is not checked yet.
 
     Raises:
-        NoRecordedStateError: the run has no state that can be believed.
+        NoRecordedStateError: the run has no state that can be trusted.
     """
     if isinstance(run, str):
         run = find_run(run, tracking_uri)
-    tags = run.tags
-    if "dvc.schema" not in tags:
-        raise NoRecordedStateError(
-            f"Run {run.run_id} has no DVC tags: it was started outside a DVC project, without "
-            "the plugin, or through MlflowClient. `mlflow-dvc tag` and `backfill` give it some."
-        )
-    if "dvc.error" in tags:
-        raise NoRecordedStateError(
-            f"Run {run.run_id} has no data state, since capture failed: {tags['dvc.error']}"
-        )
-    if tags["dvc.schema"] != "1":
-        raise NoRecordedStateError(
-            f"Run {run.run_id} has DVC tags of schema {tags['dvc.schema'][:20]!r}: update "
-            "mlflow-dvc-plugin."
-        )
-    failed: list[MlflowDvcError] = []
+    _check_tags(run)
+    errors: list[MlflowDvcError] = []
     for read in (_from_manifest, _from_artifacts, _from_commit):
         try:
             state = read(run, project)
         except MlflowDvcError as err:
-            failed.append(err)
+            errors.append(err)
             continue
         if state is None:
             continue
-        if state.data_hash == tags.get("dvc.data_hash"):
+        if state.data_hash == run.tags.get("dvc.data_hash"):
             return state
-        failed.append(_changed(run, state))
-    # The first is the one that should have worked.
-    raise failed[0]
+        errors.append(_fingerprint_error(run, state))
+    # The first source is the one that should have worked.
+    raise errors[0]
 
 
-def _changed(run: Run, state: DataState) -> NoRecordedStateError:
-    why = "its tags were changed"
+def _check_tags(run: Run) -> None:
+    schema, error = run.tags.get("dvc.schema"), run.tags.get("dvc.error")
+    if schema is None:
+        raise NoRecordedStateError(
+            f"Run {run.run_id} has no DVC tags: it was started outside a DVC project, without "
+            "the plugin, or through MlflowClient. Add them with `mlflow-dvc tag` or `mlflow-dvc "
+            "backfill`."
+        )
+    if error is not None:
+        raise NoRecordedStateError(
+            f"Run {run.run_id} has no data state, because capture failed: {error}"
+        )
+    if schema != "1":
+        raise NoRecordedStateError(
+            f"Run {run.run_id} has DVC tags of schema {schema[:20]!r}, which this release cannot "
+            "read. Update mlflow-dvc-plugin."
+        )
+
+
+def _fingerprint_error(run: Run, state: DataState) -> NoRecordedStateError:
+    cause = "its tags were changed"
     if state.source == "commit":
-        why = (
-            "the workspace was not as committed, it had other MLFLOW_DVC_INCLUDE or _EXCLUDE, "
-            f"or {why}"
+        cause = (
+            "the workspace differed from the commit, MLFLOW_DVC_INCLUDE or MLFLOW_DVC_EXCLUDE was "
+            f"set differently, or {cause}"
         )
     return NoRecordedStateError(
-        f"Run {run.run_id}: the state recorded in its {state.source} has the fingerprint "
-        f"{state.data_hash}, its dvc.data_hash is {run.tags.get('dvc.data_hash')!r}: {why}, so "
-        "nothing is restored from them."
+        f"Run {run.run_id} has the fingerprint {run.tags.get('dvc.data_hash')!r} in dvc.data_hash, "
+        f"but the state in its {state.source} has {state.data_hash}: {cause}. Its data cannot be "
+        "restored."
     )
 
 
 def _from_manifest(run: Run, project: str | None) -> DataState | None:
     if MANIFEST not in run.tags:
         return None
-    found = manifest.parse(read_manifest_parts(run.tags))
-    entries = found.entries
-    if not found.complete:
+    parsed = manifest.parse(read_manifest_parts(run.tags))
+    entries = parsed.entries
+    if not parsed.complete:
         base = {e.path: e for e in _commit_state(run, project).entries}
-        for path in found.removed:
+        for path in parsed.removed:
             base.pop(path, None)
         base.update((e.path, e) for e in entries)
         entries = tuple(sorted(base.values()))
     return replace(
-        _scalars(run, entries),
-        metafiles=found.metafiles,
-        pipelines=found.pipelines,
+        _to_state(run, entries),
+        metafiles=parsed.metafiles,
+        pipelines=parsed.pipelines,
         source="manifest",
     )
 
@@ -102,20 +107,20 @@ def _from_manifest(run: Run, project: str | None) -> DataState | None:
 def _from_artifacts(run: Run, _: str | None) -> DataState | None:
     if not run.store:
         return None
-    from mlflow_dvc_plugin.restoring.run_data.artifacts import state_of
+    from mlflow_dvc_plugin.restoring.run_data.artifacts import read_artifacts
 
     client = open_client(run.store)
-    # A nested run leaves the files to its parent, if that has the same.
+    # A nested run logs no artifacts if its parent has the same state.
     for run_id in (run.run_id, run.tags.get("mlflow.parentRunId")):
         try:
-            state = state_of(client, run_id) if run_id else None
+            state = read_artifacts(client, run_id) if run_id else None
         except MlflowDvcError:
             raise
         except Exception as err:
             raise to_tracking_error(err) from err
         if state is not None and state.data_hash == run.tags.get("dvc.data_hash"):
             return replace(
-                _scalars(run, state.entries),
+                _to_state(run, state.entries),
                 metafiles=state.metafiles,
                 pipelines=state.pipelines,
                 source="artifacts",
@@ -124,13 +129,13 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
 
 
 def _from_commit(run: Run, project: str | None) -> DataState:
-    # Settings may have kept some outs out of the state.
+    # The settings of that time may have excluded some outs.
     for selected in (False, True):
         state = _commit_state(run, project, selected)
         if state.data_hash == run.tags.get("dvc.data_hash"):
             break
-    scalars = _scalars(run, state.entries)
-    return replace(scalars, metafiles=state.metafiles, source="commit")
+    state_of_tags = _to_state(run, state.entries)
+    return replace(state_of_tags, metafiles=state.metafiles, source="commit")
 
 
 def _commit_state(run: Run, project: str | None, selected: bool = False) -> DataState:
@@ -141,27 +146,29 @@ def _commit_state(run: Run, project: str | None, selected: bool = False) -> Data
     here = project or find_project()
     if commit is None:
         raise NoRecordedStateError(
-            f"Run {run.run_id} has neither a manifest nor a Git commit: its data is unknown."
+            f"Run {run.run_id} has neither a manifest nor a Git commit, so its data is unknown."
         )
     if here is None:
         raise NoRecordedStateError(
-            f"Run {run.run_id} needs the metafiles of Git commit {commit[:12]}: go to its project."
+            f"Run {run.run_id} can only be read with the metafiles of Git commit {commit[:12]}. "
+            "Run the command in its project."
         )
     try:
         return read_commit_state(here, commit, selected)
     except GitError as err:
-        raise NoRecordedStateError(f"Run {run.run_id} needs its Git commit: {err}") from err
+        raise NoRecordedStateError(
+            f"Run {run.run_id} can only be read with its Git commit: {err}"
+        ) from err
 
 
-def _scalars(run: Run, entries: tuple[Entry, ...]) -> DataState:
+def _to_state(run: Run, entries: tuple[Entry, ...]) -> DataState:
     tags = run.tags
-    said = tags.get("dvc.status")
     return DataState(
         root=tags.get("dvc.root", "."),
         entries=entries,
         lock_hash=tags.get("dvc.lock_hash"),
         git_commit=tags.get("dvc.git_commit"),
-        status=next((status for status in _STATUSES if status == said), "unverified"),
+        status=next((s for s in _STATUSES if s == tags.get("dvc.status")), "unverified"),
         modified=run.modified,
         stage=tags.get("dvc.stage"),
         exp_name=tags.get("dvc.exp_name"),

@@ -1,1 +1,1 @@
-"""The changes in the workspace."""
+"""Write the changes into the workspace."""

@@ -1,4 +1,7 @@
-"""Outs that a restore brought back are DVC's to clean up, once nothing tracks them any more."""
+"""Tell DVC which outs a restore wrote: it may delete them when nothing tracks them any more.
+
+DVC calls such a record a link, whatever the link type is.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,26 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 
-def claim(
-    project: DvcProject, outs: Sequence[str], seen: Mapping[str, float], written: Iterable[str]
+def save_out_links(
+    project: DvcProject,
+    outs: Sequence[str],
+    times: Mapping[str, float],
+    written: Iterable[str],
 ) -> None:
-    """Tell DVC that the outs are its own, unless people change them first.
+    """Tell DVC that outs are its own, unless users change them first.
 
     Args:
         project: the open project.
-        outs: their paths.
-        seen: when the files in outs that are folders were modified, in seconds
+        outs: paths of the outs.
+        times: when each file in outs that are folders was modified, in seconds
             since the epoch, by path, before anything was written.
-        written: paths of the files that were written or removed since.
+        written: paths of the files that were written or deleted since.
     """
     if not outs:
         return
-    times = {**seen}
+    times = {**times}
     for path in written:
-        mtime = _mtime(os.path.join(project.root, path))
+        mtime = _read_mtime(os.path.join(project.root, path))
         if mtime is None:
             times.pop(path, None)
         else:
@@ -42,8 +48,8 @@ def claim(
         )
 
 
-def _mtime(path: str) -> float | None:
-    """Of a file, or of the one that a link leads to."""
+def _read_mtime(path: str) -> float | None:
+    """Read the time of a file, or of the file that a link leads to."""
     try:
         info = os.stat(path)
     except OSError:

@@ -1,0 +1,101 @@
+"""Contents of small files that a restore keeps in memory: metafiles, and files in Git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from mlflow_dvc_plugin.errors import UnsafePathError
+from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
+from mlflow_dvc_plugin.restoring.files.permissions import ModeChange
+from mlflow_dvc_plugin.restoring.files.stamps import concurrent_write
+from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
+
+# Bytes by path; None for a file that does not exist.
+Contents = Mapping[str, bytes | None]
+
+
+def check_symlinks(root: str, paths: Iterable[str]) -> None:
+    """Refuse files that are symbolic links, or that are behind one.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        paths: the paths of files.
+
+    Raises:
+        UnsafePathError: one of the files is a link, or is behind one.
+    """
+    guard = FolderGuard(root)
+    for path in paths:
+        guard.check(path)
+        if os.path.islink(os.path.join(root, path)):
+            raise UnsafePathError(path, "it is a symbolic link")
+
+
+def read_contents(root: str, paths: Iterable[str]) -> dict[str, bytes | None]:
+    """Read files.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        paths: the paths of files.
+    """
+    return {path: read_file(os.path.join(root, path)) for path in paths}
+
+
+def read_file(path: str) -> bytes | None:
+    """Read a file, given by its absolute path; None if it does not exist."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def check_contents(root: str, contents: Contents) -> None:
+    """Refuse to replace files that no longer hold what was read from them.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        contents: what was read from each file.
+
+    Raises:
+        RestoreError: another program wrote to one of the files.
+    """
+    for path, data in contents.items():
+        full = os.path.join(root, path)
+        if read_file(full) != data:
+            raise concurrent_write(full)
+
+
+def write_contents(
+    root: str, contents: Contents, replaced: Contents, modes: Mapping[str, ModeChange]
+) -> None:
+    """Replace files, each in one step; a file that exists keeps its permissions.
+
+    Args:
+        root: absolute path that the paths are relative to.
+        contents: what each file must hold; None to delete it.
+        replaced: what was read from each file.
+        modes: permissions of files that do not exist yet.
+
+    Raises:
+        RestoreError: another program wrote to one of the files.
+    """
+    for path, data in contents.items():
+        target = os.path.join(root, path)
+        if data is None:
+            check_contents(root, {path: replaced[path]})
+            with suppress(FileNotFoundError):
+                os.unlink(target)
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with make_temporary(target) as new:
+            with open(new, "xb") as file:
+                file.write(data)
+            if os.path.exists(target):
+                os.chmod(new, os.stat(target).st_mode)
+            elif path in modes:
+                os.chmod(new, modes[path](0))
+            check_contents(root, {path: replaced[path]})
+            os.replace(new, target)

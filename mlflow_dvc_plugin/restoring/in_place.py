@@ -1,0 +1,166 @@
+"""Restore a run's data in the project itself: the workspace and the metafiles."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
+from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
+from mlflow_dvc_plugin.restoring.checkout import Checkout
+from mlflow_dvc_plugin.restoring.files.paths import fold_name, is_external
+from mlflow_dvc_plugin.restoring.metafiles.git_outs import plan_git_outs
+from mlflow_dvc_plugin.restoring.metafiles.gitignore import plan_gitignores
+from mlflow_dvc_plugin.restoring.metafiles.planner import (
+    MetafilePlanner,
+    find_differing,
+    read_workspace,
+)
+from mlflow_dvc_plugin.restoring.options import Options
+from mlflow_dvc_plugin.restoring.project import open_project
+from mlflow_dvc_plugin.restoring.result import RestoreResult
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.listings import list_files
+from mlflow_dvc_plugin.restoring.run_data.outs import Selection
+from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.state import DataState, Entry
+
+# The limits of the quick check: for more files, opening DVC is faster.
+_QUICK_MS = 500
+_QUICK_FILES = 20_000
+
+# Files that DVC or Git would read as their own settings.
+_SETTINGS = {"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes", ".gitmodules"}
+
+
+def confirm_unchanged(root: str, selection: Selection, options: Options) -> RestoreResult | None:
+    """Confirm quickly, without opening DVC, that the project holds a run's data already.
+
+    Returns:
+        The result of the restore; None if that cannot be confirmed quickly.
+    """
+    state, data = selection.state, selection.data
+    entries = (*data, *selection.git_outs)
+    count = sum(e.nfiles or 1 for e in entries)
+    if any(e.isexec for e in data) or count > _QUICK_FILES:
+        return None
+    forget_folder_verdicts()
+    try:
+        workspace = capture(root, settings=Settings(status_budget_ms=_QUICK_MS))
+    except CaptureError:
+        return None
+    if workspace is None or workspace.status != "clean" or workspace.root != state.root:
+        return None
+    if find_differing(workspace, entries):
+        return None
+    if MetafilePlanner(root, state, workspace).plan(data, selection.whole).contents:
+        return None
+    return RestoreResult(
+        run_id=selection.run_id,
+        source=state.source,
+        added=[],
+        modified=[],
+        deleted=[],
+        unchanged=sorted(e.path for e in entries),
+        files=0,
+        bytes=0,
+        verified=count,
+        undo=None,
+        kept=_find_kept(workspace, state),
+        left=list(selection.skipped),
+        dry_run=options.dry_run,
+    )
+
+
+def restore_in_place(root: str, selection: Selection, options: Options) -> RestoreResult:
+    """Make a project's workspace and metafiles hold a run's data.
+
+    Args:
+        root: absolute path of the project.
+        selection: the outs.
+        options: what the user chose.
+    """
+    state, data = selection.state, selection.data
+    _check_names(data)
+    paths = [os.path.join(root, e.path) for e in (*data, *selection.git_outs)]
+    with open_project(root) as dvc, dvc.lock(paths):
+        dvc.remotes.check_name(options.remote)
+        planner = MetafilePlanner(dvc.root, state)
+        workspace = planner.workspace
+        _check_project(dvc.root, workspace.root, state.root)
+        metafiles = planner.plan(data, selection.whole)
+        git_outs = plan_git_outs(dvc.root, state.git_commit, workspace, selection.git_outs)
+        gitignores = plan_gitignores(dvc.root, workspace, data, metafiles.contents)
+        fetcher = Fetcher(dvc, data, state.git_commit, options)
+        target = list_files(fetcher, data)._replace(
+            metafiles={**gitignores, **metafiles.contents, **git_outs.contents},
+            unsaved=(*metafiles.unsaved, *git_outs.unsaved),
+        )
+        _check_ignored(dvc.root, target.files)
+        checkout = Checkout(
+            fetcher, dvc.root, selection.run_id, source=state.source, options=options
+        )
+        result = checkout.run(target)
+        if metafiles.contents and not options.dry_run:
+            _verify_metafiles(dvc.root, data)
+    return replace(
+        result,
+        unchanged=sorted([*result.unchanged, *git_outs.unchanged]),
+        verified=result.verified + len(git_outs.unchanged),
+        left=[*selection.skipped, *git_outs.skipped],
+        kept=_find_kept(workspace, state),
+    )
+
+
+def _find_kept(workspace: DataState, state: DataState) -> list[str]:
+    paths = {e.path for e in state.entries}
+    return sorted(e.path for e in workspace.entries if e.path not in paths and e.hash)
+
+
+def _check_project(project: str, root: str, run_root: str) -> None:
+    """Refuse a run of another project in the same Git repository."""
+    if root in (run_root, "..") or is_external(run_root):
+        return
+    up = [".."] * len(root.split("/")) if root != "." else []
+    top = os.path.normpath(os.path.join(project, *up))
+    if os.path.isdir(os.path.join(top, run_root, ".dvc")):
+        raise RestoreError(
+            f"The run was made in {run_root}, another project of this repository. Go there, or "
+            "use --out DIR."
+        )
+
+
+def _check_names(entries: Sequence[Entry]) -> None:
+    """Refuse data that DVC or Git would read as their own settings."""
+    found = [e.path for e in entries if fold_name(posixpath.basename(e.path)) in _SETTINGS]
+    if found:
+        raise UnsafePathError(
+            min(found),
+            "DVC or Git would read it as a settings file; use --out DIR to restore the data alone",
+        )
+
+
+def _check_ignored(project: str, files: Iterable[str]) -> None:
+    """Refuse files that ``.dvcignore`` excludes, since DVC would find the out changed."""
+    hidden = sorted(find_dvcignored(project, files))
+    if hidden:
+        more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""
+        raise RestoreError(
+            f"Today's .dvcignore excludes {', '.join(hidden[:10])}{more}, so DVC would not see "
+            "files that the run had. Change .dvcignore first, or use --out DIR to restore the "
+            "data alone."
+        )
+
+
+def _verify_metafiles(project: str, entries: Sequence[Entry]) -> None:
+    """Read the metafiles again: they must say the hashes of the restored data."""
+    wrong = find_differing(read_workspace(project), entries)
+    if wrong:
+        raise RestoreError(
+            f"The data is restored, but the metafiles have other hashes of {', '.join(wrong[:10])}:"
+            " another program wrote to them. Run the same command again, or `mlflow-dvc undo`."
+        )

@@ -1,0 +1,62 @@
+"""Find and open the project that a restore works in."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from mlflow_dvc_plugin.capturing import find_project
+from mlflow_dvc_plugin.errors import RestoreError
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc.project import DvcProject
+
+
+def find_root(folder: str | os.PathLike[str] | None) -> str:
+    """Find the project's folder; None stands for the project at the working directory.
+
+    Raises:
+        RestoreError: there is no project.
+    """
+    root = os.path.abspath(folder) if folder else find_project()
+    if root is None:
+        raise RestoreError("This is not a DVC project. Go to the project of the run.")
+    return root
+
+
+def check_no_stage() -> None:
+    """Refuse to change data while DVC runs the stage that this process belongs to.
+
+    Raises:
+        RestoreError: DVC is running a stage.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if stage:
+        raise RestoreError(
+            f"DVC is running stage {stage!r}, and changing data now would spoil its result. Run "
+            "the command when the stage has ended."
+        )
+
+
+@contextmanager
+def open_project(root: str) -> Iterator[DvcProject]:
+    """Open a project, and translate errors of the disk and of DVC's databases.
+
+    Raises:
+        RestoreError: the disk, or a database, cannot be used.
+    """
+    from mlflow_dvc_plugin.dvc.project import DvcProject
+
+    try:
+        with closing(DvcProject(root)) as dvc:
+            yield dvc
+    except OSError as err:
+        raise RestoreError(
+            f"{err.strerror or err} ({err.filename or root}). Solve this, then run the same "
+            "command again."
+        ) from err
+    except (UnicodeError, sqlite3.Error) as err:
+        raise RestoreError(f"DVC's files cannot be read ({err}). Run `dvc doctor`.") from err

@@ -1,0 +1,1 @@
+"""Undo records: how the workspace was before each restore."""
