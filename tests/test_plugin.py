@@ -198,10 +198,8 @@ def test_from_pandas_and_log_input_take_the_tags(
     import mlflow
     import pandas as pd
 
-    for number in range(30):
-        project.write(f"data/{number:02d}-{'x' * 150}", str(number))
-    with project.opened() as repo:
-        repo.add([str(path) for path in (project.path / "data").iterdir()])
+    names = [f"{number:02d}-{'x' * 150}" for number in range(30)]
+    project.add_files("data", dict.fromkeys(names, b"1"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     with mlflow.start_run() as run:
         data = mlflow.data.from_pandas(pd.DataFrame({"a": [1]}))

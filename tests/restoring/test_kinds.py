@@ -274,23 +274,21 @@ def test_metrics_that_no_commit_has_are_left_and_named(project: Project) -> None
 @pytest.mark.parametrize("dirty", [False, True])
 def test_more_than_300_outs(project: Project, tmp_path: Path, dirty: bool) -> None:
     project.remote(tmp_path / "remote")
-    for number in range(305):
-        project.write(f"data/{number}.txt", str(number))
-    with project.opened() as repo:
-        repo.add([str(path) for path in (project.path / "data").iterdir()])
+    project.add_files("data", {f"{number}.txt": b"%d" % number for number in range(305)})
     project.commit()
     from mlflow_dvc_plugin.capturing import capture
     from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
     if dirty:
-        project.add("data/7.txt", "changed")
+        project.add_files("data", {"7.txt": b"changed"})
     state = capture(project.path)
     assert state is not None
     before = snapshot(project.path)
     recorded = Run("5" * 32, "", "0", 0, add_commit_entries(state).to_tags())
     assert "dvc.manifest" in recorded.tags
-    for number in (7, 8, 9):
-        project.add(f"data/{number}.txt", "something else")
+    changed = [str(project.write(f"data/{number}.txt", "something else")) for number in (7, 8, 9)]
+    with project.opened() as repo:
+        repo.add(changed)
     project.commit("later")
     restore(recorded)
     assert snapshot(project.path) == before
