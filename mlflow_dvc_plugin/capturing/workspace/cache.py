@@ -8,6 +8,8 @@ import stat
 from hashlib import md5
 from typing import Any
 
+from mlflow_dvc_plugin.state.objects import build_listing
+
 _MAX_LISTING = 1 << 28
 _MAX_MEMBERS = 1_000_000
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -54,9 +56,7 @@ class Cache:
 
 def hash_listing(members: dict[str, str]) -> str:
     """The hash of a folder, computed from the hashes of its members."""
-    listing = [{"md5": members[path], "relpath": path} for path in sorted(members)]
-    text = json.dumps(listing, sort_keys=True)
-    return md5(text.encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"
+    return build_listing(members)[0].value
 
 
 def _read_listing(path: str, value: str) -> dict[str, str] | None:

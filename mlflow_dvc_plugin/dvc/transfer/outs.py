@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.transfer.download import download
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, build_listing
 
 
 class Outs:
@@ -85,10 +84,9 @@ class Outs:
             hashes = [Obj(obj.hash_name, hash_file(name, obj.hash_name)) for name in staged]
             if obj.value.endswith(DIR_SUFFIX):
                 names = [dep.fs.relpath(name, source).replace(os.sep, "/") for name in found]
-                members = zip(names, hashes, strict=True)
-                rows = [{"md5": member.value, "relpath": name} for name, member in sorted(members)]
-                listing = json.dumps(rows, sort_keys=True).encode()
-                value = Obj.from_bytes(listing).value + DIR_SUFFIX
+                members = zip(names, (member.value for member in hashes), strict=True)
+                found_obj, listing = build_listing(dict(members))
+                value = found_obj.value
             else:
                 listing, value = b"", hashes[0].value
             if value != obj.value:

@@ -6,7 +6,6 @@ metafiles name, and no data is downloaded.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from mlflow_dvc_plugin.dvc.errors import silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
 _ASKERS = 16
 
@@ -139,8 +138,7 @@ def _value_of(hashes: Mapping[str, str]) -> str:
     """The hash of an out made of these files."""
     if hashes.keys() == {""}:
         return hashes[""]
-    rows = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
-    return Obj.from_bytes(json.dumps(rows, sort_keys=True).encode()).value + DIR_SUFFIX
+    return build_listing(hashes)[0].value
 
 
 def _lost_at_url(dep: Any) -> list[str]:
