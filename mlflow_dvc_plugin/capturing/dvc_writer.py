@@ -9,13 +9,44 @@ counts as written.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from mlflow_dvc_plugin.capturing.files import Signature, find_signature, is_fresh, pause
 
 _MAX_SECONDS = 2.0  # that one reading waits
 _RECENT_NS = 2_000_000_000  # after its last write, a file may still be incomplete
+
+
+_own_locks = threading.local()
+
+
+@contextmanager
+def own_lock(project: str) -> Iterator[None]:
+    """Let this thread's readings not wait for DVC's lock, because the thread holds it itself.
+
+    Args:
+        project: absolute path of the project.
+    """
+    before: frozenset[int | None] = getattr(_own_locks, "inodes", frozenset())
+    _own_locks.inodes = before | {_find_inode(_lock_file(project))}
+    try:
+        yield
+    finally:
+        _own_locks.inodes = before
+
+
+def _lock_file(project: str) -> str:
+    return os.path.join(project, ".dvc", "tmp", "lock")
+
+
+def _find_inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
 class DvcWriter:
@@ -26,7 +57,7 @@ class DvcWriter:
     """
 
     def __init__(self, project: str) -> None:
-        self._lock = os.path.join(project, ".dvc", "tmp", "lock")
+        self._lock = _lock_file(project)
         self._deadline = time.monotonic() + _MAX_SECONDS
         self._was_seen = False
 
@@ -36,10 +67,12 @@ class DvcWriter:
 
     def is_seen(self) -> bool:
         """Does a DVC command hold the project's lock, as it does whenever it writes?"""
+        inode = _find_inode(self._lock)
+        if inode is None or inode in getattr(_own_locks, "inodes", ()):
+            return False
         try:
-            inode = b":%d " % os.stat(self._lock).st_ino
             with open("/proc/locks", "rb") as file:
-                is_held = any(inode in line and b"FLOCK" in line for line in file)
+                is_held = any(b":%d " % inode in line and b"FLOCK" in line for line in file)
         except OSError:
             return False
         self._was_seen = self._was_seen or is_held

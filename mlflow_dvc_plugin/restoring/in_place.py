@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing.dvc_writer import own_lock
 from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
@@ -87,7 +88,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
     state, data = selection.state, selection.data
     _check_names(data)
     paths = [os.path.join(root, e.path) for e in (*data, *selection.git_outs)]
-    with open_project(root) as dvc, dvc.lock(paths):
+    with open_project(root) as dvc, dvc.lock(paths), own_lock(dvc.root):
         dvc.remotes.check_name(options.remote)
         planner = MetafilePlanner(dvc.root, state)
         workspace = planner.workspace

@@ -8,14 +8,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from zc.lockfile import LockFile
 
 from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing.dvc_writer import DvcWriter, own_lock
 from mlflow_dvc_plugin.errors import CaptureError
 from tests.capturing.oracle import UNJUDGED
 from tests.capturing.test_corpus import CORPUS
@@ -224,6 +227,22 @@ def test_lock_whose_first_half_stands_still(tmp_path: Path, half: int) -> None:
     writer.stdout.close()
     assert state is not None
     assert [entry.hash for entry in state.entries] == [md5] * 300
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="the system does not tell")
+def test_the_lock_of_another_thread_is_seen_and_not_that_of_this_one(tmp_path: Path) -> None:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    lock = LockFile(str(tmp_path / ".dvc/tmp/lock"))
+    project = str(tmp_path)
+    writer = DvcWriter(project)
+    with ThreadPoolExecutor() as others:
+        assert writer.is_seen()
+        with own_lock(project):
+            assert not writer.is_seen()
+            assert others.submit(DvcWriter(project).is_seen).result()
+        assert writer.is_seen()
+    lock.close()
+    assert not writer.is_seen()
 
 
 # As DVC writes: under its lock, and in place.

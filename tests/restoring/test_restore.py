@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_dvc_plugin.capturing import dvc_writer
 from mlflow_dvc_plugin.cli import main
 from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.errors import (
@@ -229,6 +230,18 @@ def test_undo_names_a_later_edit_and_leaves_it(two: Project) -> None:
 def test_without_a_restore_there_is_nothing_to_undo() -> None:
     with pytest.raises(RestoreError, match="nothing to undo"):
         undo()
+
+
+def test_a_restore_does_not_wait_for_the_lock_that_it_holds(
+    two: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = record(two.path)
+    second_version(two)
+    pauses: list[None] = []
+    monkeypatch.setattr(dvc_writer, "pause", lambda: pauses.append(None))
+    restore(recorded)
+    assert len(pauses) < 4
+    assert two.data_status() == {}
 
 
 def test_only_the_chosen_paths_are_restored(two: Project) -> None:
