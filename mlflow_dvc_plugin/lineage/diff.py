@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -108,35 +108,40 @@ def diff(
     """
     root = find_root(project) if b is None or project else find_project()
     old = a if isinstance(a, DataState) else load_state(a, tracking_uri, root)
-    observation = None
     if b is None:
         observation = observe_workspace(find_root(project), progress or Progress())
-        new = replace(observation.state, entries=observation.entries)
     else:
         new = b if isinstance(b, DataState) else load_state(b, tracking_uri, root)
-    found = compare_states(old, new)
-    if observation is not None:
-        found.unverified.update(observation.unverified)
+        observation = Observation(new)
+    new = observation.state
+    found = replace(compare_states(old, new), unverified=dict(observation.unverified))
     if not files:
         return found
     paths = {item.path for item in found.items}
-    involved = [e for e in (*old.entries, *new.entries) if e.hash and e.path in paths]
-    listings = _read_listings(root, involved, observation)
-    return compare_files(found, old.entries, new.entries, listings)
+    listings = dict(observation.listings)
+    outs = [e for e in (*old.entries, *new.entries) if e.hash and e.path in paths]
+    unread = [e for e in outs if to_object(e) not in listings]
+    with open_project(root) if root else nullcontext() as dvc:
+        listings.update((listing.obj, listing) for listing in read_listings(dvc, unread))
+    return compare_files(found, old, new, listings)
 
 
 def compare_states(old: DataState, new: DataState) -> Diff:
     """What differs, out by out; only what DVC caches is compared.
 
-    A run in a stage does not record the outs of that stage, nor those that depend
-    on them. If only the other state has such an out, it cannot be compared.
+    Two kinds of outs cannot be compared. A run in a stage does not record the outs of
+    that stage, nor those that depend on them. And no place has the data of outs that
+    were modified when a run started, and not saved.
     """
     before, after = _find_cached(old), _find_cached(new)
+    modified = {*old.modified, *new.modified}
     found = Diff()
     for path in sorted(before.keys() | after.keys()):
         one, other = before.get(path), after.get(path)
         item = Item(path, one and one.hash, other and other.hash)
-        if one is None or other is None:
+        if path in modified:
+            found.unknown[path] = "it was modified when the run started, and was not saved"
+        elif one is None or other is None:
             has, lacks = (new, old) if one is None else (old, new)
             if lacks.stage not in (None, has.stage) and (one or other).stage is not None:  # type: ignore[union-attr]
                 reason = f"a run in stage {lacks.stage} does not record what stages make"
@@ -153,27 +158,37 @@ def compare_states(old: DataState, new: DataState) -> Diff:
 
 
 def compare_files(
-    found: Diff, old: Iterable[Entry], new: Iterable[Entry], listings: Mapping[Obj, Listing]
+    found: Diff, old: DataState, new: DataState, listings: Mapping[Obj, Listing]
 ) -> Diff:
     """The same differences, with the files that differ in each item.
 
     Args:
         found: what :func:`compare_states` found.
-        old: the outs before.
-        new: the outs after.
+        old: the first state.
+        new: the second state.
         listings: the listings of folders.
     """
-    before, after = {e.path: e for e in old}, {e.path: e for e in new}
+    before, after = _find_cached(old), _find_cached(new)
     unknown = dict(found.unknown)
 
+    def list_files(entry: Entry | None) -> dict[str, str]:
+        """The hashes of an out's files by path."""
+        if entry is None:
+            return {}
+        obj = to_object(entry)
+        if not is_listing(obj):
+            return {entry.path: obj.value}
+        _, members, reason, _ = listings.get(obj, Listing(obj, None, NOT_FOUND))
+        if members is None:
+            raise LookupError(reason)
+        return {posixpath.join(entry.path, name): value for name, value in members.items()}
+
     def add_files(item: Item) -> Item:
-        sides: list[dict[str, str]] = []
-        for entry, value in ((before.get(item.path), item.old), (after.get(item.path), item.new)):
-            files, reason = _find_files(entry, listings) if entry and value else ({}, "")
-            if files is None:
-                unknown[item.path] = reason
-                return item
-            sides.append(files)
+        try:
+            sides = list_files(before.get(item.path)), list_files(after.get(item.path))
+        except LookupError as err:
+            unknown[item.path] = str(err)
+            return item
         return replace(item, files=_compare_hashes(*sides))
 
     return replace(
@@ -183,28 +198,6 @@ def compare_files(
         modified=[add_files(item) for item in found.modified],
         unknown=unknown,
     )
-
-
-def _read_listings(
-    root: str | None, entries: list[Entry], observation: Observation | None
-) -> dict[Obj, Listing]:
-    observed = observation.members if observation else {}
-    listings = {obj: Listing(obj, members) for obj, members in observed.items()}
-    unread = [e for e in entries if to_object(e) not in listings]
-    with open_project(root) if root else nullcontext() as dvc:
-        listings.update((listing.obj, listing) for listing in read_listings(dvc, unread))
-    return listings
-
-
-def _find_files(entry: Entry, listings: Mapping[Obj, Listing]) -> tuple[dict[str, str] | None, str]:
-    """The hashes of an out's files by path; None, and why, if they are not known."""
-    obj = to_object(entry)
-    if not is_listing(obj):
-        return {entry.path: obj.value}, ""
-    _, members, reason, _ = listings.get(obj, Listing(obj, None, NOT_FOUND))
-    if members is None:
-        return None, reason
-    return {posixpath.join(entry.path, name): value for name, value in members.items()}, ""
 
 
 def _compare_hashes(old: Mapping[str, str], new: Mapping[str, str]) -> Diff:

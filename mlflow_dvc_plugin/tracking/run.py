@@ -35,7 +35,9 @@ class Run:
 
     @property
     def modified(self) -> tuple[str, ...]:
-        """The paths whose data was not what its metafiles say when the run started."""
+        """The paths whose data was modified when the run started, and was not saved."""
+        if self.tags.get("dvc.status") != "modified":
+            return ()
         return tuple(filter(None, self.tags.get("dvc.modified", "").split(",")))
 
 

@@ -142,6 +142,20 @@ def test_the_workspace_is_compared_as_it_is(two: tuple[str, str], project: Proje
     assert entry.hash == folder["new"]
 
 
+def test_what_a_run_read_and_nobody_saved_is_unknown(
+    two: tuple[str, str], project: Project, history: History
+) -> None:
+    project.write("data/a.csv", "edited")
+    edited = history.run()
+    reason = "it was modified when the run started, and was not saved"
+    for args in ((edited,), (edited, two[1]), (two[1], edited)):
+        found = mlflow_dvc("diff", *args, "--json").json
+        assert found["unknown"] == {"data/a.csv": reason}
+        assert found["modified"] == []
+    done = mlflow_dvc("find", "--same-as", edited, "--json")
+    assert "The hash of data/a.csv was taken from the metafile: it was modified" in done.stderr
+
+
 def capture_entries(project: Project) -> tuple[Entry, ...]:
     state = capture(project.path)
     assert state is not None

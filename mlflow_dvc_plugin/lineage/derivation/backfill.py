@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries, read_commit_state
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.workspace import find_root, read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.settings import load_settings
@@ -21,7 +21,7 @@ MLFLOW_COMMIT = "mlflow.source.git.commit"
 
 
 @dataclass(frozen=True)
-class TaggedRun:
+class TaggedRun(Result):
     """A run that was tagged, or the reason why it was not.
 
     Attributes:
@@ -30,16 +30,11 @@ class TaggedRun:
         skipped: why it was skipped.
     """
 
+    optional = ("skipped",)
+
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict)
     skipped: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document: dict[str, Any] = {"run_id": self.run_id, "tags": dict(self.tags)}
-        if self.skipped:
-            document["skipped"] = self.skipped
-        return document
 
 
 def tag(
@@ -48,7 +43,6 @@ def tag(
     rev: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
-    project: str | None = None,
 ) -> TaggedRun:
     """Give an existing run the tags of a data state.
 
@@ -58,13 +52,12 @@ def tag(
             then say that they are derived. None for the workspace as it is.
         force: replace the DVC tags of the run.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
 
     Raises:
         LineageError: the run has DVC tags, or the revision has no data.
         MlflowDvcError: the run, the workspace or Git cannot be read.
     """
-    root = find_root(project)
+    root = find_root()
     found = find_run(run, tracking_uri)
     old = _find_dvc_tags(found)
     if old and not force:
@@ -85,7 +78,6 @@ def backfill(
     *,
     dry_run: bool = False,
     tracking_uri: str | None = None,
-    project: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TaggedRun]:
     """Give the runs of experiments that have no DVC tags those of their Git commits.
@@ -94,7 +86,6 @@ def backfill(
         experiments: names of experiments.
         dry_run: write nothing.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
         progress: hears of runs.
 
     Returns:
@@ -103,7 +94,7 @@ def backfill(
     Raises:
         MlflowDvcError: the runs cannot be read, or written to.
     """
-    root = find_root(project)
+    root = find_root()
     progress = progress or Progress()
     # All are read before the first is written: tags change what a search finds.
     found = search_runs([tag_clause(MLFLOW_COMMIT)], experiments, tracking_uri)

@@ -6,12 +6,12 @@ import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlflow_dvc_plugin.capturing.workspace.cache import hash_listing
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.derivation.stage_records import StageRecord, read_stage_records
 from mlflow_dvc_plugin.lineage.listings import is_listing, read_listings, to_object
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
@@ -23,7 +23,7 @@ _GRACE = 10 * 60 * 1000  # milliseconds
 
 
 @dataclass(frozen=True)
-class LinkedRun:
+class LinkedRun(Result):
     """A run, and what its stage made.
 
     Attributes:
@@ -35,10 +35,6 @@ class LinkedRun:
     run_id: str
     stage: str
     outs: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,6 @@ def link(
     experiments: Sequence[str] = (),
     dry_run: bool = False,
     tracking_uri: str | None = None,
-    project: str | None = None,
 ) -> LinkResult:
     """Tag the run of each stage with the outs that ``dvc.lock`` records.
 
@@ -71,12 +66,11 @@ def link(
         experiments: names of experiments; none for all.
         dry_run: write nothing.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
 
     Raises:
         MlflowDvcError: the project or the runs cannot be read.
     """
-    root = find_root(project)
+    root = find_root()
     result = LinkResult([], {})
     with open_project(root) as dvc:
         for record in read_stage_records(root):

@@ -70,7 +70,6 @@ def check(
     *,
     experiments: Sequence[str] = (),
     tracking_uri: str | None = None,
-    project: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[CheckedRun]:
     """Find out where the data of runs is; each object is looked for once for all runs.
@@ -87,14 +86,13 @@ def check(
         runs: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         experiments: names of experiments, all of whose runs are checked.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
         progress: hears of runs and objects.
 
     Raises:
         LineageError: the experiments have no runs.
         MlflowDvcError: there is no such run or experiment, or no project.
     """
-    root = find_root(project)
+    root = find_root()
     progress = progress or Progress()
     found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
     if experiments:

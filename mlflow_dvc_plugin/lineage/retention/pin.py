@@ -6,13 +6,13 @@ import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, set_ref, write_commit
 from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.restoring.metafiles.planner import MetafilePlanner
@@ -28,7 +28,7 @@ _Identity = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True)
-class Pin:
+class Pin(Result):
     """A run that was pinned, or unpinned.
 
     Attributes:
@@ -44,15 +44,8 @@ class Pin:
     commit: str
     modified: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document = {**vars(self), "modified": list(self.modified)}
-        if not self.modified:
-            del document["modified"]
-        return document
 
-
-def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None) -> Pin:
+def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
     """Create a Git tag on a commit whose metafiles record the run's data.
 
     ``dvc gc --all-tags`` then keeps the data, ``dvc fetch --all-tags`` downloads
@@ -62,13 +55,12 @@ def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None
     Args:
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
 
     Raises:
         LineageError: the run has no data, or no metafiles can record it.
         MlflowDvcError: the run, or Git, cannot be read.
     """
-    root = find_root(project)
+    root = find_root()
     found = find_run(run, tracking_uri)
     state = load_state(found, project=root)
     if not _identify(state.entries):
@@ -87,27 +79,25 @@ def pin(run: str, *, tracking_uri: str | None = None, project: str | None = None
         )
         if _identify(state.entries) <= _identify(read_commit_state(root, commit).entries):
             set_ref(root, ref, commit)
-            modified = found.modified if state.status == "modified" else ()
-            return Pin(found.run_id, ref, commit, modified)
+            return Pin(found.run_id, ref, commit, found.modified)
     raise LineageError(
         f"Run {found.run_id} is not pinned: no metafiles can record its data. Save a copy with "
         f"`mlflow-dvc restore {found.run_id} --out DIR`."
     )
 
 
-def unpin(run: str, *, tracking_uri: str | None = None, project: str | None = None) -> Pin:
+def unpin(run: str, *, tracking_uri: str | None = None) -> Pin:
     """Delete a run's Git tag. The next ``dvc gc`` may then remove its data.
 
     Args:
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes; the run may
             be deleted.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
 
     Raises:
         LineageError: the run is not pinned.
     """
-    root = find_root(project)
+    root = find_root()
     pins = read_refs(root, PREFIX)
     prefix = run.removeprefix("runs:/")
     matches = [ref for ref in pins if prefix and ref.startswith(PREFIX + prefix)]

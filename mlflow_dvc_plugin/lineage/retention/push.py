@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, LineageError, join_some
 from mlflow_dvc_plugin.lineage.listings import explain_remote_error
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.progress import Progress
@@ -26,7 +26,7 @@ _UNCACHED = "it is not in the cache; `dvc fetch` gets it from where it was impor
 
 
 @dataclass(frozen=True)
-class PushResult:
+class PushResult(Result):
     """What a push did.
 
     Attributes:
@@ -43,13 +43,6 @@ class PushResult:
     present: int
     skipped: dict[str, str] = field(default_factory=dict)
     modified: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document = {**vars(self), "modified": list(self.modified)}
-        if not self.modified:
-            del document["modified"]
-        return document
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,6 @@ def push(
     remote: str | None = None,
     jobs: int | None = None,
     tracking_uri: str | None = None,
-    project: str | None = None,
     progress: Progress | None = None,
 ) -> PushResult:
     """Upload the objects of a run that the remote lacks.
@@ -88,7 +80,6 @@ def push(
         remote: name of the remote; None for each out's own.
         jobs: how many objects to send at once.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
         progress: hears of objects and bytes.
 
     Raises:
@@ -96,7 +87,7 @@ def push(
             in the cache; or they could not be sent.
         DvcError: the remote does not answer.
     """
-    root = find_root(project)
+    root = find_root()
     found = find_run(run, tracking_uri)
     entries = [e for e in load_state(found, project=root).entries if e.cached and e.hash]
     if not entries:
@@ -117,9 +108,8 @@ def push(
         for name, objs in transfer.absent.items():
             _send_objects(dvc, name, objs, jobs=jobs, progress=progress)
     pushed = sum(map(len, transfer.absent.values()))
-    modified = found.modified if found.tags.get("dvc.status") == "modified" else ()
     skipped.update(transfer.skipped)
-    return PushResult(found.run_id, pushed, len(transfer.present), skipped, modified)
+    return PushResult(found.run_id, pushed, len(transfer.present), skipped, found.modified)
 
 
 def _explain_skip(e: Entry) -> str:

@@ -110,7 +110,8 @@ def search_by_data(query: Query, progress: Progress | None = None) -> SearchResu
             f"Run {run.run_id} has no dvc.data_hash tag, so its data is unknown."
         )
     inputs = [run.tags["dvc.inputs_hash"]] if "dvc.inputs_hash" in run.tags else []
-    return search.by_state(run.tags["dvc.data_hash"], inputs)
+    reason = f"it was modified when run {run.run_id} started, and was not saved"
+    return search.by_state(run.tags["dvc.data_hash"], inputs, dict.fromkeys(run.modified, reason))
 
 
 class _Search:
@@ -131,16 +132,15 @@ class _Search:
     def by_workspace(self, root: str) -> SearchResult:
         """Runs on the data that is in the workspace now."""
         observation = observe_workspace(root, self._progress)
-        outs = {e.path: e for e in observation.entries}
-        # An out that is not there contradicts no run: its metafile says what it would be.
-        absent = {e.path: e for e in observation.state.entries if e.path in observation.missing}
-        outs = {**absent, **outs}
-        unverified = {
-            **dict.fromkeys(absent, "it is not in the workspace"),
-            **observation.unverified,
-        }
-        inputs = hash_stage_inputs(root, outs)
-        return self.by_state(fingerprint(outs.values()), inputs, unverified)
+        # An out that is not there does not contradict a run: its metafile says what it would be.
+        missing = {e.path: e for e in observation.missing}
+        outs = {**missing, **{e.path: e for e in observation.state.entries}}
+        reasons = dict.fromkeys(missing, "it is not in the workspace")
+        return self.by_state(
+            fingerprint(outs.values()),
+            hash_stage_inputs(root, outs),
+            {**reasons, **observation.unverified},
+        )
 
     def by_state(
         self,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 from mlflow_dvc_plugin.progress import Progress
 
 
 @dataclass(frozen=True)
-class OutVersion:
+class OutVersion(Result):
     """One version of an out.
 
     Attributes:
@@ -34,13 +34,6 @@ class OutVersion:
     run_ids: list[str] = field(default_factory=list)
     best: float | None = None
     modified: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document = dict(vars(self))
-        if not self.modified:
-            del document["modified"]
-        return document
 
 
 def read_history(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlflow_dvc_plugin.lineage.recorded_states import Role
+from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.tracking import Run
 
 # A path, its hash, and whether the run used it or made it.
@@ -14,7 +14,7 @@ Match = tuple[str, str, Role]
 
 
 @dataclass(frozen=True)
-class FoundRun:
+class FoundRun(Result):
     """A run that used or made the data of a search.
 
     Attributes:
@@ -42,13 +42,6 @@ class FoundRun:
     hashes: dict[str, str] = field(default_factory=dict)
     modified: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
-        document = dict(vars(self))
-        if not self.modified:
-            del document["modified"]
-        return document
-
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -59,8 +52,8 @@ class SearchResult:
         unread_runs: how many other runs may match: their recorded states cannot
             be read.
         unread_folders: folders whose listings cannot be read, and why.
-        unverified: paths whose data in the workspace was not looked at, and why:
-            the hashes in their metafiles were used.
+        unverified: paths whose hash comes from a metafile although the data may
+            differ, and why.
     """
 
     runs: list[FoundRun]
