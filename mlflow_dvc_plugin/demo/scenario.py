@@ -208,9 +208,10 @@ def _delete_data(folder: str, echo: Callable[[str], None]) -> None:
 def _prove(folder: str, copy: str, first: Run, echo: Callable[[str], None]) -> None:
     files = compare_data(folder, copy)
     echo("\n     Compared with a copy that the demo made after the first run:")
+    width = len(f"{max(file.size for file in files):,}")
     rows = [
-        ("file", f"{'bytes':>9}", "md5", ""),
-        *((file.path, f"{file.size:>9,}", file.md5, "identical") for file in files),
+        ("file", "bytes".rjust(width), "md5", ""),
+        *((file.path, f"{file.size:>{width},}", file.md5, "identical") for file in files),
     ]
     for line in _align(rows):
         echo(f"     {line}")
