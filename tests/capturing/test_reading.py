@@ -14,7 +14,7 @@ import pytest
 from mlflow_dvc_plugin.capturing import capture, reading
 from mlflow_dvc_plugin.capturing.formats import pipeline
 from mlflow_dvc_plugin.capturing.memory import watch
-from mlflow_dvc_plugin.capturing.workspace import status
+from mlflow_dvc_plugin.capturing.workspace import hashing
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
@@ -146,7 +146,7 @@ def test_environment_and_settings_are_read_anew(
 
 
 def test_single_file_is_proven_anew_each_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "_SETTLED_NS", 0)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", 0)
     (root / "sub" / "data").write_text("data")
     (root / "out").write_text("data")
     md5 = "8d777f385d3dfec8815d20f7496026dc"

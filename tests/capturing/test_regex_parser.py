@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlflow_dvc_plugin.capturing.formats import regex_parser, schema
-from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
 from mlflow_dvc_plugin.errors import FormatError
 from tests.capturing.test_corpus import CORPUS
 from tests.capturing.test_forms import DVC_FILES, MD5, PIPELINES
@@ -30,14 +29,12 @@ Read = Callable[[bytes], Any]
 
 
 def slow_dvcfile(data: bytes) -> Any:
-    content = load_yaml(data) or {}
-    schema.check_dvcfile(content, "")
+    content = schema.load_checked(data, schema.DVCFILE)
     return {key: content[key] for key in ("wdir", "outs") if key in content}
 
 
 def slow_pipeline(data: bytes) -> Any:
-    content = load_yaml(data) or {}
-    schema.check_pipeline(content, "")
+    content = schema.load_checked(data, schema.PIPELINE)
     return content if b"${" in data else _without_commands(content)
 
 
@@ -55,8 +52,7 @@ def _without_commands(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def slow_lock(data: bytes) -> Any:
-    content = load_yaml(data) or {}
-    schema.check_lock(content, "")
+    content = schema.load_checked(data, schema.LOCK)
     return {name: stage.get("outs", []) for name, stage in content["stages"].items()}
 
 

@@ -33,7 +33,6 @@ def forget() -> Iterator[None]:
 
 def forget_verdicts() -> None:
     status._folder_verdicts.clear()
-    status._proven.clear()
     hashing._hashes.clear()
 
 

@@ -19,14 +19,11 @@ def parse_dvcfile(data: bytes) -> dict[str, Any]:
         FormatError: it is not YAML, or DVC refuses it.
     """
     found = regex_parser.parse_dvcfile(data)
-    if found is not None:
-        return found
-    from mlflow_dvc_plugin.capturing.formats.schema import check_dvcfile
-    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+    if found is None:
+        from mlflow_dvc_plugin.capturing.formats import schema
 
-    content = load_yaml(data) or {}
-    check_dvcfile(content, "")
-    return dict(content)
+        found = schema.load_checked(data, schema.DVCFILE)
+    return found
 
 
 def build_stage(content: dict[str, Any], metafile: str, project: str, config: Config) -> Stage:

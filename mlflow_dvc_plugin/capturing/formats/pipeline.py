@@ -30,14 +30,11 @@ def parse_pipeline(data: bytes) -> dict[str, Any]:
         FormatError: it is not YAML, or DVC refuses it.
     """
     found = regex_parser.parse_pipeline(data)
-    if found is not None:
-        return found
-    from mlflow_dvc_plugin.capturing.formats.schema import check_pipeline
-    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+    if found is None:
+        from mlflow_dvc_plugin.capturing.formats import schema
 
-    content = load_yaml(data) or {}
-    check_pipeline(content, "")
-    return dict(content)
+        found = schema.load_checked(data, schema.PIPELINE)
+    return found
 
 
 def parse_lock_outs(data: bytes) -> dict[str, Any]:
@@ -58,12 +55,9 @@ def parse_lock(data: bytes) -> dict[str, Any]:
     Raises:
         FormatError: it is not YAML, or DVC refuses it.
     """
-    from mlflow_dvc_plugin.capturing.formats.schema import check_lock
-    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
+    from mlflow_dvc_plugin.capturing.formats import schema
 
-    content = load_yaml(data) or {}
-    check_lock(content, "")
-    return dict(content.get("stages", {}))
+    return dict(schema.load_checked(data, schema.LOCK).get("stages", {}))
 
 
 def has_templates(content: Mapping[str, Any], data: bytes) -> bool:

@@ -29,23 +29,23 @@ class _Kind(NamedTuple):
     Attributes:
         head: its first lines.
         compile_stage: compiles the expression of one stage.
-        check: name of the function that checks it against the schema.
+        schema: name of its schema.
         convert: gives what capture needs of a stage that was parsed as YAML.
     """
 
     head: str
     compile_stage: Callable[[], re.Pattern[str]]
-    check: str
+    schema: str
     convert: Callable[[dict[str, Any]], Any]
 
 
 _LOCK = _Kind(
     "schema: '2.0'\nstages:\n",
     regexes.compile_lock_stage,
-    "check_lock",
+    "LOCK",
     lambda stage: stage.get("outs", []),
 )
-_PIPELINE = _Kind("stages:\n", regexes.compile_stage, "check_pipeline", dict)
+_PIPELINE = _Kind("stages:\n", regexes.compile_stage, "PIPELINE", dict)
 
 
 def parse_dvcfile(data: bytes) -> dict[str, Any] | None:
@@ -186,11 +186,9 @@ def _parse_stage_as_yaml(block: str, kind: _Kind) -> tuple[str, Any] | None:
     if not re.match(r"  \S", block) or re.search(_NOT_IN_ONE_STAGE, block):
         return None
     from mlflow_dvc_plugin.capturing.formats import schema
-    from mlflow_dvc_plugin.capturing.formats.yaml import load_yaml
 
     try:
-        content = load_yaml((kind.head + block).encode())
-        getattr(schema, kind.check)(content, "")
+        content = schema.load_checked((kind.head + block).encode(), getattr(schema, kind.schema))
     except FormatError:
         return None
     stages = content["stages"]

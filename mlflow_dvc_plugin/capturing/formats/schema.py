@@ -1,42 +1,110 @@
 """What DVC 3 accepts in a metafile. DVC refuses everything else, and so does capture.
 
-This mirrors ``dvc.schema``: a check takes a value and its place in the file, and
-raises :class:`FormatError` where DVC would refuse the value.
+The schemas mirror ``dvc.schema``. In a schema, a type stands for a value of that
+type, a list for a list of such items, a dictionary for a mapping, a tuple for
+alternatives, and a function for a check of its own. The key ``str`` stands for
+any key, and ``_Required`` marks a key that must be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp
+from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp, load_yaml
 from mlflow_dvc_plugin.errors import FormatError
 
-Check = Callable[[Any, str], None]
-
 _MIN_HASH = 3
+_NONE = type(None)
+_NAMES = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a mapping",
+    list: "a list",
+    _NONE: "empty",
+}
 
 
-def _fail(where: str, expected: str) -> None:
-    raise FormatError(f"{where or 'it'} must be {expected}", where)
+class _Required(str):
+    """A key that must be there."""
+
+    __slots__ = ()
 
 
-def _is_a(expected: str, *types: type) -> Check:
-    def check(value: Any, where: str) -> None:
-        if not isinstance(value, types) or isinstance(value, Timestamp):
-            _fail(where, expected)
+def load_checked(data: bytes, schema: dict[Any, Any]) -> dict[str, Any]:
+    """Load a metafile as YAML.
 
-    return check
+    Raises:
+        FormatError: it is not YAML, or does not match the schema.
+    """
+    content = load_yaml(data) or {}
+    check(content, schema)
+    return dict(content)
 
 
-_text = _is_a("a string", str)
-_integer = _is_a("a whole number", int)
-_boolean = _is_a("true or false", bool)
-_mapping = _is_a("a mapping", dict)
-_list = _is_a("a list", list)
-_text_or_list = _is_a("a string or a list", str, list)
-_text_or_mapping = _is_a("a string or a mapping", str, dict)
-_null = _is_a("empty", type(None))
+def check(value: Any, schema: Any, where: str = "") -> None:
+    """Compare a value with a schema.
+
+    Args:
+        value: the value.
+        schema: what DVC accepts.
+        where: the place of the value, as keys and indices.
+
+    Raises:
+        FormatError: DVC would refuse it.
+    """
+    if isinstance(schema, tuple):
+        _check_alternatives(value, schema, where)
+        return
+    kind: type[Any] = schema if isinstance(schema, type) else type(schema)
+    if kind not in _NAMES:
+        schema(value, where)
+        return
+    # A timestamp is a string here, but not in DVC.
+    if not isinstance(value, kind) or isinstance(value, Timestamp):
+        raise FormatError(f"{where or 'it'} must be {_NAMES[kind]}", where)
+    if isinstance(schema, list):
+        for index, item in enumerate(value):
+            check(item, schema[0], f"{where}[{index}]")
+    elif isinstance(schema, dict):
+        _check_mapping(value, schema, where)
+
+
+def _check_mapping(value: dict[Any, Any], schema: dict[Any, Any], where: str) -> None:
+    for key, item in value.items():
+        name = f"{where}.{key}" if where else str(key)
+        if str in schema:
+            check(key, str, f"the key {key!r} of {where}")
+            check(item, schema[str], name)
+        elif isinstance(key, str) and key in schema:
+            check(item, schema[key], name)
+        else:
+            raise FormatError(f"DVC 3 does not accept the key {name}", name)
+    for key in schema:
+        if isinstance(key, _Required) and key not in value:
+            raise FormatError(f"{where or 'it'} has no {key}", where)
+
+
+def _check_alternatives(value: Any, schemas: tuple[Any, ...], where: str) -> None:
+    errors = [_find_error(value, schema, where) for schema in schemas]
+    failed = [error for error in errors if error is not None]
+    if len(failed) < len(schemas):
+        return
+    # The check that got furthest into the value says best what is wrong.
+    best = max(failed, key=lambda err: len(err.where))
+    if len(best.where) > len(where):
+        raise best
+    kinds = [each if isinstance(each, type) else type(each) for each in schemas]
+    names = " or ".join(_NAMES[kind] for kind in kinds if kind is not _NONE)
+    raise FormatError(f"{where or 'it'} must be {names}", where)
+
+
+def _find_error(value: Any, schema: Any, where: str) -> FormatError | None:
+    try:
+        check(value, schema, where)
+    except FormatError as err:
+        return err
+    return None
 
 
 def _anything(value: Any, where: str) -> None:
@@ -47,233 +115,120 @@ def _hash(value: Any, where: str) -> None:
     if value is None or value == "":
         return
     if isinstance(value, Timestamp) or not isinstance(value, (str, int)):
-        _fail(where, "a hash")
+        raise FormatError(f"{where} must be a hash", where)
     if len(str(value)) < _MIN_HASH:
-        _fail(where, f"a hash of at least {_MIN_HASH} characters")
+        raise FormatError(f"{where} must be a hash of at least {_MIN_HASH} characters", where)
 
 
-def _list_of(check_item: Check) -> Check:
-    def check(value: Any, where: str) -> None:
-        _list(value, where)
-        for index, item in enumerate(value):
-            check_item(item, f"{where}[{index}]")
-
-    return check
+def _cloud(value: Any, where: str) -> None:
+    check(value, {str: {**_META, **_HASHES}}, where)
+    if len(value) > 1:
+        raise FormatError(f"{where} must have only one key", where)
 
 
-def _map_of(check_item: Check, longest: int | None = None) -> Check:
-    def check(value: Any, where: str) -> None:
-        _mapping(value, where)
-        if longest is not None and len(value) > longest:
-            _fail(where, f"a mapping with at most {longest} key")
-        for key, item in value.items():
-            _text(key, f"the key {key!r} of {where}")
-            check_item(item, f"{where}.{key}")
-
-    return check
-
-
-def _fields(optional: dict[str, Check], required: dict[str, Check] | None = None) -> Check:
-    known = {**optional, **(required or {})}
-
-    def check(value: Any, where: str) -> None:
-        _mapping(value, where)
-        for key, item in value.items():
-            check_item = known.get(key) if isinstance(key, str) else None
-            name = f"{where}.{key}" if where else str(key)
-            if check_item is None:
-                raise FormatError(f"DVC 3 does not accept the key {name}", name)
-            check_item(item, name)
-        for key in required or ():
-            if key not in value:
-                raise FormatError(f"{where or 'it'} has no {key}", where)
-
-    return check
-
-
-def _any_of(expected: str, *checks: Check) -> Check:
-    def check(value: Any, where: str) -> None:
-        errors = []
-        for each in checks:
-            error = _find_error(each, value, where)
-            if error is None:
-                return
-            errors.append(error)
-        # The check that got furthest into the value says best what is wrong.
-        best = max(errors, key=lambda err: len(err.where))
-        if len(best.where) > len(where):
-            raise best
-        _fail(where, expected)
-
-    return check
-
-
-def _find_error(check: Check, value: Any, where: str) -> FormatError | None:
-    try:
-        check(value, where)
-    except FormatError as err:
-        return err
-    return None
-
-
-def _equal(expected: str) -> Check:
-    def check(value: Any, where: str) -> None:
-        if value != expected:
-            _fail(where, repr(expected))
-
-    return check
-
-
-_HASHES: dict[str, Check] = dict.fromkeys(("md5", "checksum", "etag"), _hash)
-_META: dict[str, Check] = {
-    "size": _integer,
-    "nfiles": _integer,
-    "isexec": _boolean,
-    "version_id": _text,
-}
-_CLOUD = _map_of(_fields({**_META, **_HASHES}), longest=1)
-_FILES = _list_of(_fields({**_HASHES, **_META, "cloud": _CLOUD}, {"relpath": _text}))
-_ANNOTATION: dict[str, Check] = {
-    "desc": _text,
-    "type": _text,
-    "labels": _list_of(_text),
-    "meta": _anything,
-}
-_DATA: dict[str, Check] = {
-    **_HASHES,
-    **_META,
-    "path": _text,
-    "persist": _boolean,
-    "cloud": _CLOUD,
-    "hash": _text,
-}
-_OUT = _fields(
-    {
-        **_DATA,
-        **_ANNOTATION,
-        "cache": _boolean,
-        "remote": _text,
-        "push": _boolean,
-        "files": _FILES,
-        "fs_config": _mapping,
-    }
-)
-_REPO = _fields(
-    {"rev": _text, "rev_lock": _text, "config": _text_or_mapping, "remote": _text_or_mapping},
-    {"url": _text},
-)
-_DB = _fields(dict.fromkeys(("query", "connection", "file_format", "table"), _text))
-_DEP = _fields({**_DATA, "repo": _REPO, "db": _DB, "files": _FILES, "fs_config": _mapping})
-
-check_dvcfile = _fields(
-    {
-        "md5": _hash,
-        "wdir": _is_a("a string", str, type(None)),
-        "deps": _any_of("a list", _list_of(_DEP), _null),
-        "outs": _any_of("a list", _list_of(_OUT), _null),
-        "locked": _boolean,
-        "frozen": _boolean,
-        "meta": _anything,
-        "always_changed": _boolean,
-        "desc": _text,
-    }
-)
-
-_LOCKED = _fields(
-    {**_HASHES, **_META, "cloud": _CLOUD, "files": _FILES, "hash": _text, "dataset": _mapping},
-    {"path": _text},
-)
-check_lock = _fields(
-    {
-        "datasets": _anything,
-        "stages": _map_of(
-            _fields(
-                {
-                    "deps": _list_of(_LOCKED),
-                    "params": _map_of(_map_of(_anything)),
-                    "outs": _list_of(_LOCKED),
-                },
-                {"cmd": _text_or_list},
-            )
-        ),
-    },
-    {"schema": _equal("2.0")},
-)
-
-_FLAGS: dict[str, Check] = {
-    **_ANNOTATION,
-    "cache": _boolean,
-    "persist": _boolean,
-    "checkpoint": _boolean,
-    "remote": _text,
-    "push": _boolean,
-}
-_PLOT_FLAGS = _fields(
-    {
-        **_FLAGS,
-        **dict.fromkeys(("template", "x", "y", "x_label", "y_label", "title"), _text),
-        "header": _boolean,
-    }
-)
-_STAGE_OUTS = _list_of(_any_of("a string or a mapping", _text, _map_of(_fields(_FLAGS))))
-_STAGE_PLOTS = _list_of(
-    _any_of(
-        "a string or a mapping",
-        _text,
-        _map_of(_any_of("a mapping", _PLOT_FLAGS, _list_of(_PLOT_FLAGS))),
-    )
-)
-_VARS = _list_of(_text_or_mapping)
-_STAGE = _fields(
-    {
-        "matrix": _map_of(_text_or_list),
-        "wdir": _text,
-        "deps": _list_of(_text),
-        "params": _VARS,
-        "vars": _VARS,
-        "frozen": _boolean,
-        "meta": _anything,
-        "desc": _text,
-        "always_changed": _boolean,
-        "outs": _STAGE_OUTS,
-        "metrics": _STAGE_OUTS,
-        "plots": _STAGE_PLOTS,
-    },
-    {"cmd": _text_or_list},
-)
-_FOREACH = _fields(
-    {}, {"foreach": _is_a("a list, a mapping or a string", str, list, dict), "do": _STAGE}
-)
+def _version(value: Any, where: str) -> None:
+    if value != "2.0":
+        raise FormatError(f"{where} must be '2.0'", where)
 
 
 def _stage(value: Any, where: str) -> None:
     is_foreach = isinstance(value, dict) and not {"foreach", "do"}.isdisjoint(value)
-    (_FOREACH if is_foreach else _STAGE)(value, where)
+    check(value, _FOREACH if is_foreach else _STAGE, where)
 
 
-_TEXTS = _list_of(_text)
-_PLOT = _fields(
-    {
-        "x": _any_of("a string or a mapping", _text, _map_of(_text)),
-        "y": _any_of(
-            "a string, a list or a mapping",
-            _text,
-            _TEXTS,
-            _map_of(_any_of("a string or a list", _text, _TEXTS)),
-        ),
-        **dict.fromkeys(("x_label", "y_label", "title", "template"), _text),
-    }
-)
-check_pipeline = _fields(
-    {
-        "datasets": _anything,
-        "plots": _list_of(
-            _any_of("a string or a mapping", _text, _map_of(_any_of("a mapping", _PLOT, _null)))
-        ),
-        "stages": _map_of(_stage),
-        "vars": _VARS,
-        "params": _TEXTS,
-        "metrics": _TEXTS,
-        "artifacts": _map_of(_fields(_ANNOTATION, {"path": _text})),
-    }
-)
+_HASHES = {"md5": _hash, "checksum": _hash, "etag": _hash}
+_META = {"size": int, "nfiles": int, "isexec": bool, "version_id": str}
+_FILES = [{**_HASHES, **_META, "cloud": _cloud, _Required("relpath"): str}]
+_ANNOTATION = {"desc": str, "type": str, "labels": [str], "meta": _anything}
+_DATA = {
+    **_HASHES,
+    **_META,
+    "path": str,
+    "persist": bool,
+    "cloud": _cloud,
+    "hash": str,
+    "files": _FILES,
+    "fs_config": dict,
+}
+_OUT = {**_DATA, **_ANNOTATION, "cache": bool, "remote": str, "push": bool}
+_REPO = {
+    _Required("url"): str,
+    "rev": str,
+    "rev_lock": str,
+    "config": (str, dict),
+    "remote": (str, dict),
+}
+_DB = {"query": str, "connection": str, "file_format": str, "table": str}
+
+DVCFILE = {
+    "md5": _hash,
+    "wdir": (str, _NONE),
+    "deps": ([{**_DATA, "repo": _REPO, "db": _DB}], _NONE),
+    "outs": ([_OUT], _NONE),
+    "locked": bool,
+    "frozen": bool,
+    "meta": _anything,
+    "always_changed": bool,
+    "desc": str,
+}
+
+_LOCKED = {
+    **_HASHES,
+    **_META,
+    _Required("path"): str,
+    "cloud": _cloud,
+    "files": _FILES,
+    "hash": str,
+    "dataset": dict,
+}
+LOCK = {
+    _Required("schema"): _version,
+    "datasets": _anything,
+    "stages": {
+        str: {
+            _Required("cmd"): (str, list),
+            "deps": [_LOCKED],
+            "params": {str: {str: _anything}},
+            "outs": [_LOCKED],
+        }
+    },
+}
+
+_OUT_FLAGS = {
+    **_ANNOTATION,
+    "cache": bool,
+    "persist": bool,
+    "checkpoint": bool,
+    "remote": str,
+    "push": bool,
+}
+_PLOT_LABELS = {"x_label": str, "y_label": str, "title": str, "template": str}
+_PLOT_FLAGS = {**_OUT_FLAGS, **_PLOT_LABELS, "x": str, "y": str, "header": bool}
+_STAGE_OUTS = [(str, {str: _OUT_FLAGS})]
+_VARS = [(str, dict)]
+_STAGE = {
+    _Required("cmd"): (str, list),
+    "matrix": {str: (str, list)},
+    "wdir": str,
+    "deps": [str],
+    "params": _VARS,
+    "vars": _VARS,
+    "frozen": bool,
+    "meta": _anything,
+    "desc": str,
+    "always_changed": bool,
+    "outs": _STAGE_OUTS,
+    "metrics": _STAGE_OUTS,
+    "plots": [(str, {str: (_PLOT_FLAGS, [_PLOT_FLAGS])})],
+}
+_FOREACH = {_Required("foreach"): (str, list, dict), _Required("do"): _STAGE}
+_PLOT = {"x": (str, {str: str}), "y": (str, [str], {str: (str, [str])}), **_PLOT_LABELS}
+PIPELINE = {
+    "datasets": _anything,
+    "plots": [(str, {str: (_PLOT, _NONE)})],
+    "stages": {str: _stage},
+    "vars": _VARS,
+    "params": [str],
+    "metrics": [str],
+    "artifacts": {str: {**_ANNOTATION, _Required("path"): str}},
+}

@@ -13,15 +13,33 @@ _MAX_NONTEXT = 0.30
 # No disk is faster: a file that cannot be read in time is not opened.
 _BYTES_PER_SECOND = 2_000_000_000
 # A file that changed this recently could change again without a new timestamp.
-_SETTLED_NS = 1_000_000_000
+_SETTLED_NS = 2_000_000_000
 _MAX_HASHES = 200_000
 
 _hashes: dict[tuple[object, ...], str] = {}
 
 
 def find_known_hash(path: str, info: os.stat_result, hash_name: str) -> str | None:
-    """The hash that this process computed of a file, if the file was not touched since."""
+    """The hash of a file that this process knows, if the file was not touched since."""
     return _hashes.get(_key(path, info, hash_name))
+
+
+def remember_hash(
+    path: str, info: os.stat_result, hash_name: str, value: str, looked_ns: int
+) -> None:
+    """Remember the hash of a file.
+
+    Args:
+        path: of the file.
+        info: its stat.
+        hash_name: name of the hash.
+        value: the hash.
+        looked_ns: the time before the stat, in nanoseconds since 1970.
+    """
+    if looked_ns - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
+        if len(_hashes) >= _MAX_HASHES:
+            _hashes.clear()
+        _hashes[_key(path, info, hash_name)] = value
 
 
 def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
@@ -53,10 +71,7 @@ def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) 
     if _key(path, after, hash_name) != _key(path, info, hash_name):
         return None  # the file changed
     value = digest.hexdigest()
-    if started - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
-        if len(_hashes) >= _MAX_HASHES:
-            _hashes.clear()
-        _hashes[_key(path, info, hash_name)] = value
+    remember_hash(path, info, hash_name, value, started)
     return value
 
 

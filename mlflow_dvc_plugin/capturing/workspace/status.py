@@ -24,27 +24,19 @@ from mlflow_dvc_plugin.capturing.workspace.checks import (
 )
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
-from mlflow_dvc_plugin.capturing.workspace.hashing import find_known_hash, hash_file
+from mlflow_dvc_plugin.capturing.workspace.hashing import find_known_hash, hash_file, remember_hash
 from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, find_database
 from mlflow_dvc_plugin.state import Entry, Status
 
 _FOLDER_SECONDS = 5.0
 # No disk is faster: a folder that cannot be listed in time is not opened.
 _FILES_PER_SECOND = 2_000_000
-# A file that changed this recently could change again without a new timestamp.
-_SETTLED_NS = 2_000_000_000
-_MAX_PROVEN = 200_000
 _MAX_FOLDERS = 1000
 _CHECK_EVERY = 500
-
-# The hash and the stat of a file.
-_Proof = tuple[str, str | None, int, int, int, int]
 
 # Recent verdicts on folders, by path and hash: the time of the verdict, and the
 # budget that an open one had.
 _folder_verdicts: dict[tuple[str, str], tuple[float, Verdict, float]] = {}
-# By path, the stat of each single file when its content was proven, with its hash.
-_proven: dict[str, _Proof] = {}
 
 
 def judge_status(
@@ -112,9 +104,9 @@ class _Inspection:
             self._list_members(folder)
         members = [file for folder in folders for file in (folder.files or {}).values()]
         self._hash_files(files + members)
-        for position, each in checks.items():
-            if isinstance(each, FileCheck) and each.verdict == "equal":
-                self._remember_file(each, outs[position].entry)
+        for file in files:
+            if file.found is not None:
+                remember_hash(file.path, file.info, file.hash_name, file.found, self._started)
         return {position: self._decide(each) for position, each in checks.items()}
 
     def _stat_out(self, out: Out) -> Verdict | FileCheck | FolderCheck:
@@ -127,8 +119,6 @@ class _Inspection:
             return "absent"
         except (OSError, ValueError):
             return "open"
-        if _proven.get(out.path) == _to_proof(out.entry, info):
-            return "equal"
         if out.entry.isdir and stat.S_ISDIR(info.st_mode):
             return FolderCheck(out)
         return self._check_file(out.path, info, out.entry)
@@ -136,6 +126,8 @@ class _Inspection:
     def _check_file(self, path: str, info: os.stat_result, entry: Entry) -> Verdict | FileCheck:
         if entry.isdir or not stat.S_ISREG(info.st_mode):
             return "different"
+        if find_known_hash(path, info, entry.hash_name) == entry.hash:
+            return "equal"
         # DVC 2 records the size of a text file, but hashes it with other line ends.
         if entry.hash_name == "md5" and entry.size not in (None, info.st_size):
             return "different"
@@ -203,13 +195,6 @@ class _Inspection:
             if file.found is None:
                 file.found = hash_file(file.path, file.info, file.hash_name, self._deadline)
 
-    def _remember_file(self, file: FileCheck, entry: Entry) -> None:
-        info = file.info
-        if self._started - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
-            if len(_proven) >= _MAX_PROVEN:
-                _proven.clear()
-            _proven[file.path] = _to_proof(entry, info)
-
     def _decide(self, check: Verdict | FileCheck | FolderCheck) -> Verdict:
         if isinstance(check, FileCheck):
             return check.verdict
@@ -235,8 +220,3 @@ class _Inspection:
         if self._database is None:
             self._database = StateDatabase(find_database(self._project, self._config))
         return self._database
-
-
-def _to_proof(entry: Entry, info: os.stat_result) -> _Proof:
-    when = info.st_mtime_ns, info.st_ctime_ns
-    return entry.hash_name, entry.hash, *when, info.st_size, info.st_ino
