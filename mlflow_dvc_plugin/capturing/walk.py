@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.capturing.ignore.git_rules import (
     GitRules,
@@ -95,8 +94,9 @@ def walk_project(
         if folder.path and (".dvc" in folders or ".dvc" in files):
             continue  # a project of its own
         if ".dvcignore" in files and not folder.is_dvcignored(".dvcignore", False):
-            folder = _add_dvcignore(folder, full, watch)
-            dvcignores[folder.path] = folder.dvc
+            watch.add_file(f"{full}/.dvcignore")
+            dvcignores[folder.path] = folder.dvc.add_file(project, folder.path)
+            folder = folder._replace(dvc=dvcignores[folder.path])
         if ".gitignore" in files and git:
             base = prefix + folder.join("")
             added = read_gitignore(base, f"{full}/.gitignore", watch.add_file)
@@ -108,13 +108,6 @@ def walk_project(
                 continue
             if not folder.is_git_ignored(name, True):
                 stack.append(folder._replace(path=folder.join(name)))
-
-
-def _add_dvcignore(folder: _Folder, full: str, watch: Watch) -> _Folder:
-    path = f"{full}/.dvcignore"
-    watch.add_file(path)
-    data = read_file(path, folder.join(".dvcignore"))
-    return folder._replace(dvc=folder.dvc.add_patterns(folder.path, data))
 
 
 def _find_metafiles(

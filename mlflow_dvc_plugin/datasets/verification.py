@@ -94,7 +94,7 @@ def _is_unchanged(location: Location, folder: Entry) -> bool:
 def _hash_folder(root: str, folder: Entry) -> str | None:
     """The hash of a folder from the content of each file; None if a file cannot be read."""
     full = os.path.join(root, folder.path)
-    files = list_folder(root, folder.path, full, math.inf)
+    files = list_folder(root, folder.path, math.inf)
     if files is None:
         return None
     hashes = {}

@@ -1,6 +1,6 @@
 """The data state: its values, fingerprint, tags, manifest and file form.
 
-Pure: nothing here touches a disk, but for reading a state file.
+Nothing here reads or writes files, except for reading a state file.
 """
 
 from mlflow_dvc_plugin.state.data_state import DataState, Source, Status

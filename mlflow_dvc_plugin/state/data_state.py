@@ -1,4 +1,4 @@
-"""The data state of a project: every output with its hash, at one moment."""
+"""The data state of a project: every out with its hash, at one moment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from mlflow_dvc_plugin.state import manifest, tags
+from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint
+from mlflow_dvc_plugin.state.manifest_selection import build_manifest
 
 Status = Literal["clean", "modified", "missing", "unverified"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
@@ -16,7 +17,7 @@ Source = Literal["workspace", "manifest", "artifacts", "commit"]
 
 @dataclass(frozen=True)
 class DataState:
-    """What a run's data was, or is.
+    """The data of a run, or of a project now.
 
     Attributes:
         root: the project's folder relative to the Git root, POSIX; ``.`` at
@@ -24,18 +25,18 @@ class DataState:
         entries: every out, sorted by path.
         lock_hash: MD5 over the project's ``dvc.lock`` files; None without one.
         git_commit: HEAD of the Git repository; None without Git or commits.
-        status: does the workspace hold what the metafiles say.
-        modified: paths proven different from what the metafiles say.
+        status: whether the workspace contains what the metafiles record.
+        modified: paths that are proven different from what the metafiles record.
         stage: address of the running stage; None outside one.
         exp_name: name of the running DVC experiment.
-        exp_baseline: commit that the running DVC experiment started from.
+        exp_baseline: the commit on which the running DVC experiment is based.
         remote: name of the default remote.
         metafiles: bytes of the metafiles, by path relative to the project.
-        committed: what the metafiles of ``git_commit`` say; only looked up
-            where there are too many outs to write them all into tags.
-        pipelines: first 16 hex of the MD5 of each ``dvc.yaml``, by path, where
-            a recorded state does not have its bytes.
-        source: where the state was read.
+        committed: what the metafiles of ``git_commit`` record; only known if there
+            are too many outs to write all of them into tags.
+        pipelines: first 16 hex of the MD5 of each ``dvc.yaml``, by path, if a
+            recorded state does not have its bytes.
+        source: where the state was read from.
         project: absolute path of the project; empty for a recorded state.
     """
 
@@ -94,7 +95,7 @@ class DataState:
         return {}
 
     def _build_tags(self, max_path_tags: int) -> dict[str, str]:
-        # MLflow shows tags in this order, and a reader looks at the first few.
+        # MLflow shows tags in this order, and people look at the first few.
         facts = {
             "dvc.data_hash": self.data_hash,
             "dvc.status": self.status,
@@ -111,6 +112,6 @@ class DataState:
         built.update(tags.build_path_tags(self.used_entries(), max_path_tags))
         built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
         room = tags.MAX_TOTAL - sum(map(len, built.values()))
-        parts = manifest.build(self.entries, self.committed, self.metafiles, room)
-        built.update(tags.build_manifest_tags(parts or ()))
+        parts = build_manifest(self.entries, self.committed, self.metafiles, room)
+        built.update(tags.build_manifest_tags(parts))
         return built

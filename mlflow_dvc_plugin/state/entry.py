@@ -1,10 +1,10 @@
-"""One output of a project with its hash, and the fingerprint over many."""
+"""The entries of a data state, and the fingerprint over them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 Kind = Literal["plain", "import", "import-url", "cloud-versioned"]
 
@@ -16,8 +16,8 @@ class Entry(NamedTuple):
         path: POSIX path relative to the project (an external out keeps the
             path or URL of its definition).
         hash_name: DVC's name of the hash: ``md5``, ``md5-dos2unix``, ``etag``, …
-        hash: its value as DVC writes it, with ``.dir`` for a folder; None when
-            the out was never made.
+        hash: its value as DVC writes it, with ``.dir`` for a folder; None if
+            the stage never ran.
         size: bytes, of all files together for a folder; None if not recorded.
         nfiles: number of files in a folder; None if not recorded.
         isdir: the out is a folder.
@@ -54,18 +54,46 @@ class Entry(NamedTuple):
         return {name: getattr(self, name) for name in PUBLIC_FIELDS}
 
 
-PUBLIC_FIELDS = (
-    "path",
-    "hash_name",
-    "hash",
-    "size",
-    "nfiles",
-    "isdir",
-    "cached",
-    "input",
-    "stage",
-    "metafile",
-)
+PUBLIC_FIELDS = Entry._fields[: Entry._fields.index("metafile") + 1]
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("path", "hash_name", "metafile", "kind"), (str,)),
+    **dict.fromkeys(("hash", "stage", "remote"), (str, type(None))),
+    **dict.fromkeys(("size", "nfiles"), (int, type(None))),
+    **dict.fromkeys(("isdir", "cached", "input", "isexec", "push"), (bool,)),
+}
+
+
+def check_entry(entry: Entry) -> None:
+    """Check the types of an entry that comes from an untrusted source.
+
+    Raises:
+        TypeError: a field has another type.
+        ValueError: a field has an impossible value.
+    """
+    for name, types in _TYPES.items():
+        value = getattr(entry, name)
+        if type(value) not in types:  # a bool is an int to Python, but not a size
+            raise TypeError(f"{name} of {entry.path!r}")
+        if type(value) is str:
+            check_text(value)
+        elif type(value) is int and not 0 <= value < 2**63:
+            raise ValueError(f"{name} of {entry.path!r}")
+    if entry.kind not in get_args(Kind):
+        raise ValueError(f"kind of {entry.path!r}")
+
+
+def check_text(value: Any) -> str:
+    """Check a text that comes from an untrusted source.
+
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is neither UTF-8 nor the name of a file.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} instead of str")
+    # A surrogate can stand for a byte in the name of a file, but not for half a character.
+    value.encode("utf-8", "surrogateescape")
+    return value
 
 
 def fingerprint(entries: Iterable[Entry]) -> str:

@@ -1,7 +1,7 @@
-"""What DVC's state database records of a file: its hash, and the stat that it had then.
+"""The records in DVC's state database: the hash of a file, and its stat at that time.
 
-The format is that of ``dvc_data.hashfile.state``. A record proves itself, since it
-holds a digest of the very stat that the file must have.
+The format is that of ``dvc_data.hashfile.state``. A record contains a checksum of
+the stat, so it is valid only for a file with exactly that stat.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from hashlib import md5
 
 
 def compute_checksum(info: os.stat_result) -> str:
-    """DVC's digest of a file's inode, mtime and size."""
+    """DVC's checksum of a file's inode, mtime and size."""
     text = f"([{info.st_ino}, {info.st_mtime!r}, {info.st_size}],)"
     return str(int(md5(text.encode(), usedforsecurity=False).hexdigest(), 16))
 
 
-def parse_record(value: str, digest: str) -> tuple[str, str] | None:
-    """The name and value of the hash in a record; None if it is of another stat."""
-    if digest not in value:
+def parse_record(value: str, checksum: str) -> tuple[str, str] | None:
+    """Name and value of the hash in a record; None if the record is for another stat."""
+    if checksum not in value:
         return None
     try:
         record = json.loads(value)
-        if record["checksum"] != digest or record.get("version", 1) > 1:
+        if record["checksum"] != checksum or record.get("version", 1) > 1:
             return None
         ((name, found),) = record["hash_info"].items()
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -33,11 +33,11 @@ def parse_record(value: str, digest: str) -> tuple[str, str] | None:
     return name, str(found)
 
 
-def has_hash(value: str, digest: str, expected: str) -> bool:
-    """Does a record plainly give a file of this stat the MD5 `expected`?"""
-    # Ten times faster than to read the JSON, which settles all other cases.
+def has_hash(value: str, checksum: str, expected: str) -> bool:
+    """Does a record contain the MD5 `expected` for this stat? If unsure, False."""
+    # Ten times faster than to parse the JSON, which the caller does in all other cases.
     return (
-        f'"{digest}"' in value
+        f'"{checksum}"' in value
         and '"version"' in value
         and (f'"md5": "{expected}"' in value or f'"md5":"{expected}"' in value)
     )

@@ -1,7 +1,7 @@
-"""Data state ⇄ MLflow tags.
+"""The MLflow tags that record a data state.
 
-The limits hold for any project: MLflow's stores refuse, cut or choke on what
-is over them, and ``mlflow.data.from_*`` copies all tags into one field.
+The limits apply to every project: an MLflow store refuses a longer tag, cuts it
+off or fails, and ``mlflow.data.from_*`` copies all tags into one field.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ _MAX_PATH_TAGS_TOTAL = 6_000
 _MAX_SCALAR = 500
 
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
-_ODD_PART = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
+_DOTS = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
 
 
 def build_fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
-    """One tag for each fact that there is."""
+    """Build one tag for each fact that is known."""
     return {key: line for key, value in facts.items() if (line := _line(value))}
 
 
 def build_manifest_tags(parts: Sequence[str]) -> dict[str, str]:
-    """The tags that hold the texts of a manifest."""
+    """Build the tags with the parts of a manifest."""
     return {f"{MANIFEST}.{n}" if n else MANIFEST: part for n, part in enumerate(parts)}
 
 
 def build_error_tags(message: str) -> dict[str, str]:
-    """The tags of a run whose data state could not be read."""
+    """Build the tags of a run whose data state could not be captured."""
     return {"dvc.schema": SCHEMA, "dvc.error": _line(message) or "unknown error"}
 
 
 def to_tag_key(path: str, prefix: str = DATA_PREFIX) -> str:
-    """The key of the tag that holds the hash of the out at `path`.
+    """The key of the tag with the hash of the out at `path`.
 
     Args:
         path: relative to the project.
-        prefix: what the keys of such tags start with.
+        prefix: how the keys of such tags start.
     """
-    clean = _ODD_PART.sub("_", _OUTSIDE.sub("_", path))
+    clean = _DOTS.sub("_", _OUTSIDE.sub("_", path))
     if clean == path and len(clean) <= MAX_KEY - len(prefix):
         return prefix + clean
     digest = hashlib.md5(path.encode("utf-8", "surrogateescape"), usedforsecurity=False)
@@ -59,7 +59,7 @@ def to_tag_key(path: str, prefix: str = DATA_PREFIX) -> str:
 
 
 def read_manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
-    """The texts of a run's manifest, in order; none if it has no manifest."""
+    """The parts of a run's manifest, in order; none if it has no manifest."""
     parts: list[str] = []
     while (key := f"{MANIFEST}.{len(parts)}" if parts else MANIFEST) in tags:
         parts.append(tags[key])
@@ -67,7 +67,7 @@ def read_manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
 
 
 def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
-    """The hashes of at most so many outs, and how many others there are."""
+    """Build tags with the hashes of at most `most` outs, and one with the number of the others."""
     tags: dict[str, str] = {}
     folders: set[str] = set()
     room = _MAX_PATH_TAGS_TOTAL
@@ -77,7 +77,7 @@ def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
         key = to_tag_key(entry.path)
         value = _line(str(entry.hash))
         above = _folders_of(key)
-        # A file store keeps a tag as a file: "a" and "a/b" cannot both be.
+        # A file store writes each tag to a file, so it cannot have both "a" and "a/b".
         if key in folders or not above.isdisjoint(tags) or not 0 < len(value) <= room:
             continue
         tags[key] = value
@@ -94,7 +94,7 @@ def _folders_of(key: str) -> set[str]:
 
 
 def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
-    """The paths that differ, as many as fit into a tag; no tag without any."""
+    """Build the tag with the modified paths, as many as fit; no tag without any."""
     shown: list[str] = []
     for path in paths[:MAX_MODIFIED]:
         if len(",".join([*shown, path])) > MAX_MODIFIED_TOTAL:
@@ -105,6 +105,6 @@ def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _line(value: str | None, most: int = _MAX_SCALAR) -> str:
-    """One line of text that every store can hold."""
+    """One line of text that every store accepts."""
     text = (value or "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:most].strip()

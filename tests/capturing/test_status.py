@@ -15,10 +15,10 @@ import pytest
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.dvc_config import load_config
 from mlflow_dvc_plugin.capturing.workspace import hashing, status
-from mlflow_dvc_plugin.capturing.workspace.cache import hash_listing
 from mlflow_dvc_plugin.capturing.workspace.state_database import find_database
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state.objects import build_listing
 from tests.project import Project
 
 # Time enough on a busy machine; what the budget itself does has tests of its own.
@@ -299,7 +299,9 @@ def test_folder_of_dvc_2(project: Project) -> None:
         "a.txt": hashlib.md5(b"x\ny\n").hexdigest(),
         "b/c": hashlib.md5(b"\0\r\n").hexdigest(),
     }
-    project.write("d.dvc", f"outs:\n- md5: {hash_listing(members)}\n  nfiles: 2\n  path: d\n")
+    project.write(
+        "d.dvc", f"outs:\n- md5: {build_listing(members)[0].value}\n  nfiles: 2\n  path: d\n"
+    )
     project.write("d/a.txt", b"x\r\ny\r\n")
     project.write("d/b/c", b"\0\r\n")
     assert verdict(project) == ("clean", ())

@@ -28,7 +28,7 @@ def test_a_folder_is_claimed_as_dvc_claims_it(
     with closing(DvcProject(str(project.path))) as dvc, project.opened() as repo:
         for name in ("folder", "empty", "one"):
             path = str(project.path / name)
-            walked = walk_folder(str(project.path), name, path) if name != "one" else ()
+            walked = walk_folder(str(project.path), name) if name != "one" else ()
             times = {member: info.st_mtime for member, info in walked if info is not None}
             dvc.database.save_link(path, sorted(times.items()))
             ours = repo.state.links[name]

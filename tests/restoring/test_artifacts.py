@@ -12,7 +12,7 @@ import mlflow_dvc_plugin as mlflow_dvc
 from mlflow_dvc_plugin.errors import NoRecordedStateError
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
-from mlflow_dvc_plugin.state import state_file as statefile
+from mlflow_dvc_plugin.state import state_file
 from tests.project import Project
 
 
@@ -92,6 +92,6 @@ def test_artifacts_of_another_state_are_not_believed(project: Project, store: st
     project.add("a", "2")
     other = mlflow_dvc.capture()
     assert other is not None
-    MlflowClient().log_text(run.info.run_id, statefile.dumps(other), "dvc/state.json")
+    MlflowClient().log_text(run.info.run_id, state_file.dumps(other), "dvc/state.json")
     with pytest.raises(NoRecordedStateError):
         load_state(without_manifest(run.info.run_id), store)

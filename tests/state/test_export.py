@@ -18,8 +18,7 @@ from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.errors import DatasetError, StateFileError
 from mlflow_dvc_plugin.restoring import restore
-from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state import state_file as statefile
+from mlflow_dvc_plugin.state import DataState, Entry, state_file
 from mlflow_dvc_plugin.tracking import Run
 from tests.history import mlflow_dvc
 from tests.project import Project
@@ -126,7 +125,7 @@ def test_every_field_of_a_state_comes_back() -> None:
         (entries[0],),
         {"dvc.yaml": "0" * 16},
     )
-    again = statefile.loads(statefile.dumps(state), "x")
+    again = state_file.loads(state_file.dumps(state), "x")
     assert again == state
     assert again.committed == state.committed
     assert again.pipelines == state.pipelines
@@ -140,6 +139,8 @@ def test_every_field_of_a_state_comes_back() -> None:
         lambda text: text.replace('"version": 1', '"version": 99'),
         lambda text: text.replace('"size": 1', '"size": "big"'),
         lambda text: text.replace('"size": 1', '"size": true'),
+        lambda text: text.replace('"size": 1', '"size": -1'),
+        lambda text: text.replace('"path": "a"', r'"path": "\ud83d"'),
         lambda text: text.replace('"entries"', '"other"'),
         lambda text: text.replace('"path"', '"__class__"'),
         lambda _: "[]",
@@ -152,9 +153,9 @@ def test_a_broken_file_is_refused(project: Project, damage: object) -> None:
     project.add("a", "1")
     state = capture(project.path)
     assert state is not None
-    broken = damage(statefile.dumps(state))
+    broken = damage(state_file.dumps(state))
     with pytest.raises(StateFileError, match="cannot be used"):
-        statefile.loads(broken, "x")
+        state_file.loads(broken, "x")
 
 
 def test_a_missing_file_is_said_in_the_tags(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +178,7 @@ def test_a_file_that_is_written_anew_is_read_anew(
         project.add("a", content)
         state = capture(project.path)
         assert state is not None
-        file.write_text(statefile.dumps(state))
+        file.write_text(state_file.dumps(state))
         found = capture_run_start()
         assert found is not None
         seen.append(found.state.data_hash == state.data_hash)
@@ -187,7 +188,7 @@ def test_a_file_that_is_written_anew_is_read_anew(
 def test_a_large_state_keeps_what_its_commit_says() -> None:
     entries = tuple(Entry(f"{n:04d}", "md5", f"{n:032x}") for n in range(400))
     state = DataState(".", entries, git_commit="c" * 40, committed=entries[1:])
-    assert statefile.loads(statefile.dumps(state), "x").to_tags() == state.to_tags()
+    assert state_file.loads(state_file.dumps(state), "x").to_tags() == state.to_tags()
     assert state.to_tags() != replace(state, committed=None).to_tags()
 
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.errors import CaptureError
 
 _DVC_DEFAULTS = (".hg/", ".git/", ".git", ".dvc/")
@@ -25,13 +26,20 @@ class DvcIgnore:
         self.patterns = patterns
         self._rules = _compile_rules(_DVC_DEFAULTS + patterns) if patterns else []
 
-    def add_patterns(self, folder: str, data: bytes) -> DvcIgnore:
-        """Add the patterns of a deeper folder's ``.dvcignore``."""
+    def add_file(self, project: str, folder: str) -> DvcIgnore:
+        """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one.
+
+        Raises:
+            CaptureError: the file cannot be read.
+        """
+        name = f"{folder}/.dvcignore" if folder else ".dvcignore"
+        path = os.path.join(project, name)
+        if not os.path.lexists(path):
+            return self
         try:
-            lines = [line.strip() for line in data.decode("utf-8").splitlines()]
+            lines = [line.strip() for line in read_file(path, name).decode("utf-8").splitlines()]
         except UnicodeDecodeError as err:
-            where = f"{folder}/.dvcignore" if folder else ".dvcignore"
-            raise CaptureError(where, "the file is not UTF-8") from err
+            raise CaptureError(name, "the file is not UTF-8") from err
         added = [line for line in lines if line and not line.startswith("#")]
         if folder:
             added = [_rebase_pattern(line, folder) for line in added]

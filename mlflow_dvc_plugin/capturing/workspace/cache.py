@@ -8,8 +8,6 @@ import stat
 from hashlib import md5
 from typing import Any
 
-from mlflow_dvc_plugin.state.objects import build_listing
-
 _MAX_LISTING = 1 << 28
 _MAX_MEMBERS = 1_000_000
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -52,11 +50,6 @@ class Cache:
                 _listings.clear()
             _listings[key] = listing
         return _listings[key]
-
-
-def hash_listing(members: dict[str, str]) -> str:
-    """The hash of a folder, computed from the hashes of its members."""
-    return build_listing(members)[0].value
 
 
 def _read_listing(path: str, value: str) -> dict[str, str] | None:

@@ -6,8 +6,9 @@ import os
 from typing import Literal
 
 from mlflow_dvc_plugin.capturing.formats.outs import Out
-from mlflow_dvc_plugin.capturing.workspace.cache import Cache, hash_listing
+from mlflow_dvc_plugin.capturing.workspace.cache import Cache
 from mlflow_dvc_plugin.state import Entry, hash_record
+from mlflow_dvc_plugin.state.objects import build_listing
 
 Verdict = Literal["equal", "different", "absent", "open"]
 
@@ -120,7 +121,8 @@ class FolderCheck:
             return "equal"
         # The hash of each member is not recorded, only that of all together.
         members = {name: file.found or "" for name, file in self.files.items()}
-        return "equal" if hash_listing(members) == self.out.entry.hash else "different"
+        is_equal = build_listing(members)[0].value == self.out.entry.hash
+        return "equal" if is_equal else "different"
 
 
 def find_members(out: Out, cache: Cache) -> dict[str, str] | None:

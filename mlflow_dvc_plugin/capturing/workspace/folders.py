@@ -6,16 +6,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
-from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.errors import CaptureError
 
 _CHECK_EVERY = 500
 
 
-def list_folder(
-    project: str, path: str, full: str, deadline: float
-) -> dict[str, os.stat_result] | None:
+def list_folder(project: str, path: str, deadline: float) -> dict[str, os.stat_result] | None:
     """The stat of each file in a folder, by POSIX path relative to it.
 
     ``.dvcignore`` applies, and links to folders are not followed. None if the folder
@@ -24,13 +21,12 @@ def list_folder(
     Args:
         project: absolute path of the project.
         path: of the folder, relative to the project.
-        full: of the folder, absolute.
         deadline: when to give up.
     """
     found: dict[str, os.stat_result] = {}
     countdown = _CHECK_EVERY
     try:
-        for name, info in walk_folder(project, path, full):
+        for name, info in walk_folder(project, path):
             if info is None:
                 return None
             found[name] = info
@@ -44,7 +40,7 @@ def list_folder(
     return found
 
 
-def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.stat_result | None]]:
+def walk_folder(project: str, path: str) -> Iterator[tuple[str, os.stat_result | None]]:
     """Walk the files in a folder: POSIX path relative to it, and stat.
 
     ``.dvcignore`` applies, and links to folders are not followed. The stat of a link
@@ -53,19 +49,18 @@ def walk_folder(project: str, path: str, full: str) -> Iterator[tuple[str, os.st
     Args:
         project: absolute path of the project.
         path: of the folder, relative to the project.
-        full: of the folder, absolute.
 
     Raises:
         OSError: a folder or file cannot be read.
         CaptureError: a ``.dvcignore`` cannot be read.
     """
-    pending = [("", full, _read_rules_above(project, path))]
+    pending = [("", os.path.join(project, path), _read_rules_above(project, path))]
     while pending:
         base, folder, rules = pending.pop()
         with os.scandir(folder) as entries:
             listed = list(entries)
         if any(item.name == ".dvcignore" for item in listed):
-            rules = _add_dvcignore(rules, folder, f"{path}/{base}".rstrip("/"))
+            rules = rules.add_file(project, f"{path}/{base}".rstrip("/"))
         for item in listed:
             name = item.name
             is_dir = item.is_dir()
@@ -95,7 +90,7 @@ def find_dvcignored(project: str, paths: Iterable[str]) -> Iterator[str]:
     Raises:
         CaptureError: a ``.dvcignore`` cannot be read.
     """
-    by_folder: dict[str, DvcIgnore | None] = {"": _add_dvcignore(DvcIgnore(), project, "")}
+    by_folder: dict[str, DvcIgnore | None] = {"": DvcIgnore().add_file(project, "")}
 
     def read_rules(folder: str) -> DvcIgnore | None:
         """The patterns in a folder; None if the folder itself is ignored."""
@@ -105,7 +100,7 @@ def find_dvcignored(project: str, paths: Iterable[str]) -> Iterator[str]:
             if rules is None or rules.ignores(folder, name, True):
                 by_folder[folder] = None
             else:
-                by_folder[folder] = _add_dvcignore(rules, os.path.join(project, folder), folder)
+                by_folder[folder] = rules.add_file(project, folder)
         return by_folder[folder]
 
     for path in paths:
@@ -120,14 +115,5 @@ def _read_rules_above(project: str, path: str) -> DvcIgnore:
     rules = DvcIgnore()
     parts = path.split("/")
     for depth in range(len(parts)):
-        folder = "/".join(parts[:depth])
-        rules = _add_dvcignore(rules, os.path.join(project, *parts[:depth]), folder)
+        rules = rules.add_file(project, "/".join(parts[:depth]))
     return rules
-
-
-def _add_dvcignore(rules: DvcIgnore, full: str, folder: str) -> DvcIgnore:
-    path = os.path.join(full, ".dvcignore")
-    if not os.path.lexists(path):
-        return rules
-    name = f"{folder}/.dvcignore" if folder else ".dvcignore"
-    return rules.add_patterns(folder, read_file(path, name))

@@ -149,7 +149,7 @@ class _Inspection:
             or not entry.hash.endswith(".dir")
         ):
             return
-        listed = list_folder(self._project, entry.path, path, self._deadline)
+        listed = list_folder(self._project, entry.path, self._deadline)
         if listed is None:
             return
         members = find_members(folder.out, self._cache)

@@ -108,7 +108,7 @@ class Scanner:
     def _list_folder(self, folder: str) -> Iterator[Found]:
         """List the files in a folder that ``.dvcignore`` does not exclude."""
         try:
-            for name, info in walk_folder(self._root, folder, os.path.join(self._root, folder)):
+            for name, info in walk_folder(self._root, folder):
                 path = f"{folder}/{name}"
                 if not TEMPORARY_NAME.search(name):
                     yield path, info
