@@ -10,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.capturing.workspace.cache import hash_listing
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage.listings import Listing, to_object
 from mlflow_dvc_plugin.lineage.workspace import open_project, read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -75,7 +74,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
         elif "" in members:
             observed.append(e._replace(hash=members[""], isdir=False))
         elif files[e] is not None:
-            folder = e._replace(hash=hash_listing(members), isdir=True)
+            folder = e._replace(hash=build_listing(members)[0].value, isdir=True)
             observed.append(folder)
             listings[to_object(folder)] = Listing(to_object(folder), members)
     missing = tuple(e for e, found in files.items() if found is None)
@@ -103,7 +102,7 @@ def _find_files(root: str, path: str) -> _Files | None:
     files = {}
     try:
         if stat.S_ISDIR(info.st_mode):
-            found = walk_folder(root, path, top)
+            found = walk_folder(root, path)
         for name, each in found:
             if each is None or not stat.S_ISREG(each.st_mode):
                 raise DvcError(f"{posixpath.join(path, name)} is not a file: DVC cannot hash it.")

@@ -7,13 +7,13 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlflow_dvc_plugin.capturing.workspace.cache import hash_listing
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.derivation.stage_records import StageRecord, read_stage_records
 from mlflow_dvc_plugin.lineage.listings import is_listing, read_listings, to_object
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.state import Entry, fingerprint
+from mlflow_dvc_plugin.state.objects import build_listing
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause, write_tags
 
@@ -170,7 +170,7 @@ def _hash_dep(dvc: DvcProject, path: str, outs: Sequence[Entry]) -> str | None:
         return files[path]
     files.update(_hash_other_files(dvc, path, [e.path for e in outs]))
     below = {name[len(path) + 1 :]: h for name, h in files.items() if name.startswith(f"{path}/")}
-    return hash_listing(below)
+    return build_listing(below)[0].value
 
 
 def _hash_other_files(dvc: DvcProject, folder: str, outs: Iterable[str]) -> dict[str, str]:
