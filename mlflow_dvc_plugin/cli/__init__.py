@@ -110,10 +110,10 @@ def _drop_output() -> None:
 
 
 def _fail(text: str) -> NoReturn:
-    from mlflow_dvc_plugin.cli.output import printable
+    from mlflow_dvc_plugin.cli.output import to_printable
 
     click.secho("Error: ", nl=False, err=True, fg="red")
-    click.echo(printable(text), err=True)
+    click.echo(to_printable(text), err=True)
     sys.exit(_EXPECTED_FAILURE)
 
 

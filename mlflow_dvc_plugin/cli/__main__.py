@@ -12,12 +12,12 @@ from mlflow_dvc_plugin.cli import main
 def run() -> None:
     """Run a command and exit.
 
-    The process ends as soon as everything is written. Python would take MLflow
-    and DVC apart first, object by object, which takes longer than most commands.
+    The process exits as soon as all output is written. Python would first delete
+    the objects of MLflow and DVC, which takes longer than most commands.
     """
-    done: list[int] = []
+    exit_codes: list[int] = []
 
-    def leave() -> None:
+    def exit_now() -> None:
         from mlflow_dvc_plugin.tracking import store
 
         try:
@@ -27,22 +27,22 @@ def run() -> None:
                     stream.flush()
         except Exception:  # noqa: BLE001 - Python's own end does it, or tells of it
             return
-        for code in done:
+        for code in exit_codes:
             os._exit(code)
 
-    if _is_all_there_is():
-        # The first that is registered is the last that is called: what others do at exit is done.
-        atexit.register(leave)
+    if _is_own_process():
+        # What is registered first is called last, when the exit functions of others are done.
+        atexit.register(exit_now)
     try:
         main()
     except SystemExit as end:
         if isinstance(end.code, int):
-            done.append(end.code)
+            exit_codes.append(end.code)
         raise
 
 
-def _is_all_there_is() -> bool:
-    """The process is ours: no profiler or other program runs us, and nothing waits for its end."""
+def _is_own_process() -> bool:
+    """No profiler or other program runs this command, and no other exit function is registered."""
     registered = getattr(atexit, "_ncallbacks", lambda: 1)()
     return getattr(sys.modules["__main__"], "run", None) is run and not registered
 

@@ -94,9 +94,9 @@ def explain_missing_path(path: str) -> list[str]:
     return list(filter(None, [explain_path(root, path)]))
 
 
-def say(text: str, colour: str | None = None, dim: bool = False) -> None:
+def print_line(text: str, colour: str | None = None, dim: bool = False) -> None:
     """Print a line of the result for a person."""
-    write(styled(printable(text), colour, dim))
+    write(add_style(to_printable(text), colour, dim))
 
 
 def write(text: str = "", end: str = "\n") -> None:
@@ -104,34 +104,34 @@ def write(text: str = "", end: str = "\n") -> None:
     click.echo(text + end, nl=False, file=sys.stdout)
 
 
-def styled(text: str, colour: str | None = None, dim: bool = False) -> str:
+def add_style(text: str, colour: str | None = None, dim: bool = False) -> str:
     """A text in a style, if stdout shows styles."""
     if not (colour or dim) or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return click.style(text, fg=colour, dim=dim or None)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print something besides the result, on stderr."""
-    click.secho(printable(text), err=True, fg="yellow")
+    click.secho(to_printable(text), err=True, fg="yellow")
 
 
-def printable(text: str) -> str:
+def to_printable(text: str) -> str:
     """Text from tags, safe for a terminal: without characters that move the cursor or hide."""
     return "".join(c if c.isprintable() else _REPLACEMENT for c in text)
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """The name of a run, cut if it is long."""
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
-def moment(milliseconds: int) -> str:
+def format_time(milliseconds: int) -> str:
     """A time of a run, in the local time zone."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """A metric."""
     return "-" if value is None else f"{value:.6g}"
 
@@ -153,9 +153,9 @@ def print_result(
         draw()
     for remark in remarks:
         if as_json:
-            note(remark)
+            print_note(remark)
         else:
-            say(remark, "yellow")
+            print_line(remark, "yellow")
 
 
 def print_json(document: Any) -> None:
@@ -201,12 +201,12 @@ def until_closed() -> Iterator[None]:
         sys.stdout = None
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """A number with its noun: ``1 file``, ``1,024 files``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def size(number: int | None) -> str:
+def format_size(number: int | None) -> str:
     """A number of bytes in a readable unit: ``41.2 kB``; a dash if it is not known."""
     if number is None:
         return "-"

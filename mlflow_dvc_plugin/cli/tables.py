@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from mlflow_dvc_plugin.cli.output import printable, size, styled, write
+from mlflow_dvc_plugin.cli.output import add_style, format_size, to_printable, write
 from mlflow_dvc_plugin.state import Entry
 
 _GAP = "  "
@@ -118,7 +118,7 @@ def _draw_paragraph(columns: Sequence[Column], row: Sequence[Content]) -> None:
 def _to_cells(content: Content) -> list[Cell]:
     items = content if isinstance(content, list) else [content]
     cells = [item if isinstance(item, Cell) else Cell(item) for item in items]
-    return [cell._replace(text=printable(cell.text)) for cell in cells] or [Cell("")]
+    return [cell._replace(text=to_printable(cell.text)) for cell in cells] or [Cell("")]
 
 
 def _render(cell: Cell, width: int | None = None, right: bool = False) -> str:
@@ -129,7 +129,7 @@ def _render(cell: Cell, width: int | None = None, right: bool = False) -> str:
         if missing < 0:
             text = f"{set_cell_size(text, width - 1)}…"
         text = " " * missing + text if right else text + " " * missing
-    return styled(text, cell.colour, cell.dim)
+    return add_style(text, cell.colour, cell.dim)
 
 
 def draw_entries(entries: Sequence[Entry]) -> None:
@@ -150,7 +150,7 @@ def draw_entries(entries: Sequence[Entry]) -> None:
         row: list[Content] = [
             e.path + ("/" if e.isdir else ""),
             value or Cell("not made yet", dim=True),
-            size(e.size),
+            format_size(e.size),
             "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}",
             e.stage or e.metafile,
         ]

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 from mlflow.tracking import MlflowClient
 
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from tests.project import Project
 from tests.record import record
 
@@ -58,7 +58,7 @@ def size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_and_bytes_are_told() -> None:
-    with terminal() as shown, Bar() as progress:
+    with terminal() as shown, ProgressBar() as progress:
         progress.begin("Fetching", 2000)
         progress.advance(files=999, size=1_000_000)
         progress.advance(files=1, size=500_000)
@@ -69,13 +69,13 @@ def test_files_and_bytes_are_told() -> None:
 
 
 def test_a_phase_that_nothing_is_heard_of_is_told() -> None:
-    with terminal() as shown, Bar("Thinking"):
+    with terminal() as shown, ProgressBar("Thinking"):
         time.sleep(LASTS)
     assert re.search(r"Thinking +0:00:00", shown.text)
 
 
 def test_what_is_counted_may_be_no_files() -> None:
-    with terminal() as shown, Bar() as progress:
+    with terminal() as shown, ProgressBar() as progress:
         progress.begin("Reading runs", 0)
         progress.advance(files=1234)
         time.sleep(LASTS)
@@ -87,7 +87,7 @@ def test_what_is_quick_or_cannot_be_drawn_is_not(
     monkeypatch: pytest.MonkeyPatch, kind: str, seconds: float
 ) -> None:
     monkeypatch.setenv("TERM", kind)
-    with terminal() as shown, Bar() as progress:
+    with terminal() as shown, ProgressBar() as progress:
         progress.begin("Comparing", 10)
         progress.advance(files=10)
         time.sleep(seconds)

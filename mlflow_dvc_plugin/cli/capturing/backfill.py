@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    experiment_option,
+    format_count,
+    json_option,
+    print_line,
+    print_result,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
 
 
 @click.command("backfill")
-@output.experiment_option
+@experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be tagged, and write nothing.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -27,7 +34,7 @@ def command(
     """
     if not experiments:
         raise click.UsageError("Name an experiment with --experiment.")
-    with Bar() as progress:
+    with ProgressBar() as progress:
         done = list(
             backfill(experiments, dry_run=dry_run, tracking_uri=tracking_uri, progress=progress)
         )
@@ -36,10 +43,10 @@ def command(
 
     def draw() -> None:
         if not done:
-            output.say("There is nothing to tag: all runs have DVC tags, or have no Git commit.")
+            print_line("There is nothing to tag: all runs have DVC tags, or have no Git commit.")
             return
         verb = "Would tag" if dry_run else "Tagged"
-        output.say(f"{verb} {output.count(tagged, 'run')}; {len(remarks):,} cannot be tagged.")
+        print_line(f"{verb} {format_count(tagged, 'run')}; {len(remarks):,} cannot be tagged.")
 
-    output.print_result([run.to_dict() for run in done], as_json, draw, remarks)
+    print_result([run.to_dict() for run in done], as_json, draw, remarks)
     return 1 if done and not tagged else 0

@@ -8,15 +8,15 @@ import os
 import click
 
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.output import format_count, json_option, print_note, tracking_uri_option
 from mlflow_dvc_plugin.errors import NoProjectError, StateFileError
 from mlflow_dvc_plugin.state.state_file import dumps
 
 
 @click.command("export")
 @click.option("--output", "-o", "path", metavar="FILE", help="Write to FILE instead of stdout.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     """Write the data state for processes that run where the project is not.
 
@@ -35,10 +35,10 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
         click.echo(text, nl=False)
     if path is not None:
         _write_file(path, text)
-        outs = output.count(len(found.state.entries), "out")
-        output.note(f"Wrote the state of {outs} to {path}. Set MLFLOW_DVC_STATE={path} to use it.")
+        outs = format_count(len(found.state.entries), "out")
+        print_note(f"Wrote the state of {outs} to {path}. Set MLFLOW_DVC_STATE={path} to use it.")
     if found.state.status in ("modified", "missing"):
-        output.note(
+        print_note(
             f"The status is `{found.state.status}`: the workspace does not hold what the metafiles "
             "say, and runs with this state will say so. `dvc status` shows where."
         )

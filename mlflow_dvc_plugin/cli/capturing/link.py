@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    experiment_option,
+    format_count,
+    json_option,
+    print_line,
+    print_result,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
 
 
 @click.command("link")
-@output.experiment_option
+@experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be linked, and write nothing.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -25,23 +32,23 @@ def command(
 
     Exits with 1 if no stage was linked.
     """
-    with Bar():
+    with ProgressBar():
         result = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
     remarks = [f"{stage} was not linked: {reason}." for stage, reason in result.unlinked.items()]
     document = [run.to_dict() for run in result.runs]
-    output.print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
+    print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
     return 0 if result.runs else 1
 
 
 def _draw(result: LinkResult, dry_run: bool) -> None:
     for run in result.runs:
-        output.say(f"{run.run_id}  {run.stage}")
+        print_line(f"{run.run_id}  {run.stage}")
         for path, value in run.outs.items():
-            output.say(f"  {path}  {value}")
+            print_line(f"  {path}  {value}")
     if result.runs:
         verb = "Would link" if dry_run else "Linked"
-        output.say(f"{verb} {output.count(len(result.runs), 'stage')} to their runs.")
+        print_line(f"{verb} {format_count(len(result.runs), 'stage')} to their runs.")
     elif result.unlinked:
-        output.say("No stage was linked.")
+        print_line("No stage was linked.")
     else:
-        output.say("There is nothing to link: dvc.lock records no cached outputs of stages.")
+        print_line("There is nothing to link: dvc.lock records no cached outputs of stages.")

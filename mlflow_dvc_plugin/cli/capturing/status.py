@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output, tables
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli import tables
+from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.readiness import Readiness, assess_readiness
 
 
 @click.command("status")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     """Show the tags of a run that starts here, and what keeps it from being restored.
 
     If MLFLOW_DVC_STATE names an exported file, its state is shown. Exits with 1
     outside a DVC project, or if the metafiles or that file cannot be read.
     """
-    with Bar("Reading the project and its remote"):
+    with ProgressBar("Reading the project and its remote"):
         found = assess_readiness()
     document = {
         "root": found.state.root,
@@ -26,7 +27,7 @@ def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
         "entries": [e.to_dict() for e in found.state.entries],
         "problems": found.problems,
     }
-    output.print_result(document, as_json, lambda: _draw(found))
+    print_result(document, as_json, lambda: _draw(found))
 
 
 def _draw(found: Readiness) -> None:
@@ -46,14 +47,14 @@ def _draw(found: Readiness) -> None:
     if state.entries:
         tables.draw_entries(state.entries)
     if found.problems:
-        output.say("A run started now would be tagged, but:", "yellow")
+        print_line("A run started now would be tagged, but:", "yellow")
         for problem in found.problems:
-            output.say(f"  - {problem}")
+            print_line(f"  - {problem}")
     elif state.status == "unverified":
-        output.say(
+        print_line(
             "A run started now would be tagged. It could be restored if the workspace holds what "
             "the metafiles say: that was not verified within MLFLOW_DVC_STATUS_BUDGET_MS.",
             "yellow",
         )
     else:
-        output.say("A run started now would be tagged, and could be restored.", "green")
+        print_line("A run started now would be tagged, and could be restored.", "green")

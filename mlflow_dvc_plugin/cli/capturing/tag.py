@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
 
 
@@ -13,8 +13,8 @@ from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
 @click.argument("run")
 @click.option("--rev", metavar="REV", help="Use the data of this Git revision instead.")
 @click.option("--force", is_flag=True, help="Replace the DVC tags that the run has.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     run: str, rev: str | None, force: bool, tracking_uri: str | None, as_json: bool
 ) -> None:
@@ -24,18 +24,18 @@ def command(
     With --rev the tags say that they are derived from Git, and that nobody observed
     the data: dvc.source is `derived`.
     """
-    with Bar():
+    with ProgressBar():
         result = tag(run, rev=rev, force=force, tracking_uri=tracking_uri)
-    output.print_result(result.to_dict(), as_json, lambda: _draw(result))
+    print_result(result.to_dict(), as_json, lambda: _draw(result))
 
 
 def _draw(result: TaggedRun) -> None:
     tags = result.tags
-    output.say(
+    print_line(
         f"Tagged run {result.run_id} with data hash {tags['dvc.data_hash']}, status "
         f"{tags['dvc.status']}."
     )
     if tags["dvc.status"] == "modified":
-        output.say(
+        print_line(
             f"The tags do not record the modified data: {tags.get('dvc.modified')}", "yellow"
         )

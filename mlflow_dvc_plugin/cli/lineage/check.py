@@ -7,8 +7,17 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    experiment_option,
+    format_count,
+    json_option,
+    print_line,
+    print_result,
+    shorten_name,
+    tracking_uri_option,
+    until_closed,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.retention.check import CheckedRun, check
 
@@ -26,9 +35,9 @@ _SHOWN = 3
 
 @click.command("check")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@output.experiment_option
-@output.tracking_uri_option
-@output.json_option
+@experiment_option
+@tracking_uri_option
+@json_option
 def command(
     runs: tuple[str, ...],
     experiments: tuple[str, ...],
@@ -45,28 +54,28 @@ def command(
     """
     if bool(runs) == bool(experiments):
         raise click.UsageError("Name runs, or an experiment with --experiment.")
-    with Bar() as progress:
+    with ProgressBar() as progress:
         found = list(
             check(runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress)
         )
-    with output.until_closed():
-        output.print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
+    with until_closed():
+        print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
     return 0 if all(run.verdict.restorable for run in found) else 1
 
 
 def _draw(runs: Sequence[CheckedRun]) -> None:
     for run in runs:
         words, colour = _WORDS[run.verdict.restorable]
-        text = f"{run.run_id}  {output.short(run.run_name)}  {words}"
+        text = f"{run.run_id}  {shorten_name(run.run_name)}  {words}"
         if run.verdict.reason:
             text = f"{text}: {run.verdict.reason}"
         elif remarks := _find_remarks(run):
             text = f"{text} ({'; '.join(remarks)})"
-        output.say(text, colour)
+        print_line(text, colour)
     counts = Counter(run.verdict.restorable for run in runs)
     for restorable, (words, colour) in _WORDS.items():
         if counts[restorable]:
-            output.say(f"{output.count(counts[restorable], 'run')} {words}.", colour)
+            print_line(f"{format_count(counts[restorable], 'run')} {words}.", colour)
 
 
 def _find_remarks(run: CheckedRun) -> list[str]:

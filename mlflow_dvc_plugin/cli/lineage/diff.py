@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 
 
@@ -13,8 +13,8 @@ from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 @click.argument("a")
 @click.argument("b", required=False)
 @click.option("--files", is_flag=True, help="Compare the files in folders too.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Show what differs between the data of run A and run B, or the workspace.
 
@@ -25,33 +25,33 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
     --files reads the listings of folders from the cache or the remote. It downloads
     no data.
     """
-    with Bar("Comparing the data") as progress:
+    with ProgressBar("Comparing the data") as progress:
         found = diff(a, b, files=files, tracking_uri=tracking_uri, progress=progress)
-    output.print_result(found.to_dict(files), as_json, lambda: _draw(found))
+    print_result(found.to_dict(files), as_json, lambda: _draw(found))
 
 
 def _draw(found: Diff) -> None:
     for sign, colour, item in _list_items(found):
         hashes = " → ".join(value for value in (item.old, item.new) if value)
-        output.say(f"{sign}  {item.path}  {hashes}", colour)
+        print_line(f"{sign}  {item.path}  {hashes}", colour)
         # The only file of an out that is a file has been told.
         if item.files and [file.path for file in item.files.items] != [item.path]:
             for file_sign, file_colour, file in _list_items(item.files):
-                output.say(f"     {file_sign}  {file.path}", file_colour)
+                print_line(f"     {file_sign}  {file.path}", file_colour)
     for path, reason in found.unknown.items():
-        output.say(f"?  {path}  ({reason})", dim=True)
+        print_line(f"?  {path}  ({reason})", dim=True)
     for path, reason in found.unverified.items():
-        output.say(f"!  {path}  (compared by its metafile only: {reason})", dim=True)
+        print_line(f"!  {path}  (compared by its metafile only: {reason})", dim=True)
     counts = {"added": found.added, "removed": found.removed, "modified": found.modified}
     summary = ", ".join(f"{len(items)} {name}" for name, items in counts.items())
     if found.unknown:
         summary += f", {len(found.unknown)} unknown"
     if found.items or found.unknown:
-        output.say(f"{summary}.")
+        print_line(f"{summary}.")
     elif found.unverified:
-        output.say("The data is the same, as far as it was compared.")
+        print_line("The data is the same, as far as it was compared.")
     else:
-        output.say("The data is the same.")
+        print_line("The data is the same.")
 
 
 def _list_items(found: Diff) -> list[tuple[str, str, Item]]:

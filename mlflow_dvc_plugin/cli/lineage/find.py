@@ -8,8 +8,22 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli import output, tables
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli import tables
+from mlflow_dvc_plugin.cli.output import (
+    experiment_option,
+    explain_missing_metrics,
+    explain_missing_path,
+    format_count,
+    format_number,
+    format_time,
+    json_option,
+    print_line,
+    print_result,
+    shorten_name,
+    to_project_path,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
@@ -25,7 +39,7 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 @click.option(
     "--path",
     metavar="PATH",
-    callback=output.to_project_path,
+    callback=to_project_path,
     help="Runs that used or made the output at PATH.",
 )
 @click.option(
@@ -34,10 +48,10 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
     help="Only this version of it; without --path, runs that used or made anything with this "
     "hash, also a file in a tracked folder.",
 )
-@output.experiment_option
+@experiment_option
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric too.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
 
@@ -51,9 +65,9 @@ def command(as_json: bool, **options: Any) -> None:
         raise click.UsageError(
             "Use only one of --same-as, --data-hash, and --path with or without --hash."
         )
-    with Bar() as progress:
+    with ProgressBar() as progress:
         result = search_by_data(query, progress)
-    output.print_result(
+    print_result(
         [run.to_dict() for run in result.runs],
         as_json,
         lambda: _draw(result, query.metrics),
@@ -66,7 +80,7 @@ def explain_limits(result: SearchResult) -> list[str]:
     remarks = []
     if result.unread_runs:
         remarks.append(
-            f"{output.count(result.unread_runs, 'other run')} may match too: the recorded state "
+            f"{format_count(result.unread_runs, 'other run')} may match too: the recorded state "
             "cannot be read."
         )
     for paths, verb in (
@@ -91,8 +105,8 @@ def _explain_absence(result: SearchResult, query: Query) -> list[str]:
     """Why there may be no runs, or no values of a metric."""
     if result.runs:
         found = [name for run in result.runs for name in run.metrics]
-        return output.explain_missing_metrics(query.metrics, found)
-    remarks = output.explain_missing_path(query.path) if query.path else []
+        return explain_missing_metrics(query.metrics, found)
+    remarks = explain_missing_path(query.path) if query.path else []
     for value, pattern in ((query.hash, _HASH), (query.data_hash, _FINGERPRINT)):
         if value and not pattern.fullmatch(value):
             remarks.append(f"{value} is not a whole hash, which has 32 digits from 0 to f.")
@@ -101,7 +115,7 @@ def _explain_absence(result: SearchResult, query: Query) -> list[str]:
 
 def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
     if not result.runs:
-        output.say(
+        print_line(
             "No run is known to be on this data."
             if result.unread_runs or result.unread_folders
             else "No run is on this data."
@@ -114,7 +128,7 @@ def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
         tables.Column("hash", shrinks=True),
     ]
     tables.draw_table(columns, [_to_row(run, metrics) for run in result.runs])
-    output.say(f"{output.count(len(result.runs), 'run')}.")
+    print_line(f"{format_count(len(result.runs), 'run')}.")
 
 
 def _to_row(run: FoundRun, metrics: Sequence[str]) -> list[tables.Content]:
@@ -122,9 +136,9 @@ def _to_row(run: FoundRun, metrics: Sequence[str]) -> list[tables.Content]:
     more = [f"… {len(run.paths) - _SHOWN} more"] if len(run.paths) > _SHOWN else []
     return [
         run.run_id,
-        output.short(run.run_name),
-        output.moment(run.start_time),
-        *(output.number(run.metrics.get(name)) for name in metrics),
+        shorten_name(run.run_name),
+        format_time(run.start_time),
+        *(format_number(run.metrics.get(name)) for name in metrics),
         [f"{run.roles[path]}{', modified' if path in run.modified else ''}" for path in paths],
         [*paths, *more],
         [run.hashes[path] for path in paths],

@@ -7,9 +7,21 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli import output, tables
+from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    experiment_option,
+    explain_missing_metrics,
+    explain_missing_path,
+    format_number,
+    format_time,
+    json_option,
+    print_line,
+    print_result,
+    to_project_path,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.search.find import Query
 from mlflow_dvc_plugin.lineage.search.history import OutVersion, read_history
 
@@ -17,12 +29,12 @@ _WIDTH = 24
 
 
 @click.command("log")
-@click.argument("path", callback=output.to_project_path)
+@click.argument("path", callback=to_project_path)
 @click.option("--metric", metavar="NAME", help="Show the best value of this metric too.")
 @click.option("--minimize", is_flag=True, help="The lowest value of the metric is the best.")
-@output.experiment_option
-@output.tracking_uri_option
-@output.json_option
+@experiment_option
+@tracking_uri_option
+@json_option
 def command(
     *,
     path: str,
@@ -41,14 +53,14 @@ def command(
         experiments=experiments,
         tracking_uri=tracking_uri,
     )
-    with Bar() as progress:
+    with ProgressBar() as progress:
         history, result = read_history(query, minimize=minimize, progress=progress)
     remarks = explain_limits(result)
     if not history:
-        remarks += output.explain_missing_path(path)
+        remarks += explain_missing_path(path)
     elif metric and all(version.best is None for version in history):
-        remarks += output.explain_missing_metrics([metric], [])
-    output.print_result(
+        remarks += explain_missing_metrics([metric], [])
+    print_result(
         [version.to_dict() for version in history],
         as_json,
         lambda: _draw(history, metric, is_certain=not result.unread_runs),
@@ -58,7 +70,7 @@ def command(
 
 def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool) -> None:
     if not history:
-        output.say(
+        print_line(
             f"No run {'used or made' if is_certain else 'is known to have used or made'} it."
         )
         return
@@ -81,14 +93,14 @@ def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool
     for version in history:
         row: list[tables.Content] = [
             version.hash,
-            output.moment(version.first),
-            output.moment(version.last),
+            format_time(version.first),
+            format_time(version.last),
             f"{len(version.run_ids):,}",
         ]
         if has_modified:
             row.append(f"{len(version.modified):,}" if version.modified else "-")
         if metric:
-            row.append(output.number(version.best))
+            row.append(format_number(version.best))
         if has_bars:
             row.append(tables.Cell(_draw_bar(version.best, scores), "cyan"))
         rows.append(row)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output, tables
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli import tables
+from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import DERIVED, SOURCE
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState
@@ -16,15 +17,15 @@ _DERIVED = "from a Git commit, after the run: nobody observed that the run used 
 
 @click.command("show")
 @click.argument("run")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Show the data that RUN recorded.
 
     RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID.
     """
-    with Bar():
+    with ProgressBar():
         found = find_run(run, tracking_uri)
         state = load_state(found)
     document = {
@@ -40,7 +41,7 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         "source": state.source,
         "entries": [e.to_dict() for e in state.entries],
     }
-    output.print_result(document, as_json, lambda: _draw(found, state))
+    print_result(document, as_json, lambda: _draw(found, state))
 
 
 def _draw(run: Run, state: DataState) -> None:
@@ -62,9 +63,9 @@ def _draw(run: Run, state: DataState) -> None:
     )
     tables.draw_entries(state.entries)
     if state.status == "modified":
-        output.say(
+        print_line(
             f"The run started on modified data that was not recorded: {modified}. A restore brings "
             "back what the metafiles said.",
             "yellow",
         )
-    output.say(f"Restore it with: mlflow-dvc restore {run.run_id}")
+    print_line(f"Restore it with: mlflow-dvc restore {run.run_id}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli.output import tracking_uri_option
 from mlflow_dvc_plugin.demo import run_demo
 
 
 @click.command("demo")
 @click.argument("directory", required=False, metavar="[DIR]")
-@output.tracking_uri_option
+@tracking_uri_option
 def command(directory: str | None, tracking_uri: str | None) -> None:  # noqa: ARG001
     """Build a small project, train on two data versions, restore the first, prove it.
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    explain_modified,
+    format_count,
+    json_option,
+    print_line,
+    print_result,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.push import push
 
 
@@ -13,8 +20,8 @@ from mlflow_dvc_plugin.lineage.retention.push import push
 @click.argument("run")
 @click.option("--remote", "-r", metavar="NAME", help="The DVC remote to push to.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to send at once.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     *, run: str, remote: str | None, jobs: int | None, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -23,15 +30,15 @@ def command(
     Outputs that are `push: false` are never pushed. Exits with 1 if the remote then
     has nothing of the run.
     """
-    with Bar() as progress:
+    with ProgressBar() as progress:
         result = push(run, remote=remote, jobs=jobs, tracking_uri=tracking_uri, progress=progress)
     remarks = [f"{path} was not pushed: {reason}." for path, reason in result.skipped.items()]
-    remarks += output.explain_modified(result.modified, "pushed")
-    pushed = output.count(result.pushed, "object")
-    output.print_result(
+    remarks += explain_modified(result.modified, "pushed")
+    pushed = format_count(result.pushed, "object")
+    print_result(
         result.to_dict(),
         as_json,
-        lambda: output.say(f"Pushed {pushed}; {result.present:,} were already in the remote."),
+        lambda: print_line(f"Pushed {pushed}; {result.present:,} were already in the remote."),
         remarks,
     )
     return 0 if result.pushed or result.present else 1

@@ -6,8 +6,15 @@ import os
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    format_count,
+    format_size,
+    json_option,
+    print_json,
+    print_line,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring import RestoreResult, restore
 from mlflow_dvc_plugin.restoring.project import find_root
@@ -30,8 +37,8 @@ from mlflow_dvc_plugin.restoring.project import find_root
 @click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     run: str,
     paths: tuple[str, ...],
@@ -56,7 +63,7 @@ def command(
     not overwritten, unless --force saves them first. `mlflow-dvc undo` takes a
     restore back.
     """
-    with Bar() as progress:
+    with ProgressBar() as progress:
         result = restore(
             run,
             _to_project_paths(paths) if paths else None,
@@ -107,19 +114,19 @@ def report(result: RestoreResult, *, as_json: bool, folder: str | None = None) -
         RestoreError: this was a dry run, and the restore would refuse.
     """
     if as_json:
-        output.print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         _print_paths(result)
-        output.say(_summarize(result, folder))
+        print_line(_summarize(result, folder))
         if result.undo:
-            output.say("To take it back: mlflow-dvc undo")
+            print_line("To take it back: mlflow-dvc undo")
     if result.refusal:
         raise RestoreError(result.refusal)
 
 
 def _print_paths(result: RestoreResult) -> None:
     if result.source != "undo":
-        output.say(f"Run {result.run_id}: the data state was read from its {result.source}.")
+        print_line(f"Run {result.run_id}: the data state was read from its {result.source}.")
     for sign, colour, paths in (
         ("A", "green", result.added),
         ("M", "yellow", result.modified),
@@ -128,13 +135,13 @@ def _print_paths(result: RestoreResult) -> None:
         ("-", None, result.left),
     ):
         for path in paths:
-            output.say(f"{sign}  {path}", colour, dim=colour is None)
+            print_line(f"{sign}  {path}", colour, dim=colour is None)
     for path in result.in_the_way if result.dry_run else ():
-        output.say(f"!  {path} is in the way: its present content is not saved", "red")
+        print_line(f"!  {path} is in the way: its present content is not saved", "red")
     if result.kept:
-        output.say(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
+        print_line(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
     if result.differed:
-        output.say(
+        print_line(
             f"The run itself read other content, which was never added to DVC, from: "
             f"{', '.join(result.differed)}. The content that DVC had recorded is restored.",
             "yellow",
@@ -142,16 +149,16 @@ def _print_paths(result: RestoreResult) -> None:
 
 
 def _summarize(result: RestoreResult, folder: str | None) -> str:
-    verified = output.count(result.verified, "file")
-    outs = output.count(len(result.added + result.modified + result.deleted), "out")
-    changes = f"{outs} ({output.count(result.files, 'file')})"
+    verified = format_count(result.verified, "file")
+    outs = format_count(len(result.added + result.modified + result.deleted), "out")
+    changes = f"{outs} ({format_count(result.files, 'file')})"
     if result.metafiles:
-        changes += f" and {output.count(len(result.metafiles), 'metafile')}"
-    rest = f" {output.count(len(result.left), 'out')} cannot be restored." if result.left else ""
+        changes += f" and {format_count(len(result.metafiles), 'metafile')}"
+    rest = f" {format_count(len(result.left), 'out')} cannot be restored." if result.left else ""
     if result.dry_run and (result.files or result.metafiles):
         return f"Would change {changes}. Nothing was changed.{rest}"
     if result.files or result.metafiles:
-        speed = f" at {output.size(int(result.bytes / result.seconds))}/s" if result.bytes else ""
+        speed = f" at {format_size(int(result.bytes / result.seconds))}/s" if result.bytes else ""
         return (
             f"Restored {changes}{f' into {folder}' if folder else ''}: {result.bytes:,} bytes in "
             f"{result.seconds:.1f} s{speed}; {verified} verified by hash.{rest}"

@@ -6,8 +6,14 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import (
+    format_count,
+    json_option,
+    print_json,
+    print_line,
+    tracking_uri_option,
+)
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.restoring import list_undo_records, undo
 from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
@@ -18,8 +24,8 @@ from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
 @click.option("--list", "show_list", is_flag=True, help="Show the records that can be taken back.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(
     record: str | None,
     *,
@@ -40,11 +46,11 @@ def command(
     if show_list:
         records = list_undo_records()
         if as_json:
-            output.print_json([_to_row(record) for record in records])
+            print_json([_to_row(record) for record in records])
         else:
             _print_list(records)
         return
-    with Bar("Reading the project") as progress:
+    with ProgressBar("Reading the project") as progress:
         result = undo(record, dry_run=dry_run, force=force, progress=progress)
     report(result, as_json=as_json)
 
@@ -62,8 +68,8 @@ def _to_row(record: UndoRecord) -> dict[str, Any]:
 
 def _print_list(records: list[UndoRecord]) -> None:
     if not records:
-        output.say("There is nothing to undo: no restore was done in this project.")
+        print_line("There is nothing to undo: no restore was done in this project.")
     for record in records:
         action = "undo of" if record.is_undo else "restore of"
-        files = output.count(len(record.files), "file")
-        output.say(f"{record.record_id}  {action} {record.run_id[:8]}: {files}")
+        files = format_count(len(record.files), "file")
+        print_line(f"{record.record_id}  {action} {record.run_id[:8]}: {files}")

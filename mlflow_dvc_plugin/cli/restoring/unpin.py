@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli import output
-from mlflow_dvc_plugin.cli.progress_bar import Bar
+from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.pin import Pin, unpin
 
 
 @click.command("unpin")
 @click.argument("run")
-@output.tracking_uri_option
-@output.json_option
+@tracking_uri_option
+@json_option
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
-    with Bar():
+    with ProgressBar():
         pinned = unpin(run, tracking_uri=tracking_uri)
-    output.print_result(pinned.to_dict(), as_json, lambda: _draw(pinned))
+    print_result(pinned.to_dict(), as_json, lambda: _draw(pinned))
 
 
 def _draw(pinned: Pin) -> None:
     name = pinned.ref.removeprefix("refs/tags/")
-    output.say(
+    print_line(
         f"Run {pinned.run_id} is no longer pinned. To pin it again: git tag {name} "
         f"{pinned.commit[:12]}"
     )
