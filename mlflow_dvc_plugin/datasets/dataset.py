@@ -116,10 +116,10 @@ def _read_table(data: VerifiedData) -> tuple[Any, str]:
     """The data frame of a table; None, and why there is none, for other data."""
     if data.table is None:
         return None, "it is not a CSV, TSV or Parquet file"
-    import pandas as pd
-
     path, stream = data.entry.path.lower(), io.BytesIO(data.table)
     try:
+        import pandas as pd
+
         if path.endswith(".parquet"):
             return pd.read_parquet(stream), ""
         separator = "\t" if path.endswith(".tsv") else ","

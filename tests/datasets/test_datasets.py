@@ -266,6 +266,17 @@ def test_other_tables_and_what_is_none(project: Project) -> None:
         from_dvc("t.tsv", targets="z")
 
 
+def test_a_table_is_a_dataset_without_pandas_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("a.csv", CSV)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    data = from_dvc("a.csv")
+    assert data.profile == {"size": len(CSV)}
+    with pytest.raises(DatasetError, match="has no data frame: pandas cannot read it"):
+        _ = data.df
+
+
 def test_mlflow_evaluates_on_it(project: Project) -> None:
     project.add("a.csv", CSV)
     data = from_dvc("a.csv", targets="y")
