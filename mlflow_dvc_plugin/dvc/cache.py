@@ -1,4 +1,4 @@
-"""A project's cache: the objects on this machine, each verified before it is there."""
+"""A project's cache: the objects on this machine, each verified before it gets there."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BATCH = 5000  # objects
 
 
 class Cache:
-    """The cache that a project uses, which others may use as well.
+    """The cache of a project, which other projects may share.
 
     Args:
         repo: the project, as DVC opened it.
-        database: the hashes of files that DVC remembers.
+        database: DVC's state database.
 
     Attributes:
-        folders: where the objects are, today's and those of DVC 2.
+        folders: absolute paths of today's part and of that of DVC 2.
     """
 
     def __init__(self, repo: Any, database: Database) -> None:
@@ -42,13 +42,13 @@ class Cache:
         self.folders = [str(part.path) for part in (repo.cache.local, repo.cache.legacy)]
 
     def path(self, obj: Obj) -> str:
-        """Where the cache has, or would have, an object."""
-        # As DVC puts it together; its own method takes longer than reading a small file.
+        """The path of an object, whether the cache has it or not."""
+        # The same as DVC's own method, which takes longer than reading a small file.
         value = obj.value
         return f"{self.folders[is_legacy(obj)]}{os.sep}{value[:2]}{os.sep}{value[2:]}"
 
     def share_with(self, project: str) -> None:
-        """Have another project use this cache, by its local configuration.
+        """Make another project use this cache, in its local configuration.
 
         Args:
             project: absolute path of the other project.
@@ -58,7 +58,7 @@ class Cache:
         """
         from configobj import ConfigObj, ConfigObjError
 
-        # As DVC does it, which can read any path, but writes none that is not ASCII.
+        # DVC itself can read any path here, but cannot write one that is not ASCII.
         path = os.path.join(project, ".dvc", "config.local")
         try:
             config = ConfigObj(path, encoding="utf-8")
@@ -68,17 +68,17 @@ class Cache:
             raise DvcError(f"{path} cannot be written: {err}.") from err
 
     def find_objects(self, objs: Iterable[Obj], progress: Progress | None = None) -> set[Obj]:
-        """Those of the objects that the cache holds, each with the right bytes.
+        """Find the objects that the cache has, each with the right bytes.
 
-        The bytes are read, unless DVC's state database vouches for them.
+        The bytes are read, unless DVC's state database has their hash.
 
         Args:
             objs: the objects.
-            progress: hears of them.
+            progress: is told of them.
         """
         good: set[Obj] = set()
         rest = iter(objs)
-        # In batches: what is known of a million files at once takes much memory.
+        # In batches: a million files at once would take much memory.
         with ThreadPoolExecutor() as pool:
             while batch := list(islice(rest, _BATCH)):
                 good |= self._find_verified(batch, pool, progress or Progress())
@@ -87,46 +87,44 @@ class Cache:
     def _find_verified(
         self, objs: Sequence[Obj], pool: ThreadPoolExecutor, progress: Progress
     ) -> set[Obj]:
-        there: dict[str, Obj] = {}
+        files: dict[str, Obj] = {}
         infos: dict[str, os.stat_result] = {}
         for obj in objs:
             path = self.path(obj)
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 info = os.stat(path)
                 if stat.S_ISREG(info.st_mode):
-                    there[path] = obj
-                    infos[path] = info
-        known = self._database.find_hashes(infos, there, writable=False)
-        good = [path for path, obj in there.items() if known.get(path) == obj]
-        doubtful = [path for path, obj in there.items() if known.get(path) != obj]
-        progress.advance(files=len(objs) - len(doubtful))
-        if doubtful:
+                    files[path], infos[path] = obj, info
+        known = self._database.find_hashes(infos, files, writable=False)
+        verified = [path for path, obj in files.items() if known.get(path) == obj]
+        unknown = [path for path, obj in files.items() if known.get(path) != obj]
+        progress.advance(files=len(objs) - len(unknown))
 
-            def is_right(path: str) -> bool:
-                same = has_object_bytes(path, there[path])
-                progress.advance(files=1)
-                return same
+        def verify(path: str) -> bool:
+            same = has_object_bytes(path, files[path])
+            progress.advance(files=1)
+            return same
 
-            found = pool.map(is_right, doubtful)
-            right = [path for path, same in zip(doubtful, found, strict=True) if same]
-            for path in right:
-                self._repo.cache.local.protect(path)
-            self._database.save_hashes({path: (there[path], infos[path]) for path in right})
-            good += right
-        large = {there[path]: infos[path] for path in good if infos[path].st_size > _LARGE}
-        self._verified.update(large)
-        return {there[path] for path in good}
+        good = [p for p, same in zip(unknown, pool.map(verify, unknown), strict=True) if same]
+        for path in good:
+            self._repo.cache.local.protect(path)
+        self._database.save_hashes({path: (files[path], infos[path]) for path in good})
+        verified += good
+        self._verified.update(
+            {files[path]: infos[path] for path in verified if infos[path].st_size > _LARGE}
+        )
+        return {files[path] for path in verified}
 
     def find_missing(self, objs: Iterable[Obj]) -> set[Obj]:
-        """Those of the objects that the cache has no file of, whatever is in the others'."""
+        """Find the objects that the cache has no file of; the files are not read."""
         return {obj for obj in objs if not os.access(self.path(obj), os.F_OK)}
 
     def verified_stat(self, obj: Obj) -> os.stat_result | None:
-        """The stat that a large object had when it was seen to have the right bytes."""
+        """The stat of a large object when its bytes were verified; None if they were not."""
         return self._verified.get(obj)
 
     def save_file(self, source: str, obj: Obj) -> None:
-        """Save a file's bytes in the cache as `obj`; the file itself stays as it is.
+        """Save a file's bytes in the cache as `obj`; the file itself does not change.
 
         Raises:
             DvcError: the file's bytes are not those of `obj`.
@@ -134,11 +132,13 @@ class Cache:
         with self.create_staging() as folder:
             staged = os.path.join(folder, "object")
             shutil.copyfile(source, staged)
-            # Soon it is all that there is of it, even if the power fails.
+            # Soon this is the only copy, and it must survive a power failure.
             with open(staged, "rb+") as file:
                 os.fsync(file.fileno())
             if not has_object_bytes(staged, obj):
-                raise DvcError(f"{source} changed while it was being saved: try again.")
+                raise DvcError(
+                    f"{source} changed while it was being saved. Run the same command again."
+                )
             self.move_in(staged, obj)
 
     def save_bytes(self, data: bytes, obj: Obj) -> None:
@@ -150,7 +150,7 @@ class Cache:
             self.move_in(staged, obj)
 
     def move_in(self, staged: str, obj: Obj) -> None:
-        """Move a staged file to its place in the cache; its bytes are the object's."""
+        """Move a verified file to its place in the cache."""
         target = self.path(obj)
         os.chmod(staged, _READ_ONLY)
         try:
@@ -160,13 +160,13 @@ class Cache:
             os.replace(staged, target)
 
     def save_hashes(self, objs: Mapping[Obj, os.stat_result]) -> None:
-        """Tell DVC which objects were verified, and their stat at that time."""
+        """Save in DVC's database which objects were verified, with their stat at that time."""
         self._verified.update({obj: info for obj, info in objs.items() if info.st_size > _LARGE})
         self._database.save_hashes({self.path(obj): (obj, info) for obj, info in objs.items()})
 
     @contextlib.contextmanager
     def create_staging(self) -> Iterator[str]:
-        """A folder on the cache's own disk, for what is not verified yet.
+        """Create a folder on the cache's own disk for files that are not verified yet.
 
         Raises:
             DvcError: the cache cannot be written to.
@@ -181,7 +181,7 @@ class Cache:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            _remove_old(above)
+            _delete_old(above)
             with contextlib.suppress(OSError):
                 os.rmdir(above)
 
@@ -189,8 +189,8 @@ class Cache:
         return self._repo.cache.legacy if is_legacy(obj) else self._repo.cache.local
 
 
-def _remove_old(folder: str) -> None:
-    """Remove what killed processes left in a folder a day ago or earlier."""
+def _delete_old(folder: str) -> None:
+    """Delete what killed processes left in a folder more than a day ago."""
     with contextlib.suppress(OSError):
         for item in list(os.scandir(folder)):
             if time.time() - item.stat().st_mtime > 24 * 3600:

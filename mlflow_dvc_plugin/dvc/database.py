@@ -1,4 +1,4 @@
-"""DVC's state database: the hashes of local files, so that they need not be read again."""
+"""DVC's state database: it has the hashes of local files, so that they need not be read again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
 
 
 class Database:
-    """What DVC remembers of local files.
+    """DVC's state database.
 
     Args:
         repo: the project, as DVC opened it.
@@ -38,17 +38,17 @@ class Database:
         expected: Mapping[str, Obj] = MappingProxyType({}),
         writable: bool = True,
     ) -> dict[str, Obj]:
-        """Hashes of local files that DVC's state database vouches for.
+        """Find the hashes of local files in the database.
 
-        It does so by inode, size and modification time. A program can set the
-        latter back, but not the time of the inode's change: where that is
-        later, the record is not believed.
+        A record is identified by inode, size and modification time. A program
+        can set the modification time back, but not the time of the inode's
+        change: if that is later, the record is not trusted.
 
         Args:
             infos: the stat of each file, by absolute path.
-            expected: what files should hold, which is quicker to confirm than to read.
-            writable: people may have edited them; False for cache objects,
-                whose inodes change whenever they are protected or linked.
+            expected: what files should hold; confirming that is faster.
+            writable: users may have edited them; False for cache objects,
+                whose inodes change when they are protected or linked.
         """
         candidates = [
             path
@@ -59,15 +59,17 @@ class Database:
         for path, record in self._repo.state.hashes.get_many(candidates):
             if not record:
                 continue
-            digest, aim = compute_checksum(infos[path]), expected.get(path)
-            if aim is not None and aim.hash_name == "md5" and has_hash(record, digest, aim.value):
-                found[path] = aim
+            digest, obj = compute_checksum(infos[path]), expected.get(path)
+            if obj is not None and obj.hash_name == "md5" and has_hash(record, digest, obj.value):
+                found[path] = obj
             elif known := parse_record(record, digest):
                 found[path] = Obj(*known)
         return found
 
     def save_hashes(self, files: Mapping[str, tuple[Obj, os.stat_result]]) -> None:
-        """Tell DVC what local files hold, by absolute path, and their stat when they held it."""
+        """Save what local files hold, by absolute path, with their stat at that time."""
+        if not files:
+            return
         items = [
             (
                 path,
@@ -80,16 +82,15 @@ class Database:
             self._repo.state.save_many(items, localfs)
 
     def save_link(self, path: str, times: Iterable[tuple[str, float]]) -> None:
-        """Tell DVC that it may clean up this path when nothing tracks it any more.
+        """Allow DVC to delete a path when nothing tracks it any more.
 
-        Unless the path has changed by then: what the record says of it is to be
-        what was seen, or written, and not what someone may write meanwhile.
+        DVC does so only if the path has not changed by then. So the record must
+        say what was scanned or written, and not what others write now.
 
         Args:
             path: absolute.
-            times: the files in it, if it is a folder, as POSIX paths relative to
-                it, with the time when each was modified, in seconds since the
-                epoch; in the order of the paths.
+            times: for a folder, the POSIX path of each file in it and the time
+                when it was modified, in seconds since the epoch, in order.
         """
         state = self._repo.state
         with contextlib.suppress(DvcException, OSError):
@@ -100,9 +101,9 @@ class Database:
 
 
 def _digest_times(folder: str, times: Iterable[tuple[str, float]]) -> str:
-    """A digest of the times of a folder's files, as DVC takes it."""
+    """Make the digest of the times of a folder's files, as DVC does."""
     digest, rest, comma = hashlib.md5(b"{", usedforsecurity=False), iter(times), ""
-    # In pieces: the text of a million files takes much memory.
+    # In batches: the text of a million files takes much memory.
     while batch := list(islice(rest, _BATCH)):
         text = json.dumps({f"{folder}{os.sep}{name}": mtime for name, mtime in batch})
         digest.update(f"{comma}{text[1:-1]}".encode())

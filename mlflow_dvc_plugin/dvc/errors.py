@@ -1,4 +1,4 @@
-"""DVC's errors, and everyone else's, as ours: one line that says why."""
+"""Translate the errors of DVC, of remotes and of the system into one line each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ NOT_IN_REMOTE = "not in the remote"
 
 
 def describe_error(err: BaseException) -> str:
-    """Why something could not be done, in one line."""
-    # DVC says "SCM error", and why only in the cause.
+    """Describe in one line why something failed."""
+    # DVC says "SCM error", and names the reason only in the cause.
     err = err.__cause__ if str(err) == "SCM error" and err.__cause__ else err
     if isinstance(err, FileNotFoundError):
         return NOT_IN_REMOTE
@@ -25,22 +25,22 @@ def describe_error(err: BaseException) -> str:
 
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise what DVC, a place or the system raises as ours.
+    """Raise errors of DVC, of a remote or of the system as ours.
 
     Raises:
-        DvcError: instead of theirs.
+        DvcError: in place of theirs.
     """
     try:
         yield
     except MlflowDvcError:
         raise
-    except Exception as err:  # each kind of place has its own errors
+    except Exception as err:  # each kind of remote has its own errors
         raise DvcError(describe_error(err)) from err
 
 
 @contextlib.contextmanager
 def silence_logs() -> Iterator[None]:
-    """Keep DVC's own log lines from the terminal: what failed is said once, by us."""
+    """Keep DVC's own log lines from the terminal, because errors are reported by us."""
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
     before = [(logger, logger.propagate, logger.handlers) for logger in loggers]
     for logger in loggers:

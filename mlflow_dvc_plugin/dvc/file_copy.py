@@ -1,4 +1,4 @@
-"""Copy files quickly: each is read once, and its MD5 is taken on the way."""
+"""Copy files quickly: each is read once, and its MD5 is computed on the way."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
-_CHUNK = 64 * 1024  # what a processor keeps close: four times as much takes twice as long
-# What a system answers that cannot copy by itself, or not between these two places.
-_CANNOT = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
-_WAITING = 8  # pieces of work that wait for each thread
+_CHUNK = 64 * 1024  # fits a processor's cache: four times as much takes twice as long
+# The errors of systems that cannot copy by themselves, or not between two places.
+_UNSUPPORTED = {
+    *(errno.ENOSYS, errno.EXDEV, errno.EINVAL),
+    *(errno.EOPNOTSUPP, errno.EPERM, errno.EBADF),
+}
+_QUEUE = 8  # pieces of work that wait for each thread
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
 class _Buffer(threading.local):
-    """Memory for the bytes on their way; new memory for each file costs more than reading it."""
+    """Memory that each thread uses again: new memory for each file costs more than reading it."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_CHUNK))
@@ -41,7 +44,7 @@ def copy(source: str, new: int) -> tuple[str, os.stat_result]:
         The MD5 of the bytes, and the stat of the new file.
 
     Raises:
-        OSError: the source cannot be read, or the new file not be written.
+        OSError: the source cannot be read, or the new file cannot be written.
     """
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
@@ -58,25 +61,25 @@ def copy(source: str, new: int) -> tuple[str, os.stat_result]:
 
 
 def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None:
-    """Copy a file whose bytes are known, and so need not be read here.
+    """Have the system copy a file whose bytes were verified before.
 
     Args:
         source: the file.
         new: descriptor of an empty file, open for writing.
-        known: the stat that the source had when its bytes were known.
+        known: the stat that the source had when its bytes were verified.
 
     Returns:
-        The stat of the new file; None, and the file is empty again, where the
-        source was touched since, or the system cannot copy by itself.
+        The stat of the new file. None, and the file is empty again, if the
+        source was written to since, or the system cannot copy by itself.
 
     Raises:
-        OSError: the source cannot be read, or the new file not be written.
+        OSError: the source cannot be read, or the new file cannot be written.
     """
     if not hasattr(os, "copy_file_range"):
         return None
     old = os.open(source, os.O_RDONLY)
     try:
-        if _copied(old, new, known.st_size) and _same(os.fstat(old), known):
+        if _copy_range(old, new, known.st_size) and _to_key(os.fstat(old)) == _to_key(known):
             return os.fstat(new)
     finally:
         os.close(old)
@@ -87,10 +90,10 @@ def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None
 
 @contextmanager
 def create_file(path: str) -> Iterator[int]:
-    """The descriptor of a new file, open for writing.
+    """Create a file, and give its descriptor, open for writing.
 
     Raises:
-        FileExistsError: `path` is there already.
+        FileExistsError: `path` exists already.
     """
     new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -99,13 +102,13 @@ def create_file(path: str) -> Iterator[int]:
         os.close(new)
 
 
-def _copied(old: int, new: int, size: int) -> bool:
-    """All bytes of an open file are in a new one."""
+def _copy_range(old: int, new: int, size: int) -> bool:
+    """Copy all bytes of an open file into a new one; False if that is not supported."""
     while size > 0:
         try:
             count = os.copy_file_range(old, new, size)
         except OSError as err:
-            if err.errno in _CANNOT:
+            if err.errno in _UNSUPPORTED:
                 return False
             raise
         if not count:
@@ -114,35 +117,29 @@ def _copied(old: int, new: int, size: int) -> bool:
     return True
 
 
-def _same(info: os.stat_result, known: os.stat_result) -> bool:
-    return (info.st_ino, info.st_size, info.st_mtime_ns) == (
-        known.st_ino,
-        known.st_size,
-        known.st_mtime_ns,
-    )
+def _to_key(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def run_in_threads(work: Callable[[_T], _R], pieces: Iterable[_T], threads: int) -> Iterator[_R]:
-    """What `work` makes of each piece, in the order in which they are done.
+    """Give the results of `work` for each piece, in the order in which they are done.
 
-    However many pieces there are, only a few wait at a time. Once one of them
-    fails, or nobody asks any more, no further ones are begun.
+    However many pieces there are, only a few are queued at a time. When one
+    fails, or the caller stops early, no further ones are started.
 
     Raises:
         Exception: what `work` raised.
     """
     pool = ThreadPoolExecutor(threads)
-    waiting: set[Future[_R]] = set()
+    queued: set[Future[_R]] = set()
     try:
         for piece in pieces:
-            waiting.add(pool.submit(work, piece))
-            if len(waiting) >= _WAITING * threads:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for task in done:
-                yield task.result()
+            queued.add(pool.submit(work, piece))
+            if len(queued) >= _QUEUE * threads:
+                done, queued = wait(queued, return_when=FIRST_COMPLETED)
+                yield from (task.result() for task in done)
+        while queued:
+            done, queued = wait(queued, return_when=FIRST_COMPLETED)
+            yield from (task.result() for task in done)
     finally:
         pool.shutdown(cancel_futures=True)

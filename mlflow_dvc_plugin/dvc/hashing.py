@@ -1,4 +1,4 @@
-"""The hash of a file's bytes, as DVC computes it."""
+"""Hash the bytes of files as DVC does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1024 * 1024
 
 
 def hash_file(path: str, hash_name: str) -> str:
-    """The hash of a file's bytes, without ``.dir``.
+    """Hash a file's bytes; the hash has no ``.dir``.
 
     Raises:
         DvcError: this kind of hash cannot be computed from a file.
@@ -33,15 +33,15 @@ def hash_file(path: str, hash_name: str) -> str:
 
 
 def has_object_bytes(path: str, obj: Obj) -> bool:
-    """The file's bytes are the object's."""
+    """Does a file have the bytes of an object?"""
     return hash_file(path, obj.hash_name) == to_digest(obj)
 
 
 def to_digest(obj: Obj) -> str:
-    """The hash of the object's bytes; its name says ``.dir`` as well for a listing."""
+    """The hash of an object's bytes; the object's own hash has ``.dir`` if it is a listing."""
     return obj.value.removesuffix(DIR_SUFFIX)
 
 
 def is_legacy(obj: Obj) -> bool:
-    """The object belongs in the cache of DVC before 3, and in that part of a remote."""
+    """Does the object belong in the part of caches and remotes that DVC 2 used?"""
     return obj.hash_name in LEGACY_HASH_NAMES

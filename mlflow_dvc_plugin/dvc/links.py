@@ -1,4 +1,4 @@
-"""How files get from the cache into the workspace."""
+"""Link types: how files get from the cache into the workspace."""
 
 from __future__ import annotations
 
@@ -13,43 +13,38 @@ from mlflow_dvc_plugin.errors import DvcError
 
 
 class Links:
-    """The kinds of links that a project uses.
+    """The link types of a project (``cache.type``), the preferred one first.
 
     Args:
         repo: the project, as DVC opened it.
-
-    Attributes:
-        types: how files get from the cache into the workspace, the preferred
-            way first.
     """
 
     def __init__(self, repo: Any) -> None:
-        self._repo = repo
-        self.types: list[str] = list(repo.cache.local.cache_types)
+        self._cache = repo.cache.local
 
     def find_usable_types(self, folder: str, linked: bool = True) -> list[str]:
-        """Those of the project's link types that work from the cache into `folder`.
+        """Find the link types that work from the cache into a folder.
 
         Args:
             folder: absolute path.
-            linked: files may be one with the cache's; False for true copies alone.
+            linked: hardlinks and symlinks are allowed; False for true copies.
 
         Raises:
-            DvcError: none does.
+            DvcError: none works.
         """
-        cache = self._repo.cache.local
+        cache = self._cache
         os.makedirs(cache.path, exist_ok=True)
         probe = os.path.join(folder, tmp_fname())
-        types = self.types if linked else ["reflink", "copy"]
+        types = list(cache.cache_types) if linked else ["reflink", "copy"]
         try:
             found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
         except OSError:
-            # A cache that is only for reading: what does not work is found when it is used.
+            # The cache is read-only: a link type that does not work is found when it is used.
             found = types
         if not found:
             raise DvcError(
-                f"None of the project's link types ({', '.join(self.types)}) works here: "
-                "see `dvc config cache.type`."
+                f"None of the project's link types ({', '.join(types)}) works here. Set another "
+                "one with `dvc config cache.type`."
             )
         return list(found)
 

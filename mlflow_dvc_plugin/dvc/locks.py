@@ -1,4 +1,4 @@
-"""Who may work on a project: DVC's lock, and what its running stages claim."""
+"""Lock a project: keep other DVC commands out, and respect the files of running stages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mlflow_dvc_plugin.errors import ProjectBusyError
 
 @contextlib.contextmanager
 def lock_project(repo: Any, paths: Sequence[str]) -> Iterator[None]:
-    """Keep other DVC commands out, and away from some paths.
+    """Lock a project, and refuse paths that a running stage uses.
 
     Args:
         repo: the project, as DVC opened it.
         paths: absolute.
 
     Raises:
-        ProjectBusyError: another DVC command is at work; DVC's own waiting
-            time has passed.
+        ProjectBusyError: another DVC command is at work, and did not end
+            within DVC's own waiting time.
     """
     from dvc.lock import LockError
 
@@ -33,18 +33,18 @@ def lock_project(repo: Any, paths: Sequence[str]) -> Iterator[None]:
             stack.enter_context(lock_repo(repo))
         except LockError as err:
             raise ProjectBusyError(
-                f"Another DVC command{_describe_owner(repo.tmp_dir)} is at work in this project: "
-                "wait for it, then try again."
+                f"Another DVC command{_describe_owner(repo.tmp_dir)} is at work in this project. "
+                "Run this command again when it has ended."
             ) from err
-        _refuse_paths_in_use(repo, paths)
+        _check_running_stages(repo, paths)
         yield
 
 
-def _refuse_paths_in_use(repo: Any, paths: Sequence[str]) -> None:
-    """Refuse paths that a stage being run reads or writes: then DVC holds no lock.
+def _check_running_stages(repo: Any, paths: Sequence[str]) -> None:
+    """Refuse paths that a running stage reads or writes: DVC holds no lock meanwhile.
 
-    DVC's record of them is only read. Writing it would leave it half
-    written if this process were killed, and DVC could not go on.
+    DVC's record of these paths is only read. Writing it would leave half a
+    record if this process were killed, and DVC could not go on.
     """
     import psutil
 
@@ -53,7 +53,7 @@ def _refuse_paths_in_use(repo: Any, paths: Sequence[str]) -> None:
             record = json.load(file)
         uses = [(path, [info]) for path, info in record.get("write", {}).items()]
         uses += list(record.get("read", {}).items())
-        users = [
+        running = [
             (path, info)
             for path, infos in uses
             for info in infos
@@ -61,12 +61,12 @@ def _refuse_paths_in_use(repo: Any, paths: Sequence[str]) -> None:
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return
-    for used, info in users:
+    for used, info in running:
         for path in paths:
             if localfs.overlaps(path, used):
                 raise ProjectBusyError(
                     f"{os.path.relpath(path, repo.root_dir)} is in use by process {info['pid']} "
-                    f"({info.get('cmd', 'dvc')}): wait for it, then try again."
+                    f"({info.get('cmd', 'dvc')}). Run this command again when it has ended."
                 )
 
 

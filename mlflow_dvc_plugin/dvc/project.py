@@ -1,4 +1,4 @@
-"""A DVC project, opened by DVC itself."""
+"""A DVC project, opened by DVC."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_objects.fs.local import localfs
 
-from mlflow_dvc_plugin.dvc import hashing
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
+from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.links import Links
 from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
@@ -24,7 +24,7 @@ from mlflow_dvc_plugin.git import find_git
 
 
 class DvcProject:
-    """A DVC project, opened by DVC itself.
+    """A DVC project, opened by DVC.
 
     Args:
         root: absolute path of the project.
@@ -32,19 +32,21 @@ class DvcProject:
     Attributes:
         root: absolute path of the project.
         tmp_dir: the folder for temporary files, ``.dvc/tmp``.
-        database: the hashes of files that DVC remembers.
+        database: DVC's state database, with the hashes of local files.
         cache: the objects on this machine.
-        remotes: the objects elsewhere.
-        outs: what DVC itself makes of an out's metafile.
-        sources: the places that imports and cloud-versioned outs come from.
-        links: how files get from the cache into the workspace.
+        remotes: the objects in the project's remotes.
+        outs: imports and cloud-versioned outs, which DVC itself fetches.
+        sources: the places that these come from.
+        links: the project's link types.
 
     Raises:
         DvcError: DVC cannot open it.
     """
 
+    hash_file = staticmethod(hash_file)
+
     def __init__(self, root: str) -> None:
-        # A folder with only a copied .dvc/config says "Git", and has none.
+        # A folder that has only a copied .dvc/config says that it uses Git, but has none.
         config = None if find_git(os.path.abspath(root)) else {"core": {"no_scm": True}}
         try:
             self._repo = Repo(root, config=config)
@@ -64,25 +66,15 @@ class DvcProject:
         self._repo.close()
 
     def lock(self, paths: Sequence[str]) -> AbstractContextManager[None]:
-        """Keep other DVC commands out, and away from `paths` (absolute).
+        """Keep other DVC commands out, and refuse absolute paths that a running stage uses.
 
         Raises:
-            ProjectBusyError: another DVC command is at work; DVC's own waiting
-                time has passed.
+            ProjectBusyError: another DVC command is at work.
         """
         return lock_project(self._repo, paths)
 
-    def hash_file(self, path: str, hash_name: str) -> str:
-        """The hash of a file's bytes, without ``.dir``.
-
-        Raises:
-            DvcError: this kind of hash cannot be computed from a file.
-            OSError: the file cannot be read.
-        """
-        return hashing.hash_file(path, hash_name)
-
     def list_files(self, folder: str) -> Iterator[str]:
-        """Absolute paths of the files in a folder, without what ``.dvcignore`` leaves out."""
+        """List the absolute paths of the files in a folder that ``.dvcignore`` does not exclude."""
         for root, _, files in self._repo.dvcignore.walk(localfs, folder):
             for name in files:
                 yield f"{root}{os.sep}{name}"

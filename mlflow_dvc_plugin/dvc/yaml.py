@@ -1,7 +1,6 @@
-"""The door to DVC's way of reading and writing metafiles.
+"""Read and write metafiles with DVC's own YAML, which keeps comments and order.
 
-It keeps comments and order, and lays out what it writes as DVC does. Apart
-from the rest of the door, since importing all of DVC takes a while.
+This is apart from the rest of the door, because importing all of DVC takes a second.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from mlflow_dvc_plugin.errors import DvcError
 
 
 def load_yaml(data: bytes) -> Any:
-    """A metafile's content, in a form that keeps comments and order when dumped.
+    """Read a metafile into a form that keeps comments and order when it is written.
 
     Raises:
         DvcError: it is not valid YAML.
@@ -26,7 +25,7 @@ def load_yaml(data: bytes) -> Any:
 
 
 def dump_yaml(document: Any) -> bytes:
-    """A metafile's bytes, laid out as DVC does."""
+    """Write a metafile in DVC's layout."""
     from dvc.utils.serialize import dumps_yaml
 
     text: str = dumps_yaml(document)

@@ -1,1 +1,1 @@
-"""Objects on their way: from remotes and other sources into the cache, and back."""
+"""Transfer objects: from remotes and other sources into the cache, and back."""

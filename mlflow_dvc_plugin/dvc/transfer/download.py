@@ -1,4 +1,4 @@
-"""Bring a remote's objects into the cache, each verified before it is there."""
+"""Download a remote's objects into the cache, each verified before it gets there."""
 
 from __future__ import annotations
 
@@ -27,60 +27,61 @@ _THREADS = 2
 _OTHER_BYTES = "the remote has other bytes under this hash"
 
 
-class _Brought(NamedTuple):
-    """What became of some objects: the stat of each that arrived, and why others did not."""
+class _Batch(NamedTuple):
+    """The result for some objects: the stat of each that arrived, and why the others did not."""
 
     arrived: dict[Obj, os.stat_result]
-    lost: dict[Obj, str]
+    failed: dict[Obj, str]
 
 
 def download(
     source: Any, objs: Sequence[Obj], cache: Cache, jobs: int | None, progress: Progress
 ) -> dict[Obj, str]:
-    """Bring objects into the cache.
+    """Download objects into the cache.
 
     Args:
         source: the part of a remote, as DVC opened it, that has them.
-        objs: what to bring.
-        cache: where to.
+        objs: the objects.
+        cache: where they go.
         jobs: how many at once; None for what suits the remote.
-        progress: hears of files and bytes.
+        progress: is told of files and bytes.
 
     Returns:
-        The objects that could not be had, and why.
+        The objects that could not be fetched, with the reasons.
 
     Raises:
         DvcError: the cache's disk is full.
     """
     failed: dict[Obj, str] = {}
     with cache.create_staging() as folder:
-        brought: Iterable[_Brought]
+        batches: Iterable[_Batch]
         if source.fs.protocol == "local":
             copier = _Copier(source, cache, folder, progress)
-            brought = run_in_threads(copier, _parts(objs, _SHARE), jobs or _THREADS)
+            batches = run_in_threads(copier.copy, _divide(objs, _SHARE), jobs or _THREADS)
         else:
             transfer = _Transfer(source, cache, folder, jobs, progress)
-            brought = map(transfer, _parts(objs, _BATCH))
-        for arrived, lost in brought:
-            cache.save_hashes(arrived)
-            failed.update(lost)
-            progress.advance(files=len(arrived) + len(lost))
+            batches = map(transfer.download, _divide(objs, _BATCH))
+        for batch in batches:
+            cache.save_hashes(batch.arrived)
+            failed.update(batch.failed)
+            progress.advance(files=len(batch.arrived) + len(batch.failed))
     if os.strerror(errno.ENOSPC) in failed.values():
         raise DvcError(
             f"The disk of the DVC cache ({cache.folders[0]}) is full: make room, then run the "
-            "same command again. What arrived is in the cache, nothing else was touched."
+            "same command again. The objects that arrived are in the cache; nothing else was "
+            "changed."
         )
     return failed
 
 
-def _parts(objs: Sequence[Obj], size: int) -> Iterable[Sequence[Obj]]:
+def _divide(objs: Sequence[Obj], size: int) -> Iterable[Sequence[Obj]]:
     return (objs[start : start + size] for start in range(0, len(objs), size))
 
 
 class _Copier:
-    """Copies objects from a remote that is a folder: each is read once, and by us.
+    """Copies objects from a remote that is a folder, and reads each of them once.
 
-    DVC's own way takes several times as long, and reads each file twice.
+    DVC's own way reads each file twice, and takes several times as long.
     """
 
     def __init__(self, source: Any, cache: Cache, folder: str, progress: Progress) -> None:
@@ -91,24 +92,24 @@ class _Copier:
         self._numbers = itertools.count()
         self._can_reflink = True
 
-    def __call__(self, objs: Sequence[Obj]) -> _Brought:
-        brought = _Brought({}, {})
+    def copy(self, objs: Sequence[Obj]) -> _Batch:
+        batch = _Batch({}, {})
         for obj in objs:
             staged = f"{self._folder}{os.sep}{next(self._numbers)}"
             try:
                 same, info = self._stage(self._source.oid_to_path(obj.value), staged, obj)
                 if same:
                     self._cache.move_in(staged, obj)
-                    brought.arrived[obj] = info
+                    batch.arrived[obj] = info
                 else:
-                    brought.lost[obj] = _OTHER_BYTES
+                    batch.failed[obj] = _OTHER_BYTES
             except OSError as err:
-                brought.lost[obj] = describe_error(err)
-        self._progress.advance(size=sum(info.st_size for info in brought.arrived.values()))
-        return brought
+                batch.failed[obj] = describe_error(err)
+        self._progress.advance(size=sum(info.st_size for info in batch.arrived.values()))
+        return batch
 
     def _stage(self, source: str, staged: str, obj: Obj) -> tuple[bool, os.stat_result]:
-        """Copy a file: does it have the object's bytes, and its stat."""
+        """Copy a file; tell whether it has the object's bytes, and its stat."""
         if self._can_reflink:
             try:
                 localfs.reflink(source, staged)
@@ -126,7 +127,7 @@ class _Copier:
 
 
 class _Transfer:
-    """Brings objects the way that DVC does it, from any kind of remote."""
+    """Downloads objects in the way that DVC does, from any kind of remote."""
 
     def __init__(
         self, source: Any, cache: Cache, folder: str, jobs: int | None, progress: Progress
@@ -138,54 +139,54 @@ class _Transfer:
         self._progress = progress
         self._numbers = itertools.count()
 
-    def __call__(self, objs: Sequence[Obj]) -> _Brought:
+    def download(self, objs: Sequence[Obj]) -> _Batch:
         staged = {os.path.join(self._folder, str(next(self._numbers))): obj for obj in objs}
-        brought = _Brought({}, self._bring(staged))
-        there = [(path, obj) for path, obj in staged.items() if obj not in brought.lost]
+        batch = _Batch({}, self._transfer(staged))
+        files = [(path, obj) for path, obj in staged.items() if obj not in batch.failed]
         with ThreadPoolExecutor() as pool:
-            for (_, obj), info in zip(there, pool.map(self._take_in, there), strict=True):
+            for (_, obj), info in zip(files, pool.map(self._move_in, files), strict=True):
                 if isinstance(info, str):
-                    brought.lost[obj] = info
+                    batch.failed[obj] = info
                 else:
-                    brought.arrived[obj] = info
-        return brought
+                    batch.arrived[obj] = info
+        return batch
 
-    def _bring(self, staged: Mapping[str, Obj]) -> dict[Obj, str]:
-        """Bring what the remote has; why the others could not be had."""
-        lost: dict[Obj, str] = {}
+    def _transfer(self, staged: Mapping[str, Obj]) -> dict[Obj, str]:
+        """Download what the remote has; return the reasons for the other objects."""
+        failed: dict[Obj, str] = {}
 
         def on_error(_: str, to_path: str, err: BaseException) -> None:
-            lost[staged[to_path]] = describe_error(err)
+            failed[staged[to_path]] = describe_error(err)
 
         waiting = list(staged)
         while waiting:
-            known = len(lost)
-            why = "it did not arrive"
+            known = len(failed)
+            reason = "it did not arrive"
             try:
                 generic.transfer(
                     self._source.fs,
                     [self._source.oid_to_path(staged[path].value) for path in waiting],
                     localfs,
                     waiting,
-                    # Trying links first, DVC gives up if the very first file is missing.
+                    # DVC tries links first, and then gives up if the first file is missing.
                     links=["copy"],
-                    callback=ByteCount(self._progress),
+                    callback=ByteCounter(self._progress),
                     batch_size=self._jobs,
                     on_error=on_error,
                 )
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
-                why = describe_error(err)
-            waiting = [p for p in waiting if staged[p] not in lost and not os.path.exists(p)]
-            new = list(lost.values())[known:]
-            # Some kinds of remotes give up at one that is missing, though they have the others.
+                reason = describe_error(err)
+            waiting = [p for p in waiting if staged[p] not in failed and not os.path.exists(p)]
+            new = list(failed.values())[known:]
+            # Some kinds of remotes stop at a missing object, though they have the others.
             if set(new) != {NOT_IN_REMOTE}:
-                why = new[-1] if new else why
-                lost.update({staged[path]: why for path in waiting})
+                reason = new[-1] if new else reason
+                failed.update({staged[path]: reason for path in waiting})
                 break
-        return lost
+        return failed
 
-    def _take_in(self, item: tuple[str, Obj]) -> os.stat_result | str:
-        """Verify a staged file: its stat, or what is wrong with it."""
+    def _move_in(self, item: tuple[str, Obj]) -> os.stat_result | str:
+        """Verify a staged file and move it into the cache; return its stat, or what is wrong."""
         path, obj = item
         try:
             info = os.stat(path)
@@ -197,19 +198,19 @@ class _Transfer:
         return info
 
 
-class ByteCount(Callback):  # type: ignore[misc]
-    """Counts the bytes of all files that are on their way."""
+class ByteCounter(Callback):  # type: ignore[misc]
+    """Counts the bytes of all files of a transfer."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self._progress = progress
 
-    def branched(self, *_: Any, **__: Any) -> _FileBytes:
-        """A counter for one of the files."""
-        return _FileBytes(self._progress)
+    def branched(self, *_: Any, **__: Any) -> _FileCounter:
+        """Make a counter for one of the files."""
+        return _FileCounter(self._progress)
 
 
-class _FileBytes(Callback):  # type: ignore[misc]
+class _FileCounter(Callback):  # type: ignore[misc]
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self._progress = progress

@@ -1,7 +1,7 @@
-"""Where outs come from that no hash finds: other repositories, URLs, versioned clouds.
+"""Check the sources of imports and cloud-versioned outs: repositories, URLs, versioned clouds.
 
-They are asked as DVC would ask them, at the places that the project's own
-metafiles name, and no data is downloaded.
+Only places that the project's own metafiles name are contacted, and no data is
+downloaded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
-_ASKERS = 16
+_THREADS = 16
 
 
 class Sources:
-    """The places that imports and cloud-versioned outs come from.
+    """The sources of imports and cloud-versioned outs.
 
     Args:
         repo: the project, as DVC opened it.
@@ -33,38 +33,38 @@ class Sources:
         self._outs = outs
 
     def find_missing(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
-        """The files of an out that the place it comes from does not have.
+        """Find the files of an out that its source does not have.
 
         Args:
             path: the out, relative to the project.
-            obj: what it must be.
-            commit: whose metafile to go by; None for the workspace's.
+            obj: its object.
+            commit: whose metafile counts; None for the workspace's.
 
         Returns:
-            Paths relative to the out, an empty one for the out itself; none at
-            all if the place has this version.
+            Paths relative to the out, an empty one for the out itself; an empty
+            list if the source has this version.
 
         Raises:
-            DvcError: it cannot be known, and why.
+            DvcError: why that cannot be known.
         """
         with self._outs.open_out(path, commit) as out, silence_logs(), translate_errors():
-            if out is None or _hash_of(out) != obj.value:
+            if out is None or _read_hash(out) != obj.value:
                 raise DvcError("its metafile does not name this version")
             if out.stage.is_repo_import:
-                return _lost_in_repo(out.stage.deps[0], obj)
+                return _find_missing_in_repo(out.stage.deps[0], obj)
             if out.stage.is_import:
-                return _lost_at_url(out.stage.deps[0])
-            return self._lost_versions(path, out)
+                return _find_missing_at_url(out.stage.deps[0])
+            return self._find_missing_versions(path, out)
 
-    def _lost_versions(self, path: str, out: Any) -> list[str]:
-        """Files whose version is not in the cloud-versioned remote, or was never sent there."""
+    def _find_missing_versions(self, path: str, out: Any) -> list[str]:
+        """Find files whose version the cloud-versioned remote does not have."""
         metas = {"": out.meta}
         if out.files:
             metas = {"/".join(key): meta for key, meta, _ in out.get_obj()}
-        remotes = {name: self._repo.cloud.get_remote(name, "status") for name in
-                   {meta.remote for meta in metas.values() if meta.version_id}}  # fmt: skip
+        names = {meta.remote for meta in metas.values() if meta.version_id}
+        remotes = {name: self._repo.cloud.get_remote(name, "status") for name in names}
 
-        def is_lost(name: str) -> bool:
+        def is_missing(name: str) -> bool:
             meta = metas[name]
             if not meta.version_id:
                 return True
@@ -72,53 +72,56 @@ class Sources:
             place = remote.fs.join(remote.path, *path.split("/"), *filter(None, name.split("/")))
             return not _exists(remote.fs, remote.fs.version_path(place, meta.version_id))
 
-        names = sorted(metas)
-        with ThreadPoolExecutor(_ASKERS) as pool:
-            lost = pool.map(is_lost, names)
-            return [name for name, gone in zip(names, lost, strict=True) if gone]
+        files = sorted(metas)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            missing = pool.map(is_missing, files)
+            return [name for name, gone in zip(files, missing, strict=True) if gone]
 
 
-def _hash_of(out: Any) -> str | None:
-    """An out's hash; that of a cloud-versioned folder is that of its files."""
+def _read_hash(out: Any) -> str | None:
+    """Read an out's hash; that of a cloud-versioned folder is computed from its files."""
     value: str | None = out.get_obj().hash_info.value if out.files else out.hash_info.value
     return value
 
 
-def _lost_in_repo(dep: Any, obj: Obj) -> list[str]:
-    """What the repository of a `dvc import` lacks, at the commit that the import is locked to."""
+def _find_missing_in_repo(dep: Any, obj: Obj) -> list[str]:
+    """Check the repository of a `dvc import`, at the commit that the import is locked to."""
     fs, path = dep.fs, dep.fs_path
-    top = fs.info(path)
-    if _tracked(top) == obj.value and not _has(top["repo"], path, {obj.value}):
+    info = fs.info(path)
+    if _read_recorded_hash(info) == obj.value and not _find_in_remote(
+        info["repo"], path, {obj.value}
+    ):
         return [""]
     names = [""] if fs.isfile(path) else [fs.relpath(full, path) for full in fs.find(path)]
     hashes: dict[str, str] = {}
-    places: dict[str, list[str]] = {}
+    by_hash: dict[str, list[str]] = {}
     for name in names:
         full = fs.join(path, name) if name else path
-        value = _tracked(fs.info(full))
+        value = _read_recorded_hash(fs.info(full))
         if value is not None:
             hashes[name] = value
-            places.setdefault(value, []).append(name)
+            by_hash.setdefault(value, []).append(name)
         elif _uses_lfs(fs):
-            raise DvcError("it is in Git LFS: only a download would tell")
+            raise DvcError("it is in Git LFS, and only a download would tell")
         else:
             with fs.open(full, "rb") as file:
                 hashes[name] = Obj.from_bytes(file.read()).value
-    if _value_of(hashes) != obj.value:
-        raise DvcError("the repository that it was imported from has another version there")
-    gone = places.keys() - _has(top["repo"], path, places.keys()) if places else set()
-    return sorted(name for value in gone for name in places[value])
+    value = hashes[""] if hashes.keys() == {""} else build_listing(hashes)[0].value
+    if value != obj.value:
+        raise DvcError("the repository that it was imported from has another version")
+    found = _find_in_remote(info["repo"], path, by_hash.keys()) if by_hash else set()
+    return sorted(name for value in by_hash.keys() - found for name in by_hash[value])
 
 
-def _tracked(info: Mapping[str, Any]) -> str | None:
-    """The hash that DVC records of a file or folder in a repository; None for Git's own."""
+def _read_recorded_hash(info: Mapping[str, Any]) -> str | None:
+    """Read the hash that DVC records of a file in a repository; None for a file in Git."""
     entry = info.get("dvc_info", {}).get("entry")
     value: str | None = entry.hash_info.value if entry is not None and entry.hash_info else None
     return value
 
 
-def _has(repo: Any, path: str, values: Collection[str]) -> set[str]:
-    """Those of the hashes that the remote of another repository has, for the out at a path."""
+def _find_in_remote(repo: Any, path: str, values: Collection[str]) -> set[str]:
+    """Find the hashes that the remote of another repository has, for the out at a path."""
     full = f"/{path}"
     owners = [out for out in repo.index.outs if f"{full}/".startswith(f"{out.fs_path}/")]
     out = owners[0] if owners else next(o for o in repo.index.outs if o.fs_path.startswith(full))
@@ -134,17 +137,10 @@ def _uses_lfs(fs: Any) -> bool:
         return False
 
 
-def _value_of(hashes: Mapping[str, str]) -> str:
-    """The hash of an out made of these files."""
-    if hashes.keys() == {""}:
-        return hashes[""]
-    return build_listing(hashes)[0].value
-
-
-def _lost_at_url(dep: Any) -> list[str]:
-    """Does the place of an `import-url` have what it had?"""
+def _find_missing_at_url(dep: Any) -> list[str]:
+    """Check whether the source of an `import-url` still has the imported version."""
     if dep.fs.protocol == "local" and not os.path.isdir(os.path.dirname(dep.fs_path)):
-        raise DvcError(f"{os.path.dirname(dep.fs_path)}, where it was imported from, is not there")
+        raise DvcError(f"its source's folder {os.path.dirname(dep.fs_path)} does not exist")
     if not _exists(dep.fs, dep.fs_path):
         return [""]
     recorded = dep.hash_info
@@ -154,11 +150,11 @@ def _lost_at_url(dep: Any) -> list[str]:
         return []
     if recorded.name == "md5":
         return [""]
-    raise DvcError("its source has changed since; only a download would tell how")
+    raise DvcError("its source has changed, and only a download would tell how")
 
 
 def _exists(fs: Any, path: str) -> bool:
-    """A file or folder is there; any other failure is none of an answer."""
+    """Does a file or folder exist? Any failure to find out is raised."""
     if fs.protocol in ("http", "https"):
         return read_bytes(fs, path, 1) is not None
     try:
