@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.errors import RestoreError, join_some
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.checkout import Checkout
 from mlflow_dvc_plugin.restoring.files.permissions import set_exactly
@@ -85,8 +85,8 @@ def restore(
         unchanged = confirm_unchanged(root, selection, options)
         result = unchanged or restore_in_place(root, selection, options)
     if result.is_empty and worktree is None:
-        reason = f": {'; '.join(result.left[:20])}" if result.left else ", which recorded no data"
-        raise RestoreError(f"Nothing was restored of run {found.run_id}{reason}.")
+        reason = join_some(result.left, 20, "; ") or "it recorded no data"
+        raise RestoreError(f"Nothing was restored of run {found.run_id}: {reason}.")
     outs = {*result.added, *result.modified, *result.unchanged}
     return replace(result, differed=[path for path in state.modified if path in outs])
 

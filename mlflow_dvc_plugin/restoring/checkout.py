@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
+from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError, join_some
 from mlflow_dvc_plugin.restoring.files.contents import (
     Contents,
     check_contents,
@@ -198,13 +198,13 @@ class Checkout:
         foreign = [path for path in paths if steps.target.files.get(path) is None]
         if foreign:
             return paths, RestoreError(
-                f"{self._root} has files that the run did not have: {_shorten(foreign)}. Nothing "
-                "was changed. Name another folder."
+                f"{self._root} has files that the run did not have: {join_some(foreign, 10)}. "
+                "Nothing was changed. Name another folder."
             )
         if paths and not force:
             return paths, RestoreError(
-                f"{self._root} has other content in {_shorten(paths)}. Nothing was changed. Name "
-                "another folder, or use --force to save that content in the cache first."
+                f"{self._root} has other content in {join_some(paths, 10)}. Nothing was changed. "
+                "Name another folder, or use --force to save that content in the cache first."
             )
         return paths, None
 
@@ -310,20 +310,9 @@ class Checkout:
 
     def _sort_outs(self, steps: _Steps) -> dict[str, list[str]]:
         """Sort the outs by what happens to them; new folders and permissions count, too."""
-        outs = steps.plan.sort_outs(steps.target.outs)
-        touched = {
-            **dict.fromkeys(steps.new_modes, "modified"),
-            **dict.fromkeys(steps.new_folders, "added"),
-        }
-        for path in [path for path in outs["unchanged"] if path in touched]:
-            outs["unchanged"].remove(path)
-            outs[touched[path]].append(path)
-        return outs
+        touched = dict.fromkeys(steps.new_modes, "modified")
+        touched.update(dict.fromkeys(steps.new_folders, "added"))
+        return steps.plan.sort_outs(steps.target.outs, touched)
 
     def _is_folder(self, path: str) -> bool:
         return os.path.isdir(os.path.join(self._root, path))
-
-
-def _shorten(paths: list[str]) -> str:
-    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
-    return ", ".join(paths[:10]) + more

@@ -11,7 +11,7 @@ from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.dvc_writer import own_lock
 from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
-from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError, join_some
 from mlflow_dvc_plugin.restoring.checkout import Checkout
 from mlflow_dvc_plugin.restoring.files.paths import fold_name, is_external
 from mlflow_dvc_plugin.restoring.metafiles.git_outs import plan_git_outs
@@ -63,14 +63,8 @@ def confirm_unchanged(root: str, selection: Selection, options: Options) -> Rest
     return RestoreResult(
         run_id=selection.run_id,
         source=state.source,
-        added=[],
-        modified=[],
-        deleted=[],
         unchanged=sorted(e.path for e in entries),
-        files=0,
-        bytes=0,
         verified=count,
-        undo=None,
         kept=_find_kept(workspace, state),
         left=list(selection.skipped),
         dry_run=options.dry_run,
@@ -149,11 +143,9 @@ def _check_ignored(project: str, files: Iterable[str]) -> None:
     """Refuse files that ``.dvcignore`` excludes, since DVC would find the out changed."""
     hidden = sorted(find_dvcignored(project, files))
     if hidden:
-        more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""
         raise RestoreError(
-            f"Today's .dvcignore excludes {', '.join(hidden[:10])}{more}, so DVC would not see "
-            "files that the run had. Change .dvcignore first, or use --out DIR to restore the "
-            "data alone."
+            f"Today's .dvcignore excludes {join_some(hidden, 10)}, so DVC would not see files that "
+            "the run had. Change .dvcignore first, or use --out DIR to restore the data alone."
         )
 
 
@@ -162,6 +154,6 @@ def _verify_metafiles(project: str, entries: Sequence[Entry]) -> None:
     wrong = find_differing(read_workspace(project), entries)
     if wrong:
         raise RestoreError(
-            f"The data is restored, but the metafiles have other hashes of {', '.join(wrong[:10])}:"
+            f"The data is restored, but the metafiles have other hashes of {join_some(wrong, 10)}:"
             " another program wrote to them. Run the same command again, or `mlflow-dvc undo`."
         )

@@ -36,14 +36,14 @@ class RestoreResult:
 
     run_id: str
     source: str
-    added: list[str]
-    modified: list[str]
-    deleted: list[str]
-    unchanged: list[str]
-    files: int
-    bytes: int
-    verified: int
-    undo: str | None
+    added: list[str] = field(default_factory=list)
+    modified: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    verified: int = 0
+    undo: str | None = None
     metafiles: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)

@@ -173,7 +173,7 @@ def test_a_url_has_what_it_had_until_it_changes(
     assert checked(run_id)["restorable"] is None
     handler.broken = False
     (folder / "feed.csv").write_text("2")
-    assert "has changed since" in checked(run_id)["reason"]
+    assert "its source has changed" in checked(run_id)["reason"]
     assert checked(run_id)["restorable"] is None
     (folder / "feed.csv").unlink()
     assert checked(run_id)["entries"][0]["missing"] == ["feed.csv"]

@@ -1,4 +1,7 @@
-"""Contents of small files that a restore keeps in memory: metafiles, and files in Git."""
+"""Contents of small files that a restore keeps in memory: metafiles, and files in Git.
+
+In each function, `root` is the absolute path that the paths are relative to.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,6 @@ Contents = Mapping[str, bytes | None]
 def check_symlinks(root: str, paths: Iterable[str]) -> None:
     """Refuse files that are symbolic links, or that are behind one.
 
-    Args:
-        root: absolute path that the paths are relative to.
-        paths: the paths of files.
-
     Raises:
         UnsafePathError: one of the files is a link, or is behind one.
     """
@@ -34,12 +33,7 @@ def check_symlinks(root: str, paths: Iterable[str]) -> None:
 
 
 def read_contents(root: str, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """Read files.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        paths: the paths of files.
-    """
+    """Read files."""
     return {path: read_file(os.path.join(root, path)) for path in paths}
 
 
@@ -53,11 +47,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def check_contents(root: str, contents: Contents) -> None:
-    """Refuse to replace files that no longer hold what was read from them.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        contents: what was read from each file.
+    """Refuse to replace files that no longer hold `contents`, which was read from them.
 
     Raises:
         RestoreError: another program wrote to one of the files.
@@ -74,7 +64,7 @@ def write_contents(
     """Replace files, each in one step; a file that exists keeps its permissions.
 
     Args:
-        root: absolute path that the paths are relative to.
+        root: see above.
         contents: what each file must hold; None to delete it.
         replaced: what was read from each file.
         modes: permissions of files that do not exist yet.

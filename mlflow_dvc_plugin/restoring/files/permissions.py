@@ -1,4 +1,8 @@
-"""Permissions of files, which are not part of their content."""
+"""Permissions of files, which are not part of their content.
+
+In each function, `root` is the absolute path that the paths are relative to, and
+`changes` is what must become of each file's permissions.
+"""
 
 from __future__ import annotations
 
@@ -32,33 +36,19 @@ def set_exactly(mode: int) -> ModeChange:
 
 
 def read_modes(root: str, paths: Iterable[str]) -> dict[str, int]:
-    """Read the permissions of those files that exist.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        paths: the paths of files.
-    """
+    """Read the permissions of those files that exist."""
     modes = {path: _read_mode(root, path) for path in paths}
     return {path: mode for path, mode in modes.items() if mode is not None}
 
 
 def find_changes(root: str, changes: Mapping[str, ModeChange]) -> dict[str, int]:
-    """Find the new permissions of those files that exist and have other ones.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        changes: what must become of each file's permissions.
-    """
+    """Find the new permissions of those files that exist and have other ones."""
     modes = read_modes(root, changes)
     return {path: new for path, mode in modes.items() if (new := changes[path](mode)) != mode}
 
 
 def change_modes(root: str, changes: Mapping[str, ModeChange]) -> None:
     """Give files their permissions.
-
-    Args:
-        root: absolute path that the paths are relative to.
-        changes: what must become of each file's permissions.
 
     Raises:
         RestoreError: another program wrote to a file just now.

@@ -35,13 +35,7 @@ def plan_git_outs(
     """Plan the outs that DVC leaves to Git.
 
     Only paths that today's ``dvc.yaml`` itself leaves to Git are written: tags
-    could name any other.
-
-    Args:
-        project: absolute path of the project.
-        commit: the run's Git commit.
-        workspace: what the project's metafiles say today.
-        entries: the outs.
+    could name any other. Their content is read from the run's `commit`.
     """
     plan = GitOutPlan({}, [], [], [])
     declared = {e.path: e for e in workspace.entries if not e.cached}
@@ -76,14 +70,7 @@ def plan_git_outs(
 
 
 def is_in_head(project: str, workspace: DataState, path: str, data: bytes) -> bool:
-    """Tell whether HEAD has these bytes at a path, so that replacing them loses nothing.
-
-    Args:
-        project: absolute path of the project.
-        workspace: what the project's metafiles say today, and its HEAD.
-        path: of the file, relative to the project.
-        data: what the file holds.
-    """
+    """Tell whether HEAD has these bytes at a path, so that replacing them loses nothing."""
     return workspace.git_commit is not None and is_in_commit(
         project, workspace.git_commit, path, data
     )

@@ -23,11 +23,11 @@ def plan_gitignores(
     it, because DVC would take it for data.
 
     Args:
-        project: absolute path of the project.
-        workspace: what the project's metafiles say today.
+        project: see above.
+        workspace: see above.
         entries: the outs that are restored; nothing changes for those that the
             project tracks already.
-        metafiles: bytes of the metafiles to write; None for one to delete.
+        metafiles: the metafiles to write.
     """
     if find_git(project) is None:
         return {}
@@ -58,12 +58,7 @@ def plan_gitignores(
 
 
 def find_removed_lines(workspace: DataState, metafiles: Contents) -> set[tuple[str, str]]:
-    """Find the ``.gitignore`` files and lines of outs whose ``.dvc`` files are deleted.
-
-    Args:
-        workspace: what the project's metafiles say today.
-        metafiles: bytes of the metafiles to write; None for one to delete.
-    """
+    """Find the ``.gitignore`` files and lines of outs whose ``.dvc`` files are deleted."""
     deleted = {path for path, data in metafiles.items() if data is None and path.endswith(".dvc")}
     return {_to_line(e.path) for e in workspace.entries if e.metafile in deleted}
 

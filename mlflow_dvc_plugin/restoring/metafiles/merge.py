@@ -21,12 +21,7 @@ _HASH_FIELDS = ("md5", "etag", "checksum", "size", "nfiles", "isexec", "hash", "
 class Merger:
     """Writes the hashes of outs into the metafiles that the project has today.
 
-    Args:
-        project: absolute path of the project.
-        state: what the run recorded.
-        workspace: what the project's metafiles say today.
-        run_metafiles: the run's own metafiles, used whole where that does no harm.
-        preview: reads metafiles before they are written.
+    The run's own metafiles are used whole where that does no harm.
     """
 
     def __init__(
@@ -47,11 +42,7 @@ class Merger:
         self._restored: set[str] = set()
 
     def merge(self, entries: Sequence[Entry]) -> dict[str, bytes | None] | None:
-        """Make the changed metafiles; None if today's cannot track one of the outs.
-
-        Args:
-            entries: the outs.
-        """
+        """Make the changed metafiles; None if today's cannot track one of the outs."""
         self._changes = {}
         self._restored = {e.path for e in entries}
         present = {e.path: e for e in self._workspace.entries}

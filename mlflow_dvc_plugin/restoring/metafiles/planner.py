@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.errors import CaptureError, RestoreError
+from mlflow_dvc_plugin.errors import CaptureError, RestoreError, join_some
 from mlflow_dvc_plugin.git import find_ignored
 from mlflow_dvc_plugin.restoring.files.contents import Contents
 from mlflow_dvc_plugin.restoring.files.paths import is_within
@@ -43,13 +43,7 @@ class MetafilePlan(NamedTuple):
 class MetafilePlanner:
     """Plans the metafiles that a restore of a run writes.
 
-    Args:
-        project: absolute path of the project.
-        state: what the run recorded.
-        workspace: what the project's metafiles say today; None to read them.
-
-    Attributes:
-        workspace: what the project's metafiles say today.
+    Without `workspace`, today's metafiles are read.
 
     Raises:
         RestoreError: today's metafiles cannot be read.
@@ -95,11 +89,11 @@ class MetafilePlanner:
             fallback = fallback or MetafilePlan(changes, unsaved)
         if fallback is not None:
             return self._check_ignored(fallback)
-        paths = ", ".join(e.path for e in entries[:10])
+        paths = [e.path for e in entries]
         raise RestoreError(
-            f"Today's dvc.yaml and .dvc files cannot track {paths} as the run did, because they "
-            "have changed too much. Check out the run's Git commit first, or use --out DIR to "
-            "restore the data alone."
+            f"Today's dvc.yaml and .dvc files cannot track {join_some(paths, 10)} as the run did, "
+            "because they have changed too much. Check out the run's Git commit first, or use "
+            "--out DIR to restore the data alone."
         )
 
     def _propose(self, entries: Sequence[Entry], whole: bool) -> Iterable[Contents | None]:
@@ -160,9 +154,6 @@ class MetafilePlanner:
 def read_workspace(project: str) -> DataState:
     """Read what a project's metafiles say today, without looking at the data.
 
-    Args:
-        project: absolute path of the project.
-
     Raises:
         RestoreError: they cannot be read.
     """
@@ -178,11 +169,6 @@ def read_workspace(project: str) -> DataState:
 
 
 def find_differing(state: DataState, entries: Iterable[Entry]) -> list[str]:
-    """Find the outs whose hashes in a state differ from the expected ones.
-
-    Args:
-        state: what a project's metafiles say.
-        entries: the outs with the expected hashes.
-    """
+    """Find the outs that have other hashes in a state."""
     hashes = {e.path: (e.hash_name, e.hash) for e in state.entries}
     return [e.path for e in entries if hashes.get(e.path) != (e.hash_name, e.hash)]

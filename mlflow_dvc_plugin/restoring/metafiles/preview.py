@@ -23,9 +23,7 @@ _MAX_ROUNDS = 20
 class Preview:
     """Reads a project as it would be with other metafiles, in a temporary folder.
 
-    Args:
-        project: absolute path of the project.
-        metafiles: the bytes of the metafiles that it has today.
+    `metafiles` are the bytes of the metafiles that it has today.
     """
 
     def __init__(self, project: str, metafiles: Mapping[str, bytes]) -> None:

@@ -21,12 +21,7 @@ _MAX_BYTES = 512 * 1024
 
 
 class RunMetafiles:
-    """A run's metafiles: from its tags where they are harmless, else from its commit.
-
-    Args:
-        project: absolute path of the project.
-        state: what the run recorded.
-    """
+    """A run's metafiles: from its tags where they are harmless, else from its commit."""
 
     def __init__(self, project: str, state: DataState) -> None:
         self._project = project

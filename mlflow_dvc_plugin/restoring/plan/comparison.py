@@ -1,4 +1,4 @@
-"""Compare the files that exist with those that must exist; nothing is read from the disk."""
+"""The plan of a checkout: all files that have to change."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class Plan(NamedTuple):
     changes: list[Change]
     times: Mapping[str, float] = MappingProxyType({})
 
-    def sort_outs(self, outs: Iterable[str]) -> dict[str, list[str]]:
+    def sort_outs(self, outs: Iterable[str], touched: Mapping[str, str]) -> dict[str, list[str]]:
         """Sort outs by what happens to them.
 
         Args:
             outs: the paths of the outs.
+            touched: what happens to outs of which no file changes.
 
         Returns:
             The keys ``added``, ``modified``, ``deleted`` and ``unchanged``,
@@ -55,36 +56,9 @@ class Plan(NamedTuple):
                 kinds[out].add("added" if is_new else "modified" if change.new else "deleted")
         result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": [], "unchanged": []}
         for path, kind in kinds.items():
-            result["modified" if len(kind) > 1 else next(iter(kind), "unchanged")].append(path)
+            only = next(iter(kind), touched.get(path, "unchanged"))
+            result["modified" if len(kind) > 1 else only].append(path)
         return result
-
-
-class Comparison:
-    """Collects the files that exist, one after the other, and makes a plan of them.
-
-    Args:
-        files: the object that each path must hold; None for no file.
-    """
-
-    def __init__(self, files: Mapping[str, Obj | None]) -> None:
-        self._files = files
-        self._absent = set(files)
-        self._changes: list[Change] = []
-
-    def add(self, path: str, found: Obj, stamp: int | None) -> None:
-        """Add a file that exists; one that must not exist will be deleted."""
-        self._absent.discard(path)
-        new = self._files.get(path)
-        if new != found:
-            self._changes.append(Change(path, found, new, stamp))
-
-    def make_plan(self, times: Mapping[str, float]) -> Plan:
-        """Make the plan, when all files that exist were added."""
-        for path in self._absent:
-            new = self._files[path]
-            if new is not None:
-                self._changes.append(Change(path, None, new, None))
-        return Plan(sorted(self._changes, key=lambda change: change.path), times)
 
 
 def _find_owner(path: str, outs: Mapping[str, object]) -> str | None:

@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
 from mlflow_dvc_plugin.restoring.files.stamps import read_stamp, to_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink, read_symlink
 from mlflow_dvc_plugin.restoring.files.temporary import TEMPORARY_NAME
-from mlflow_dvc_plugin.restoring.plan.comparison import Change, Comparison, Plan
+from mlflow_dvc_plugin.restoring.plan.comparison import Change, Plan
 from mlflow_dvc_plugin.restoring.run_data.target import Target
 from mlflow_dvc_plugin.state.objects import Obj
 
@@ -62,22 +62,21 @@ class Scanner:
         Raises:
             UnsafePathError: a symbolic link or a special file is in the way.
         """
-        comparison = Comparison(self._target.files)
+        files = self._target.files
         times: dict[str, float] = {}
+        changes: list[Change] = []
+        absent = set(files)
         if self._clean:
             self._delete_temporary({os.path.dirname(path) for path in self._target.files})
         found = self._find_data(times)
         # In batches: a million files at once would take much memory.
         while batch := dict(islice(found, _BATCH)):
             for path, obj, stamp in self._identify(batch):
-                comparison.add(path, obj, stamp)
-        plan = comparison.make_plan(times)
-        return plan._replace(changes=[c for c in plan.changes if not self._is_done(c)])
-
-    def _is_done(self, change: Change) -> bool:
-        """Tell whether the change is a link that exists already: the scan looked behind it."""
-        full = os.path.join(self._root, change.path)
-        return is_symlink(change.new) and read_symlink(full) == change.new
+                absent.discard(path)
+                if files.get(path) != obj:
+                    changes.append(Change(path, obj, files.get(path), stamp))
+        changes += [Change(path, None, files[path], None) for path in absent if files[path]]
+        return Plan(sorted(changes, key=lambda change: change.path), times)
 
     def _find_data(self, times: dict[str, float]) -> Iterator[Found]:
         """Find the files that are data, and note when each was modified."""
@@ -148,10 +147,12 @@ class Scanner:
         prefix = self._root + os.sep
         for path, known_info in found.items():
             info = known_info or _read_stat(prefix + path)
-            link = read_symlink(prefix + path) if info is None else None
-            if link is not None:
+            # A link stands for its target's bytes, unless it is broken, or the very one expected.
+            wish = self._target.files.get(path)
+            link = read_symlink(prefix + path) if info is None or is_symlink(wish) else None
+            if link is not None and (info is None or link == wish):
                 yield path, link, read_stamp(prefix + path)
-            if info is not None:
+            elif info is not None:
                 if not stat.S_ISREG(info.st_mode):
                     raise UnsafePathError(path, "there is something that is not a file")
                 infos[prefix + path] = info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.errors import RestoreError, join_some
 from mlflow_dvc_plugin.restoring.files.paths import is_external, is_within
 from mlflow_dvc_plugin.state import DataState, Entry
 
@@ -71,9 +71,8 @@ def _explain_unknown(path: str, entries: Sequence[Entry]) -> str:
     owner = next((e.path for e in entries if is_within(path, e.path)), None)
     if owner is not None:
         return f"{path} is inside {owner}, which DVC tracks as one out. Restore {owner} instead."
-    known = ", ".join(_to_printable(e.path) for e in entries[:10]) or "none"
-    more = ", …" if entries[10:] else ""
-    return f"The run has no data at {path!r}. Its paths are: {known}{more}."
+    known = join_some([_to_printable(e.path) for e in entries], 10) or "none"
+    return f"The run has no data at {path!r}. Its paths are: {known}."
 
 
 def _to_printable(path: str) -> str:
