@@ -53,9 +53,9 @@ def _from_settings() -> Parts | None:
     from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, load_settings
 
     settings = load_settings()
-    project = find_project(settings=settings)
-    if project is not None:
-        settings = load_settings(project)
+    if not settings.autolog:
+        # Not needed if the environment decides: an error in the project becomes a tag later.
+        settings = load_settings(find_project(settings=settings))
     if settings.disable or not settings.autolog:
         return None
     return Parts(**{name: name in settings.autolog for name in AUTOLOG_PARTS})

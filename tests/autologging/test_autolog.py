@@ -432,6 +432,20 @@ def test_a_project_that_cannot_be_read_is_said_and_fails_nothing(project: Projec
         assert "a.dvc" in MlflowClient().get_run(run_id).data.tags["dvc.error"]
 
 
+def test_a_setting_that_cannot_be_read_is_said_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("pyproject.toml", "[tool.mlflow-dvc]\nautolog = maybe\n")
+    monkeypatch.setenv("MLFLOW_DVC_AUTOLOG", "1")
+    monkeypatch.setitem(_integrations(), "dvc", {})
+    hooks.install()
+    with mlflow.start_run() as run:
+        pass
+    other = MlflowClient().create_run(run.info.experiment_id)
+    for run_id in (run.info.run_id, other.info.run_id):
+        assert "pyproject.toml" in MlflowClient().get_run(run_id).data.tags["dvc.error"]
+
+
 def test_log_state_logs_all_of_it_now(pipeline: Project) -> None:
     with mlflow.start_run() as run:
         (pipeline.path / "metrics.json").write_text('{"acc": 0.75}')
