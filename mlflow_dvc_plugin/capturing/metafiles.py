@@ -17,7 +17,7 @@ from mlflow_dvc_plugin.capturing.files import (
 )
 from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline, regex_parser
 from mlflow_dvc_plugin.capturing.formats.outs import Stage
-from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, is_out_ignored
+from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, OutIgnore
 from mlflow_dvc_plugin.capturing.memory.saved_results import Parse, load_or_parse
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
 from mlflow_dvc_plugin.capturing.walk import walk_project
@@ -187,10 +187,11 @@ class _Reader:
                     raise CaptureError(name, str(err)) from err
 
     def _check_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
+        rules = OutIgnore(dvcignores, self._watch.add_file)
         for stage in stages:
             for out in stage.outs:
-                path = out.entry.path
-                if out.local and is_out_ignored(dvcignores, path, out.path, self._watch.add_file):
+                if out.local and rules.ignores(out.entry.path, out.path):
                     raise CaptureError(
-                        stage.metafile, f"DVC refuses the out {path!r}, because .dvcignore hides it"
+                        stage.metafile,
+                        f"DVC refuses the out {out.entry.path!r}, because .dvcignore hides it",
                     )

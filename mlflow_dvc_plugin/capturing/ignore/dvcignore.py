@@ -41,6 +41,8 @@ class DvcIgnore:
         except UnicodeDecodeError as err:
             raise CaptureError(name, "the file is not UTF-8") from err
         added = [line for line in lines if line and not line.startswith("#")]
+        if not added:
+            return self  # `dvc init` writes a file of comments
         if folder:
             added = [_rebase_pattern(line, folder) for line in added]
         return DvcIgnore(self.patterns + tuple(added))
@@ -57,48 +59,81 @@ class DvcIgnore:
         return False
 
 
-def is_out_ignored(
-    dvcignores: Mapping[str, DvcIgnore], path: str, full: str, add_file: Callable[[str], None]
-) -> bool:
-    """Does a ``.dvcignore`` ignore an out?
+class OutIgnore:
+    """The outs that DVC refuses because a ``.dvcignore`` ignores them.
 
     Args:
-        dvcignores: the patterns of each folder that has a ``.dvcignore``.
-        path: of the out, relative to the project.
-        full: of the out, absolute.
-        add_file: called with `full` if the answer depends on what is there.
+        dvcignores: the patterns of each folder that has its own ``.dvcignore``,
+            by path relative to the project.
+        add_file: called with the absolute path of an out if the answer depends
+            on what is there.
     """
-    if not dvcignores and ".git" not in path and ".dvc" not in path and ".hg" not in path:
-        return False
-    parts = path.split("/")
-    rules = DvcIgnore()
-    for depth, name in enumerate(parts):
-        rules = dvcignores.get("/".join(parts[:depth]), rules)
-        upper = "/".join(parts[: depth + 1])
-        if depth < len(parts) - 1:
-            if rules.ignores(upper, name, True):
-                return True
-            continue
-        add_file(full)
-        if rules.ignores(upper, name, False):
-            return not os.path.isdir(full) or rules.ignores(upper, name, True)
-        # An out that is absent could become a folder.
-        return rules.ignores(upper, name, True) and not os.path.isfile(full)
-    return False
+
+    def __init__(
+        self, dvcignores: Mapping[str, DvcIgnore], add_file: Callable[[str], None]
+    ) -> None:
+        self._dvcignores = dvcignores
+        self._has_patterns = any(rules.patterns for rules in dvcignores.values())
+        self._add_file = add_file
+        # The rules that apply in each folder; None if the folder itself is ignored.
+        self._rules: dict[str, DvcIgnore | None] = {"": dvcignores.get("", DvcIgnore())}
+
+    def ignores(self, path: str, full: str) -> bool:
+        """Does a ``.dvcignore`` ignore an out?
+
+        Args:
+            path: relative to the project.
+            full: absolute.
+        """
+        if not self._has_patterns and not any(name in path for name in _DVC_FOLDERS):
+            return False
+        folder, _, name = path.rpartition("/")
+        rules = self._find_rules(folder)
+        if rules is None:
+            return True
+        as_file, as_folder = (rules.ignores(path, name, is_dir) for is_dir in (False, True))
+        if as_file == as_folder:
+            return as_file
+        self._add_file(full)
+        # An out that is absent could become either.
+        return not os.path.isdir(full) if as_file else not os.path.isfile(full)
+
+    def _find_rules(self, folder: str) -> DvcIgnore | None:
+        if folder not in self._rules:
+            above, _, name = folder.rpartition("/")
+            rules = self._find_rules(above)
+            if rules is not None and rules.ignores(folder, name, True):
+                rules = None
+            self._rules[folder] = rules and self._dvcignores.get(folder, rules)
+        return self._rules[folder]
 
 
 def _compile_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
+    """Regular expressions, each with whether it ignores, and whether only folders.
+
+    The last one that matches decides. So neighbours that decide the same become one.
+    """
     spec = find_pattern_class()
-    rules = []
+    rules: list[tuple[list[str], bool, bool]] = []
     pattern = ""
     try:
         for pattern in patterns:
             regex, ignored = spec.pattern_to_regex(pattern)
-            if regex is not None and ignored is not None:
-                rules.append((compile_regex(regex), ignored, pattern.endswith("/")))
+            if regex is None or ignored is None:
+                continue
+            dirs_only = pattern.endswith("/")
+            if not rules or rules[-1][1:] != (ignored, dirs_only):
+                rules.append(([], ignored, dirs_only))
+            # A name may stand only once in a regular expression.
+            rules[-1][0].append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
+        pattern = ""
+        return [
+            (compile_regex("|".join(regexes)), ignored, dirs_only)
+            for regexes, ignored, dirs_only in rules
+        ]
     except (ValueError, re.error) as err:
-        raise CaptureError(".dvcignore", f"the pattern {pattern!r} is invalid") from err
-    return rules
+        what = f"the pattern {pattern!r} is invalid" if pattern else f"a pattern is invalid: {err}"
+        raise CaptureError(".dvcignore", what) from err
 
 
 def find_pattern_class() -> Any:
