@@ -49,7 +49,7 @@ def read_commit_state(project: str, commit: str, selected: bool = False) -> Data
         write_commit_files(project, commit, folder)
         settings = load_settings(folder) if selected else Settings()
         try:
-            state = take_snapshot(folder, replace(settings, status_budget_ms=0))
+            state = take_snapshot(folder, replace(settings, status_budget_ms=0), save=False)
         finally:
             forget_project(folder)
     return DataState(

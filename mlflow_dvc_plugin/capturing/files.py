@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from hashlib import md5
 
 from mlflow_dvc_plugin.errors import CaptureError
 
@@ -80,3 +83,44 @@ def _read_once(path: str, name: str) -> tuple[bytes, bool]:
     finally:
         os.close(fd)
     return data, before.st_mtime_ns == after.st_mtime_ns and len(data) == after.st_size
+
+
+def hash_bytes(data: bytes) -> str:
+    """MD5 in hex."""
+    return md5(data, usedforsecurity=False).hexdigest()
+
+
+class HashedFiles(Mapping[str, bytes]):
+    """The contents of files, by path, read when they are first needed.
+
+    A file that no longer has its hash by then is left out.
+
+    Args:
+        folder: absolute path of the folder that the paths are relative to.
+        hashes: the MD5 of each file, by path.
+    """
+
+    def __init__(self, folder: str, hashes: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._hashes = hashes
+
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        contents = {}
+        for path, known in self._hashes.items():
+            try:
+                data = read_file(os.path.join(self._folder, path), path)
+            except CaptureError:
+                continue
+            if hash_bytes(data) == known:
+                contents[path] = data
+        return contents
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._contents[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._contents)
+
+    def __len__(self) -> int:
+        return len(self._contents)

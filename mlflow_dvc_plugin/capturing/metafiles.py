@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config
 from mlflow_dvc_plugin.capturing.dvc_writer import DvcWriter
 from mlflow_dvc_plugin.capturing.files import (
     Signature,
     find_signature,
+    hash_bytes,
     is_fresh,
     pause,
     read_file,
 )
 from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline, regex_parser
-from mlflow_dvc_plugin.capturing.formats.outs import Stage
+from mlflow_dvc_plugin.capturing.formats.outs import KnownStages, ProjectMetafiles, Stage
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, OutIgnore
 from mlflow_dvc_plugin.capturing.memory.saved_results import Parse, load_or_parse
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
@@ -27,23 +28,7 @@ _ATTEMPTS = 4
 # How many stages may need the YAML parser before a saved result is looked for.
 _PATIENCE = 50
 
-# The stages of a metafile, with all the bytes that they were read from.
-KnownStages = dict[str, tuple[list[bytes], list[Stage]]]
 _FastParse = Callable[[bytes, int], dict[str, Any] | None]
-
-
-class ProjectMetafiles(NamedTuple):
-    """The metafiles of a project.
-
-    Attributes:
-        stages: those of all ``dvc.yaml`` and ``.dvc`` files.
-        contents: bytes by path relative to the project.
-        known: the stages of each metafile that depend on nothing else.
-    """
-
-    stages: list[Stage]
-    contents: dict[str, bytes]
-    known: KnownStages
 
 
 def read_metafiles(
@@ -114,7 +99,8 @@ class _Reader:
                 # to what a run records.
                 self._read_bytes(f"{base}dvc.lock")
         self._check_ignored(stages, dvcignores)
-        return ProjectMetafiles(stages, self._contents, self._known)
+        hashes = {path: hash_bytes(data) for path, data in self._contents.items()}
+        return ProjectMetafiles(stages, self._contents, hashes, self._known)
 
     def _read_stages(self, base: str, name: str, has_lock: bool) -> list[Stage]:
         metafile = base + name

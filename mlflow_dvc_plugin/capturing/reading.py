@@ -1,7 +1,9 @@
 """What a project's metafiles and configuration say, remembered while they do not change.
 
-A parameter search starts hundreds of runs in one process. Each run must see a
-change of the project, and costs next to nothing if there is none.
+A parameter search starts hundreds of runs in one process, and a pipeline many
+processes. Each run must see a change of the project, and costs next to nothing if
+there is none. So a reading is kept in the process and saved below ``.dvc/tmp``. It
+is used again only if everything that it depends on is unchanged.
 """
 
 from __future__ import annotations
@@ -12,10 +14,21 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, load_config, uses_git
+from mlflow_dvc_plugin.capturing.files import HashedFiles
+from mlflow_dvc_plugin.capturing.formats.outs import Out, ProjectMetafiles, Stage
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
+from mlflow_dvc_plugin.capturing.memory.saved_results import (
+    is_json,
+    load_result,
+    result_path,
+    save_result,
+)
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
-from mlflow_dvc_plugin.capturing.metafiles import ProjectMetafiles, read_metafiles
+from mlflow_dvc_plugin.state import Entry
 
 _MAX_PROJECTS = 4
+# Creates a named tuple in half the time: there can be ten thousand.
+_new = tuple.__new__
 
 
 class Reading(NamedTuple):
@@ -37,8 +50,12 @@ class Reading(NamedTuple):
 _readings: dict[str, Reading] = {}
 
 
-def read_project(project: str) -> Reading:
+def read_project(project: str, save: bool = True) -> Reading:
     """Read a project, or return the very same reading as before if nothing changed.
+
+    Args:
+        project: absolute path of the project.
+        save: use and leave a saved reading, for other processes.
 
     Raises:
         CaptureError: the metafiles cannot be read, or DVC would refuse them.
@@ -47,20 +64,90 @@ def read_project(project: str) -> Reading:
     if before is not None and before.watch.is_unchanged():
         return before
     with pause_collector():
-        watch = Watch(project)
-        config = load_config(project, watch.add_file)
-        git = watch.git if uses_git(config) else None
-        known = before.metafiles.known if before and before.config == config else {}
-        metafiles = read_metafiles(project, git, config, watch, known)
+        reading = _load(project) if save and before is None else None
+        if reading is None:
+            reading = _read(project, before)
+            if save:
+                _save(project, reading)
     if len(_readings) >= _MAX_PROJECTS:
         _readings.clear()
-    reading = _readings[project] = Reading(config, metafiles, watch, {})
+    _readings[project] = reading
     return reading
 
 
 def forget_project(project: str) -> None:
     """Drop the reading of a project that will not be read again."""
     _readings.pop(project, None)
+
+
+def _read(project: str, before: Reading | None) -> Reading:
+    # Only a process that reads metafiles pays for its parsers.
+    from mlflow_dvc_plugin.capturing.metafiles import read_metafiles
+
+    watch = Watch(project)
+    config = load_config(project, watch.add_file)
+    git = watch.git if uses_git(config) else None
+    known = before.metafiles.known if before and before.config == config else {}
+    return Reading(config, read_metafiles(project, git, config, watch, known), watch, {})
+
+
+def _load(project: str) -> Reading | None:
+    """The saved reading of a project; None if there is none that still holds."""
+    saved = load_result(_saved_path(project))
+    try:
+        watch = Watch.from_json(project, saved["watch"])
+        if not watch.is_unchanged():
+            return None
+        config = saved["config"]
+        stages = _stages_from_json(project, config, saved["stages"])
+        contents = HashedFiles(project, saved["hashes"])
+        metafiles = ProjectMetafiles(stages, contents, saved["hashes"], {})
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+    return Reading(config, metafiles, watch, {})
+
+
+def _save(project: str, reading: Reading) -> None:
+    metafiles = reading.metafiles
+    members = [out.files for stage in metafiles.stages for out in stage.outs if out.files]
+    if not all(is_json([dict(member) for member in files]) for files in members):
+        return
+    save_result(
+        _saved_path(project),
+        {
+            "config": reading.config,
+            "hashes": metafiles.hashes,
+            "watch": reading.watch.to_json(),
+            "stages": [
+                [
+                    *(stage.address, stage.name, stage.metafile, stage.wdir, stage.dep_paths),
+                    stage.outs,
+                ]
+                for stage in metafiles.stages
+            ],
+        },
+    )
+
+
+def _saved_path(project: str) -> str:
+    return result_path(project, "reading", project.encode("utf-8", "surrogateescape"))
+
+
+def _stages_from_json(project: str, config: Config, saved: list[list[Any]]) -> list[Stage]:
+    folders: dict[tuple[str, str], WorkingDir] = {}
+    stages = []
+    for address, name, metafile, wdir, dep_paths, outs in saved:
+        folder = folders.get((metafile, wdir))
+        if folder is None:
+            folder = folders[metafile, wdir] = WorkingDir(project, config, metafile, wdir)
+        stage = address, name, metafile, folder, dep_paths, tuple(map(_out_from_json, outs))
+        stages.append(_new(Stage, stage))
+    return stages
+
+
+def _out_from_json(saved: list[Any]) -> Out:
+    entry, path, local, files = saved
+    return _new(Out, (_new(Entry, entry), path, local, files and tuple(files)))
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import md5
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
+from mlflow_dvc_plugin.capturing.files import hash_bytes
 from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
 from mlflow_dvc_plugin.capturing.reading import Reading, pause_collector, read_project
 from mlflow_dvc_plugin.capturing.running_stage import find_running_stage, find_valid_outs
@@ -39,14 +39,19 @@ class _Selection(NamedTuple):
     states: dict[tuple[object, ...], DataState]
 
 
-def take_snapshot(project: str, settings: Settings) -> DataState:
+def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataState:
     """Capture the data state of a project; an unchanged state is the very same object.
+
+    Args:
+        project: absolute path of the project.
+        settings: those of the project.
+        save: leave what was read of the project for other processes.
 
     Raises:
         CaptureError: the metafiles cannot be read, or DVC would refuse them.
         SettingsError: an include or exclude pattern is invalid.
     """
-    reading = read_project(project)
+    reading = read_project(project, save)
     selection = _select_outs(project, reading, settings)
     status, modified = judge_status(
         project, selection.expected, reading.config, settings.status_budget_ms
@@ -85,7 +90,7 @@ def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selecti
     if selection is None:
         with pause_collector():
             outs = sorted(_match_patterns(_list_outs(stages, stage), settings), key=_sort_key)
-            lock_hash = _hash_locks(reading.metafiles.contents)
+            lock_hash = _hash_locks(reading.metafiles.hashes)
             selection = _Selection(address, outs, ExpectedOuts(outs), lock_hash, {})
         _store(reading.derived, key, selection)
     return selection
@@ -133,14 +138,10 @@ def _sort_key(out: Out) -> tuple[str, str, str]:
     return entry.path, entry.hash or "", entry.metafile
 
 
-def _hash_locks(contents: Mapping[str, bytes]) -> str | None:
-    """MD5 over the lock files; None without one."""
-    hashes = {
-        path: md5(data, usedforsecurity=False).hexdigest()
-        for path, data in contents.items()
-        if path == "dvc.lock" or path.endswith("/dvc.lock")
-    }
-    if len(hashes) <= 1:
-        return next(iter(hashes.values()), None)
-    lines = sorted(f"{path}\t{value}\n" for path, value in hashes.items())
-    return md5("".join(lines).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+def _hash_locks(hashes: Mapping[str, str]) -> str | None:
+    """MD5 over the lock files, from that of each; None without one."""
+    locks = {path: each for path, each in hashes.items() if path.split("/")[-1] == "dvc.lock"}
+    if len(locks) <= 1:
+        return next(iter(locks.values()), None)
+    lines = sorted(f"{path}\t{value}\n" for path, value in locks.items())
+    return hash_bytes("".join(lines).encode("utf-8", "surrogateescape"))

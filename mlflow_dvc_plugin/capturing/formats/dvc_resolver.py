@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlflow_dvc_plugin.capturing.files import hash_bytes
 from mlflow_dvc_plugin.capturing.memory.saved_results import (
-    hash_bytes,
     load_result,
     result_path,
     save_result,

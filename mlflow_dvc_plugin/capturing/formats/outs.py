@@ -62,6 +62,26 @@ class Stage(NamedTuple):
         return self.folder.locate_deps(self.dep_paths)
 
 
+# The stages of a metafile, with all the bytes that they were read from.
+KnownStages = dict[str, tuple[list[bytes], list[Stage]]]
+
+
+class ProjectMetafiles(NamedTuple):
+    """The metafiles of a project.
+
+    Attributes:
+        stages: those of all ``dvc.yaml`` and ``.dvc`` files.
+        contents: bytes by path relative to the project.
+        hashes: MD5 of the contents, by path.
+        known: the stages of each metafile that depend on nothing else.
+    """
+
+    stages: list[Stage]
+    contents: Mapping[str, bytes]
+    hashes: Mapping[str, str]
+    known: KnownStages
+
+
 def build_out(
     place: Place,
     record: Mapping[str, Any],

@@ -13,9 +13,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from hashlib import md5
 from typing import Any
 
+from mlflow_dvc_plugin.capturing.files import hash_bytes
 from mlflow_dvc_plugin.version import __version__
 
 _FORMAT = 3
@@ -44,7 +44,7 @@ def load_or_parse(project: str, parse: Parse, data: bytes) -> dict[str, Any]:
         return saved
     started = time.monotonic()
     result = parse(data)
-    if time.monotonic() - started >= MIN_SECONDS and _is_json(result):
+    if time.monotonic() - started >= MIN_SECONDS and is_json(result):
         save_result(path, result)
     return result
 
@@ -53,11 +53,6 @@ def result_path(project: str, what: str, data: bytes) -> str:
     """Where the result of `what`, computed from `data`, is saved."""
     key = hash_bytes(f"{_FORMAT}\0{__version__}\0{what}\0".encode("utf-8", "replace") + data)
     return os.path.join(project, ".dvc", "tmp", "mlflow-dvc", f"{key}.json")
-
-
-def hash_bytes(data: bytes) -> str:
-    """MD5 in hex."""
-    return md5(data, usedforsecurity=False).hexdigest()
 
 
 def load_result(path: str) -> Any:
@@ -109,11 +104,11 @@ def _delete_surplus(folder: str) -> None:
             os.unlink(path)
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
     """Does JSON return the very same value? A date would come back as a string."""
     kind = type(value)
     if kind is dict:
-        return all(type(key) is str and _is_json(item) for key, item in value.items())
+        return all(type(key) is str and is_json(item) for key, item in value.items())
     if kind is list:
-        return all(map(_is_json, value))
+        return all(map(is_json, value))
     return value is None or kind in (str, int, float, bool)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from mlflow_dvc_plugin.capturing.files import Signature, find_signature, read_file
+from mlflow_dvc_plugin.capturing.files import Signature, find_signature, hash_bytes, read_file
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.git import find_git
 
@@ -25,11 +26,12 @@ SETTLED_NS = 2_000_000_000
 _NAMES = frozenset((".dvc", ".dvcignore", ".gitignore", "dvc.lock", "dvc.yaml"))
 # Variables that decide where the configuration of DVC and Git is.
 _ENVIRONMENT = (
-    "HOME",
     "XDG_CONFIG_HOME",
     "XDG_CONFIG_DIRS",
     "DVC_SYSTEM_CONFIG_DIR",
     "DVC_GLOBAL_CONFIG_DIR",
+    "LOCALAPPDATA",
+    "PROGRAMDATA",
 )
 
 # The folders in a folder (with whether each is a link), and the files that matter.
@@ -55,8 +57,43 @@ class Watch:
         self._folders: dict[str, Signature | None] = {}
         self._listings: dict[str, Listing | None] = {}
         # What can change without a new signature; files with the hash of their content.
-        self._fresh_files: dict[str, int | None] = {}
+        self._fresh_files: dict[str, str | None] = {}
         self._fresh_folders: set[str] = set()
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that is watched, as values that JSON returns unchanged or as lists."""
+        return {
+            "environment": self._environment,
+            "git": self.git,
+            "files": self._files,
+            "absent": sorted(self._absent),
+            "folders": self._folders,
+            "listings": self._listings,
+            "fresh_files": self._fresh_files,
+            "fresh_folders": sorted(self._fresh_folders),
+        }
+
+    @classmethod
+    def from_json(cls, project: str, saved: Mapping[str, Any]) -> Watch:
+        """The watch that :meth:`to_json` described.
+
+        Raises:
+            LookupError, TypeError, ValueError: it describes none.
+        """
+        watch = cls(project)
+        watch._environment = tuple(saved["environment"])
+        watch.git = _to_tuple(saved["git"])
+        watch._files = {path: tuple(found) for path, found in saved["files"].items()}
+        watch._absent = set(saved["absent"])
+        watch._folders = {
+            p: tuple(found) if found else None for p, found in saved["folders"].items()
+        }
+        watch._listings = {
+            p: tuple(found) if found else None for p, found in saved["listings"].items()
+        }
+        watch._fresh_files = dict(saved["fresh_files"])
+        watch._fresh_folders = set(saved["fresh_folders"])
+        return watch
 
     @property
     def files(self) -> list[str]:
@@ -142,17 +179,21 @@ class Watch:
         return True
 
 
+def _to_tuple(saved: list[Any] | None) -> Any:
+    return None if saved is None else tuple(saved)
+
+
 def _read_environment() -> tuple[str | None, ...]:
-    return tuple(map(os.environ.get, _ENVIRONMENT))
+    return os.path.expanduser("~"), *map(os.environ.get, _ENVIRONMENT)
 
 
 def _is_settled(signature: Signature) -> bool:
     return time.time_ns() - max(signature[0], signature[3]) > SETTLED_NS
 
 
-def _hash_content(path: str) -> int | None:
+def _hash_content(path: str) -> str | None:
     try:
-        return hash(read_file(path, path))
+        return hash_bytes(read_file(path, path))
     except CaptureError:
         return None
 

@@ -7,9 +7,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.capturing.formats.outs import Stage
+from mlflow_dvc_plugin.capturing.formats.outs import ProjectMetafiles, Stage
 from mlflow_dvc_plugin.capturing.formats.pipeline import parse_lock
-from mlflow_dvc_plugin.capturing.metafiles import ProjectMetafiles
 from mlflow_dvc_plugin.capturing.reading import read_project
 from mlflow_dvc_plugin.capturing.running_stage import find_valid_outs
 from mlflow_dvc_plugin.lineage.workspace import read_state
