@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.capturing import capture, reading
+from mlflow_dvc_plugin.capturing import reading
 from mlflow_dvc_plugin.capturing.formats import pipeline
 from mlflow_dvc_plugin.capturing.memory import saved_results
+from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
 from tests.capturing.oracle import UNJUDGED
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -45,10 +46,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def hashes(root: Path) -> list[str | None]:
-    """As in a process of its own."""
+    """As in a process of its own that finds no saved reading."""
     reading.forget_project(str(root))
-    state = capture(root, UNJUDGED)
-    assert state is not None
+    state = take_snapshot(str(root), UNJUDGED, save=False)
     return [entry.hash for entry in state.entries]
 
 
