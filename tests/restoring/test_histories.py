@@ -307,8 +307,13 @@ def some_come_back(life: Life) -> None:
 def comes_back(life: Life, run: Run, out: Path) -> None:
     project = life.project
     before = all_of(project.path)
-    restored = restore(run, out=out)
     entries = {e.path: e for e in load_state(run).entries}
+    if not entries:
+        with pytest.raises(MlflowDvcError, match="recorded no data"):
+            restore(run, out=out)
+        assert all_of(project.path) == before
+        return
+    restored = restore(run, out=out)
     for path in (*restored.added, *restored.modified, *restored.unchanged):
         assert life.is_right(entries[path], content_of(out / path)), path
         assert os.access(out / path, os.X_OK) or not entries[path].isexec, path
