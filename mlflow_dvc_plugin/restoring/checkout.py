@@ -51,7 +51,7 @@ class _Steps(NamedTuple):
         changed: their paths.
         backups: what saves the content that they have now.
         metafiles: the metafiles that have to change, and files in Git.
-        replaced: what these hold now.
+        old_contents: what these hold now.
         modes: what must become of files' permissions.
         new_modes: the permissions that have to change, of files that exist.
         new_folders: the outs that are folders and do not exist yet.
@@ -62,7 +62,7 @@ class _Steps(NamedTuple):
     changed: frozenset[str]
     backups: Backups
     metafiles: Contents
-    replaced: Contents
+    old_contents: Contents
     modes: Mapping[str, ModeChange]
     new_modes: Mapping[str, int]
     new_folders: list[str]
@@ -120,7 +120,7 @@ class Checkout:
             raise refusal
         record, size = None, 0
         if not self._options.dry_run and self._has_work(steps):
-            check_contents(self._root, steps.replaced)
+            check_contents(self._root, steps.old_contents)
             self._save_replaced(steps)
             record = self._save_record(steps) if self._in_project else None
             size = self._write(steps)
@@ -161,7 +161,7 @@ class Checkout:
             changed,
             backups,
             metafiles,
-            replaced={path: present[path] for path in metafiles},
+            old_contents={path: present[path] for path in metafiles},
             modes=modes,
             new_modes=find_changes(self._root, modes),
             new_folders=[f for f in target.folders if not self._is_folder(f)],
@@ -243,15 +243,14 @@ class Checkout:
         """Save how everything is before anything changes."""
         target, tmp_dir = steps.target, self._dvc.tmp_dir
         old: dict[str, Obj | None] = {**steps.backups.saved, **steps.backups.unsaved}
+        files = [path for path, obj in old.items() if not is_symlink(obj)]
         folders = {*target.folders, *target.empty_folders, *target.outs}
         record = UndoRecord(
             make_id(tmp_dir),
             self._run_id,
             files={**{change.path: None for change in steps.plan.changes}, **old},
-            modes=read_modes(
-                self._root, [*steps.replaced, *(p for p, obj in old.items() if not is_symlink(obj))]
-            ),
-            metafiles=steps.replaced,
+            modes=read_modes(self._root, [*steps.old_contents, *files]),
+            metafiles=steps.old_contents,
             outs=target.outs,
             folders=tuple(sorted(filter(self._is_folder, folders))),
             done=False,
@@ -271,27 +270,20 @@ class Checkout:
 
     def _write(self, steps: _Steps) -> int:
         """Write data and metafiles; return the number of bytes of data."""
-        targets = {change.path for change in steps.plan.changes if change.new is not None}
-        obstacles = {
-            path: data
-            for path, data in steps.metafiles.items()
-            if data is None and any(str(p) in targets for p in PurePosixPath(path).parents)
-        }
-        write_contents(self._root, obstacles, steps.replaced, steps.target.modes)
-        size = self._write_data(steps)
-        change_modes(self._root, steps.modes)
-        # The metafiles come last: until then they say what a killed restore started from.
-        rest = {path: data for path, data in steps.metafiles.items() if path not in obstacles}
-        write_contents(self._root, rest, steps.replaced, steps.target.modes)
-        return size
-
-    def _write_data(self, steps: _Steps) -> int:
         target, changes, progress = steps.target, steps.plan.changes, self._options.progress
-        progress.begin("Restoring", sum(1 for change in changes if change.new is not None))
+        new_files = {change.path for change in changes if change.new is not None}
+        progress.begin("Restoring", len(new_files))
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hardlink or symlink would let an edit change the cache.
         link_types = self._dvc.links.find_usable_types(self._root, linked=self._in_project)
-        return write_changes(
+        # Metafiles that are deleted, and stand in a folder where a data file has to be.
+        obstacles = {
+            path: data
+            for path, data in steps.metafiles.items()
+            if data is None and any(str(p) in new_files for p in PurePosixPath(path).parents)
+        }
+        write_contents(self._root, obstacles, steps.old_contents, target.modes)
+        size = write_changes(
             self._dvc,
             self._root,
             changes,
@@ -299,6 +291,11 @@ class Checkout:
             link_types=link_types,
             progress=progress,
         )
+        change_modes(self._root, steps.modes)
+        # The metafiles come last: until then they say what a killed restore started from.
+        rest = {path: data for path, data in steps.metafiles.items() if path not in obstacles}
+        write_contents(self._root, rest, steps.old_contents, target.modes)
+        return size
 
     def _complete(self, steps: _Steps, record: UndoRecord) -> None:
         """Tell DVC what was written, and mark the record as done."""

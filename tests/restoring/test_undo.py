@@ -25,7 +25,7 @@ Instant = tuple[object, str]
 at_any_instant = pytest.mark.parametrize(
     "instant",
     [
-        (checkout.Checkout, "_write_data"),
+        (checkout, "write_changes"),
         (checkout, "write_contents"),
         (checkout, "save_out_links"),
     ],

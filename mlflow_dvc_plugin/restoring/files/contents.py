@@ -59,14 +59,14 @@ def check_contents(root: str, contents: Contents) -> None:
 
 
 def write_contents(
-    root: str, contents: Contents, replaced: Contents, modes: Mapping[str, ModeChange]
+    root: str, contents: Contents, old_contents: Contents, modes: Mapping[str, ModeChange]
 ) -> None:
     """Replace files, each in one step; a file that exists keeps its permissions.
 
     Args:
         root: see above.
         contents: what each file must hold; None to delete it.
-        replaced: what was read from each file.
+        old_contents: what was read from each file.
         modes: permissions of files that do not exist yet.
 
     Raises:
@@ -75,7 +75,7 @@ def write_contents(
     for path, data in contents.items():
         target = os.path.join(root, path)
         if data is None:
-            check_contents(root, {path: replaced[path]})
+            check_contents(root, {path: old_contents[path]})
             with suppress(FileNotFoundError):
                 os.unlink(target)
             continue
@@ -87,5 +87,5 @@ def write_contents(
                 os.chmod(new, os.stat(target).st_mode)
             elif path in modes:
                 os.chmod(new, modes[path](0))
-            check_contents(root, {path: replaced[path]})
+            check_contents(root, {path: old_contents[path]})
             os.replace(new, target)

@@ -38,7 +38,7 @@ def plan_git_outs(
     could name any other. Their content is read from the run's `commit`.
     """
     plan = GitOutPlan({}, [], [], [])
-    declared = {e.path: e for e in workspace.entries if not e.cached}
+    git_outs = {e.path: e for e in workspace.entries if not e.cached}
     guard = FolderGuard(project)
     for e in entries:
         check_path(e.path)
@@ -48,7 +48,7 @@ def plan_git_outs(
         if present is not None and _has_hash(present, e):
             plan.unchanged.append(e.path)
             continue
-        today = declared.get(e.path)
+        today = git_outs.get(e.path)
         data = read_blob(project, str(commit), e.path)
         if today is None:
             plan.skipped.append(f"{e.path}: today's dvc.yaml does not make it")
