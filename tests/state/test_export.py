@@ -249,7 +249,7 @@ def test_status_tells_what_a_worker_would_record(
     assert found["tags"] == current_.state.to_tags()
     assert [entry["path"] for entry in found["entries"]] == ["data/a.csv", "data/raw"]
     (problem,) = found["problems"]
-    assert "cannot be told without the project" in problem
+    assert "It is not known where the data is stored" in problem
     assert "exported state" in mlflow_dvc("status").stdout
     (empty / "state.json").write_text("{")
     assert "mlflow-dvc export" in mlflow_dvc("status").error
