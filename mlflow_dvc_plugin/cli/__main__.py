@@ -25,7 +25,7 @@ def run() -> None:
             for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 if stream is not None:
                     stream.flush()
-        except Exception:  # noqa: BLE001 - Python's own end does it, or tells of it
+        except Exception:  # noqa: BLE001 - Python tries again as it exits, and reports it
             return
         for code in exit_codes:
             os._exit(code)

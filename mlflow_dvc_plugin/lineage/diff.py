@@ -97,8 +97,7 @@ def diff(
     Args:
         a: a state, a run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         b: the same; None for the data that is in the workspace now.
-        files: compare the files in folders as well, by the folders' listings in
-            the cache or the remote. Data is not downloaded.
+        files: compare the files in folders too, by listings; no data is downloaded.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
         progress: hears of files.
@@ -160,14 +159,7 @@ def compare_states(old: DataState, new: DataState) -> Diff:
 def compare_files(
     found: Diff, old: DataState, new: DataState, listings: Mapping[Obj, Listing]
 ) -> Diff:
-    """The same differences, with the files that differ in each item.
-
-    Args:
-        found: what :func:`compare_states` found.
-        old: the first state.
-        new: the second state.
-        listings: the listings of folders.
-    """
+    """What :func:`compare_states` found, with the files that differ in each item."""
     before, after = _find_cached(old), _find_cached(new)
     unknown = dict(found.unknown)
 

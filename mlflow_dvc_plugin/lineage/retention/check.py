@@ -74,10 +74,9 @@ def check(
 ) -> Iterator[CheckedRun]:
     """Find out where the data of runs is; each object is looked for once for all runs.
 
-    The cache is judged by the bytes of its objects, a remote by the names of
-    its objects, as DVC does. Imports that neither has are looked for where they
-    came from, and cloud-versioned outs by their versions, as DVC would. Data is
-    not downloaded.
+    The cache is judged by the bytes of its objects, a remote by their names, as DVC
+    does. Imports that neither has are looked for where they came from, and
+    cloud-versioned outs by their versions. Data is not downloaded.
 
     A run that started on modified data which was not saved cannot be restored:
     no place has what it read.
@@ -97,23 +96,23 @@ def check(
     found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
     if experiments:
         found = search_runs((), experiments, tracking_uri)
-    states = RecordedStates(root)
+    recorded = RecordedStates(root)
     progress.begin("Reading runs", 0)
-    read: list[tuple[Run, Entries | str]] = []
+    states: list[tuple[Run, Entries | str]] = []
     for run in found:
-        read.append((run, states.read_outs(run)))
+        states.append((run, recorded.read_outs(run)))
         progress.advance(files=1)
-    if not read:
+    if not states:
         raise LineageError(f"There is nothing to check: {', '.join(experiments)} has no runs.")
-    yield from _judge_runs(root, read, progress)
+    yield from _judge_runs(root, states, progress)
 
 
 def _judge_runs(
     root: str, runs: Sequence[tuple[Run, Entries | str]], progress: Progress
 ) -> Iterator[CheckedRun]:
-    states = {id(state): state for _, state in runs if not isinstance(state, str)}
+    distinct = {id(state): state for _, state in runs if not isinstance(state, str)}
     with open_project(root) as dvc:
-        data = [e for state in states.values() for e in state if e.cached and e.hash]
+        data = [e for state in distinct.values() for e in state if e.cached and e.hash]
         locator = Locator(dvc, ObjectIndex(dvc, data, progress), progress)
         # Runs of the same state share its verdict.
         verdicts: dict[tuple[int, str | None], Verdict] = {}

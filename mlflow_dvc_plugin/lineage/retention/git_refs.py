@@ -32,6 +32,16 @@ def write_commit(
     Raises:
         GitError: Git refused.
     """
+    tree = _write_tree(project, base, changes)
+    author = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}
+    env = {f"GIT_AUTHOR_{key}": value for key, value in author.items()}
+    env |= {f"GIT_COMMITTER_{key}": value for key, value in author.items()}
+    parent = ["-p", base] if base else []
+    commit = run_git(project, "commit-tree", tree, "-m", message, *parent, env=env)
+    return commit.decode().strip()
+
+
+def _write_tree(project: str, base: str | None, changes: Mapping[str, bytes | None]) -> str:
     prefix = find_prefix(project)
     lines = []
     for path, data in changes.items():
@@ -40,9 +50,6 @@ def write_commit(
             oid = run_git(project, "hash-object", "-w", "--stdin", stdin=data).decode().strip()
             mode = "100644"
         lines.append(f"{mode} {oid}\t{prefix}{path}\0")
-    author = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}
-    env = {f"GIT_AUTHOR_{key}": value for key, value in author.items()}
-    env |= {f"GIT_COMMITTER_{key}": value for key, value in author.items()}
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
         if base:
@@ -53,10 +60,7 @@ def write_commit(
             stdin=os.fsencode("".join(lines)),
             env=index,
         )
-        tree = run_git(project, "write-tree", env=index).decode().strip()
-    parent = ["-p", base] if base else []
-    commit = run_git(project, "commit-tree", tree, "-m", message, *parent, env=env)
-    return commit.decode().strip()
+        return run_git(project, "write-tree", env=index).decode().strip()
 
 
 def read_refs(project: str, prefix: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ class ObjectIndex:
         for obj, remote in places:
             by_remote.setdefault(remote, []).append(obj)
         for remote, objs in by_remote.items():
-            if remote in self._remote_errors or not self._is_configured(remote):
+            if remote in self._remote_errors or not self.is_configured(remote):
                 continue
             self._progress.begin("Looking into the remote", len(objs))
             try:
@@ -137,13 +137,13 @@ class ObjectIndex:
                 self._unread[obj] = reason
                 if error is not None:
                     self._remote_errors.update(
-                        (remote, error) for remote in remotes[obj] if self._is_configured(remote)
+                        (remote, error) for remote in remotes[obj] if self.is_configured(remote)
                     )
                 continue
             self._members[obj] = members
             if not self.in_cache(obj) and len(remotes[obj]) == 1:
                 self._pushed.update((obj, remote) for remote in remotes[obj])
 
-    def _is_configured(self, remote: str | None) -> bool:
+    def is_configured(self, remote: str | None) -> bool:
         """There is such a remote. Without a default remote, no object can be in it."""
         return remote is not None or self._dvc.remotes.has_default()

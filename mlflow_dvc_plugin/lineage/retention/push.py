@@ -52,13 +52,11 @@ class _Transfer:
     Attributes:
         present: objects that the remotes have.
         absent: for each remote, the objects that it lacks, with a path of each.
-        missing: paths that are neither in the cache nor in the remote.
         skipped: outs that cannot be pushed, and why.
     """
 
     present: set[tuple[Obj, str | None]] = field(default_factory=set)
     absent: dict[str | None, dict[Obj, str]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -70,10 +68,7 @@ def push(
     tracking_uri: str | None = None,
     progress: Progress | None = None,
 ) -> PushResult:
-    """Upload the objects of a run that the remote lacks.
-
-    The bytes of each object are verified before it is sent. Afterwards the
-    remote is asked for it again.
+    """Upload the objects of a run that the remote lacks, verified before and after.
 
     Args:
         run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
@@ -83,8 +78,7 @@ def push(
         progress: hears of objects and bytes.
 
     Raises:
-        LineageError: the run has no data; objects are neither in the remote nor
-            in the cache; or they could not be sent.
+        LineageError: there is nothing to push, or it could not be sent.
         DvcError: the remote does not answer.
     """
     root = find_root()
@@ -92,23 +86,16 @@ def push(
     entries = [e for e in load_state(found, project=root).entries if e.cached and e.hash]
     if not entries:
         raise LineageError(f"There is nothing to push: run {found.run_id} recorded no data.")
-    skipped = {e.path: reason for e in entries if (reason := _explain_skip(e))}
-    outs = [e._replace(remote=remote or e.remote) for e in entries if e.path not in skipped]
     progress = progress or Progress()
     with open_project(root) as dvc:
         dvc.remotes.check_name(remote)
+        outs = [e._replace(remote=remote or e.remote) for e in entries if not _explain_skip(e)]
         transfer = _plan_transfer(ObjectIndex(dvc, outs, progress), outs)
-        if transfer.missing:
-            raise LineageError(
-                f"Neither in the cache nor in the remote: {join_some(transfer.missing, _SHOWN)}. "
-                "Nothing was pushed. Push from where the data still is."
-            )
-        if None in transfer.absent and not dvc.remotes.has_default():
-            raise DvcError("There is no default DVC remote. Add one with `dvc remote add -d`.")
         for name, objs in transfer.absent.items():
             _send_objects(dvc, name, objs, jobs=jobs, progress=progress)
-    pushed = sum(map(len, transfer.absent.values()))
+    skipped = {e.path: reason for e in entries if (reason := _explain_skip(e))}
     skipped.update(transfer.skipped)
+    pushed = sum(map(len, transfer.absent.values()))
     return PushResult(found.run_id, pushed, len(transfer.present), skipped, found.modified)
 
 
@@ -118,7 +105,14 @@ def _explain_skip(e: Entry) -> str:
 
 
 def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
+    """What to send.
+
+    Raises:
+        LineageError: objects are neither in the cache nor in the remote.
+        DvcError: a remote does not answer.
+    """
     transfer = _Transfer()
+    lost: list[str] = []
     for e in entries:
         error = index.find_error(e.remote)
         if error is not None and not isinstance(error, EmptyRemoteError):
@@ -130,10 +124,17 @@ def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
         if missing and e.kind != "plain":
             transfer.skipped[e.path] = _UNCACHED
             continue
-        transfer.missing.extend(sorted(missing))
+        lost += sorted(missing)
         transfer.present.update((obj, e.remote) for obj in present.values())
         for path in objects.keys() - present - set(missing):
             transfer.absent.setdefault(e.remote, {}).setdefault(objects[path], path)
+    if None in transfer.absent and not index.is_configured(None):
+        raise DvcError("There is no default DVC remote. Add one with `dvc remote add -d`.")
+    if lost:
+        raise LineageError(
+            f"Neither in the cache nor in the remote: {join_some(lost, _SHOWN)}. Nothing was "
+            "pushed. Push from where the data still is."
+        )
     return transfer
 
 

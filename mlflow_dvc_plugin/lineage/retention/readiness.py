@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _SHOWN = 3
+_STATUS_PROBLEMS = {
+    "modified": "The data in the workspace differed from the metafiles",
+    "missing": "Some data was missing from the workspace",
+}
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,13 @@ def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
         problems.append("DVC tracks no data here: `dvc add` some, or run `dvc repro`.")
     if state.entries and MANIFEST not in tags:
         problems.append("The data state is too large for tags: commit the metafiles to Git.")
-    if state.status in ("modified", "missing"):
-        differs = state.status == "modified"
-        if found.file:
-            verb = "differed from" if differs else "lacked some of"
-            problems.append(
-                f"The workspace {verb} what the metafiles say when the state was exported: run "
-                "`dvc commit` or `dvc checkout` there, and export the state again."
-            )
-        else:
-            verb = "differs from" if differs else "lacks some of"
-            problems.append(
-                f"The workspace {verb} what the metafiles say: `dvc status` shows where, `dvc "
-                "commit` or `dvc checkout` corrects it."
-            )
+    if state.status in _STATUS_PROBLEMS:
+        when = " when the state was exported" if found.file else ""
+        again = ", and export the state again" if found.file else ""
+        problems.append(
+            f"{_STATUS_PROBLEMS[state.status]}{when}: `dvc status` shows where. Run `dvc commit` or "
+            f"`dvc checkout`{again}."
+        )
     return problems
 
 
