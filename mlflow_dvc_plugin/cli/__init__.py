@@ -62,7 +62,9 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, names in _GROUPS.values():
             commands = {name: self.get_command(ctx, name) for name in names}
-            helps = [(name, each.get_short_help_str(70)) for name, each in commands.items() if each]
+            helps = [
+                (name, each.get_short_help_str(100)) for name, each in commands.items() if each
+            ]
             with formatter.section(heading):
                 formatter.write_dl(helps)
 

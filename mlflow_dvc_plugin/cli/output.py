@@ -30,11 +30,12 @@ def tracking_uri_option(command: _F) -> _F:
     )(command)
 
 
-def json_option(command: _F) -> _F:
-    """Add ``--json``, which all commands with a result have."""
-    return click.option(
+def common_options(command: _F) -> _F:
+    """Add ``--tracking-uri`` and ``--json``, which all commands with a result have."""
+    as_json = click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
-    )(command)
+    )
+    return tracking_uri_option(as_json(command))
 
 
 def experiment_option(command: _F) -> _F:

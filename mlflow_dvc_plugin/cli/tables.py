@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
@@ -32,22 +32,24 @@ class Cell(NamedTuple):
     dim: bool = False
 
 
+# A list has a line for each item.
+Content = str | Cell | list[str]
+
+
 class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
         name: its heading; a column without one is only shown where there is room.
+        content: what it shows of an item.
         right: it is aligned right.
         shrinks: its values may be cut.
     """
 
     name: str
+    content: Callable[[Any], Content]
     right: bool = False
     shrinks: bool = False
-
-
-# A list has a line for each item.
-Content = str | Cell | list[str]
 
 
 def terminal_width() -> int | None:
@@ -70,9 +72,9 @@ def draw_facts(pairs: Iterable[tuple[str, str | Cell | None]]) -> None:
     write()
 
 
-def draw_table(columns: Sequence[Column], rows: Iterable[Sequence[Content]]) -> None:
-    """Print rows as a table. On a terminal that is too narrow, each row is a paragraph."""
-    rows = list(rows)
+def draw_table(columns: Sequence[Column], items: Iterable[Any]) -> None:
+    """Print items as a table. On a terminal that is too narrow, each item is a paragraph."""
+    rows = [[column.content(item) for column in columns] for item in items]
     table = [[_to_cells(content) for content in row] for row in rows]
     headings = [_to_cells(column.name) for column in columns]
     widths = [
@@ -135,25 +137,23 @@ def _render(cell: Cell, width: int | None = None, right: bool = False) -> str:
 def draw_entries(entries: Sequence[Entry]) -> None:
     """Print outs: path, hash, size, number of files, and what made them."""
     columns = [
-        Column("path"),
-        Column("hash", shrinks=True),
-        Column("size", right=True),
-        Column("files", right=True),
-        Column("made by"),
+        Column("path", lambda e: e.path + ("/" if e.isdir else "")),
+        Column("hash", _show_hash, shrinks=True),
+        Column("size", lambda e: format_size(e.size), right=True),
+        Column(
+            "files",
+            lambda e: "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}",
+            right=True,
+        ),
+        Column("made by", lambda e: e.stage or e.metafile),
     ]
-    in_stage = any(e.input for e in entries)
-    if in_stage:
-        columns.append(Column("input"))
-    rows: list[list[Content]] = []
-    for e in entries:
-        value = e.hash if e.cached else f"{e.hash or ''} (in Git)".strip()
-        row: list[Content] = [
-            e.path + ("/" if e.isdir else ""),
-            value or Cell("not made yet", dim=True),
-            format_size(e.size),
-            "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}",
-            e.stage or e.metafile,
-        ]
-        rows.append([*row, "yes" if e.input else ""] if in_stage else row)
-    draw_table(columns, rows)
+    if any(e.input for e in entries):
+        columns.append(Column("input", lambda e: "yes" if e.input else ""))
+    draw_table(columns, entries)
     write()
+
+
+def _show_hash(e: Entry) -> Content:
+    if not e.cached:
+        return f"{e.hash or ''} (in Git)".strip()
+    return e.hash or Cell("not made yet", dim=True)

@@ -164,8 +164,8 @@ def test_outside_a_project_each_command_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "not in a DVC project" in fails("status")
-    assert "no DVC project" in fails("restore", "a" * 32, "--tracking-uri", store)
-    assert "no DVC project" in fails("undo")
+    assert "DVC project" in fails("restore", "a" * 32, "--tracking-uri", store)
+    assert "DVC project" in fails("undo")
 
 
 def test_an_unreachable_server_is_one_line(project: Project) -> None:

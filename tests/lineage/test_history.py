@@ -9,6 +9,7 @@ import math
 import pytest
 
 from mlflow_dvc_plugin.cli import tables
+from mlflow_dvc_plugin.cli.lineage import log
 from mlflow_dvc_plugin.lineage.search.history import group_by_version
 from mlflow_dvc_plugin.lineage.search.results import FoundRun
 from tests.history import History, mlflow_dvc
@@ -114,7 +115,8 @@ def test_bars_are_drawn_on_a_terminal_only(
     piped = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
     assert md5("2") in piped
     assert "▇" not in piped
-    monkeypatch.setattr(tables, "terminal_width", lambda: 200)
+    for module in (tables, log):
+        monkeypatch.setattr(module, "terminal_width", lambda: 200)
     drawn = mlflow_dvc("log", "a", "--metric", "accuracy").stdout
     assert [line.count("▇") for line in drawn.splitlines()[1:]] == [1, 24, 0]
 
@@ -133,7 +135,8 @@ def test_no_number_breaks_json_or_bars(
         found = json.loads(done.stdout, parse_constant=pytest.fail)
         assert len(found) == 4
     assert [run["metrics"]["score"] for run in found[1:3]] == [0.5, None]
-    monkeypatch.setattr(tables, "terminal_width", lambda: 200)
+    for module in (tables, log):
+        monkeypatch.setattr(module, "terminal_width", lambda: 200)
     drawn = mlflow_dvc("log", *asked).stdout
     assert [line.count("▇") for line in drawn.splitlines()[1:]] == [24, 0, 13, 1]
 

@@ -254,7 +254,7 @@ def test_status_tells_what_a_worker_would_record(
     (empty / "state.json").write_text("{")
     assert "mlflow-dvc export" in mlflow_dvc("status").error
     monkeypatch.delenv("MLFLOW_DVC_STATE")
-    assert "in no DVC project" in mlflow_dvc("status").error
+    assert "not in a DVC project" in mlflow_dvc("status").error
 
 
 def test_status_in_the_project_judges_the_exported_state(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     experiment_option,
     format_count,
-    json_option,
     print_line,
     print_result,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
@@ -19,12 +18,13 @@ from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
 @click.command("backfill")
 @experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be tagged, and write nothing.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:
-    """Tag old runs with the data of the Git commits that MLflow recorded for them.
+    """Tag old runs with the data of their Git commits.
+
+    MLflow recorded the commit of each run that was started in a Git repository.
 
     The tags say that they are derived, and that nobody observed the data:
     dvc.source is `derived`, dvc.status is `unverified`. Runs that have DVC tags do

@@ -8,17 +8,16 @@ import os
 import click
 
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-from mlflow_dvc_plugin.cli.output import format_count, json_option, print_note, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, format_count, print_note
 from mlflow_dvc_plugin.errors import NoProjectError, StateFileError
 from mlflow_dvc_plugin.state.state_file import dumps
 
 
 @click.command("export")
 @click.option("--output", "-o", "path", metavar="FILE", help="Write to FILE instead of stdout.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
-    """Write the data state for processes that run where the project is not.
+    """Write the data state to a file, for runs outside the project.
 
     A container, a cluster worker or a remote job that has the file, and its path
     in MLFLOW_DVC_STATE, tags its runs as if it ran here. It needs neither Git nor

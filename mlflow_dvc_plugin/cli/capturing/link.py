@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     experiment_option,
     format_count,
-    json_option,
     print_line,
     print_result,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
@@ -19,8 +18,7 @@ from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
 @click.command("link")
 @experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be linked, and write nothing.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import tables
-from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.readiness import Readiness, assess_readiness
 
 
 @click.command("status")
-@tracking_uri_option
-@json_option
+@common_options
 def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
-    """Show the tags of a run that starts here, and what keeps it from being restored.
+    """Show what a run that starts here would record, and what is wrong.
+
+    It shows the state, and all that would keep such a run from being restored.
 
     If MLFLOW_DVC_STATE names an exported file, its state is shown. Exits with 1
     outside a DVC project, or if the metafiles or that file cannot be read.

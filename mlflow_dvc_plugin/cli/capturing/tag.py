@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
 
@@ -13,12 +13,11 @@ from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
 @click.argument("run")
 @click.option("--rev", metavar="REV", help="Use the data of this Git revision instead.")
 @click.option("--force", is_flag=True, help="Replace the DVC tags that the run has.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     run: str, rev: str | None, force: bool, tracking_uri: str | None, as_json: bool
 ) -> None:
-    """Record the data in the workspace as the data of RUN, which already exists.
+    """Record the data in the workspace for an existing RUN.
 
     MLflow asks no plugin about runs that are resumed or created by MlflowClient.
     With --rev the tags say that they are derived from Git, and that nobody observed

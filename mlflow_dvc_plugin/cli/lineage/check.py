@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     experiment_option,
     format_count,
-    json_option,
     print_line,
     print_result,
     shorten_name,
-    tracking_uri_option,
     until_closed,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
@@ -36,15 +35,17 @@ _SHOWN = 3
 @click.command("check")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @experiment_option
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     runs: tuple[str, ...],
     experiments: tuple[str, ...],
     tracking_uri: str | None,
     as_json: bool,
 ) -> int:
-    """Check whether the data of runs can be restored from the cache or the remote.
+    """Check whether the data of runs can be restored.
+
+    Data can be restored if the cache or the remote has it, or the place that it was
+    imported from.
 
     A folder is checked file by file. The cache is judged by the bytes of its
     objects, the remote by the names of its objects, as DVC does. A run that started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 
@@ -13,10 +13,9 @@ from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
 @click.argument("a")
 @click.argument("b", required=False)
 @click.option("--files", is_flag=True, help="Compare the files in folders too.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_json: bool) -> None:
-    """Show what differs between the data of run A and run B, or the workspace.
+    """Compare the data of run A with run B, or with the workspace.
 
     A and B are run ids, unique prefixes of one, runs:/ID, models:/NAME/VERSION,
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID. Without B, run A is

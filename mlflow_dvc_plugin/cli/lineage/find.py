@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     experiment_option,
     explain_missing_metrics,
     explain_missing_path,
     format_count,
     format_number,
     format_time,
-    json_option,
     print_line,
     print_result,
     shorten_name,
     to_project_path,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
+from mlflow_dvc_plugin.cli.tables import Column, draw_table
 from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
@@ -50,8 +50,7 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 )
 @experiment_option
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric too.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
 
@@ -122,24 +121,26 @@ def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
         )
         return
     columns = [
-        *map(tables.Column, ("run", "name", "started")),
-        *(tables.Column(name, right=True) for name in metrics),
-        *map(tables.Column, ("role", "path")),
-        tables.Column("hash", shrinks=True),
+        Column("run", lambda run: run.run_id),
+        Column("name", lambda run: shorten_name(run.run_name)),
+        Column("started", lambda run: format_time(run.start_time)),
+        *(Column(name, partial(_show_metric, name), right=True) for name in metrics),
+        Column("role", lambda run: [_show_role(run, path) for path in run.paths[:_SHOWN]]),
+        Column("path", _show_paths),
+        Column("hash", lambda run: [run.hashes[p] for p in run.paths[:_SHOWN]], shrinks=True),
     ]
-    tables.draw_table(columns, [_to_row(run, metrics) for run in result.runs])
+    draw_table(columns, result.runs)
     print_line(f"{format_count(len(result.runs), 'run')}.")
 
 
-def _to_row(run: FoundRun, metrics: Sequence[str]) -> list[tables.Content]:
-    paths = run.paths[:_SHOWN]
-    more = [f"… {len(run.paths) - _SHOWN} more"] if len(run.paths) > _SHOWN else []
-    return [
-        run.run_id,
-        shorten_name(run.run_name),
-        format_time(run.start_time),
-        *(format_number(run.metrics.get(name)) for name in metrics),
-        [f"{run.roles[path]}{', modified' if path in run.modified else ''}" for path in paths],
-        [*paths, *more],
-        [run.hashes[path] for path in paths],
-    ]
+def _show_metric(name: str, run: FoundRun) -> str:
+    return format_number(run.metrics.get(name))
+
+
+def _show_role(run: FoundRun, path: str) -> str:
+    return f"{run.roles[path]}{', modified' if path in run.modified else ''}"
+
+
+def _show_paths(run: FoundRun) -> list[str]:
+    more = len(run.paths) - _SHOWN
+    return [*run.paths[:_SHOWN], *([f"… {more} more"] if more > 0 else [])]

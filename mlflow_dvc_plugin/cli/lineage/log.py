@@ -7,21 +7,20 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     experiment_option,
     explain_missing_metrics,
     explain_missing_path,
     format_number,
     format_time,
-    json_option,
     print_line,
     print_result,
     to_project_path,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
+from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table, terminal_width
 from mlflow_dvc_plugin.lineage.search.find import Query
 from mlflow_dvc_plugin.lineage.search.history import OutVersion, read_history
 
@@ -33,8 +32,7 @@ _WIDTH = 24
 @click.option("--metric", metavar="NAME", help="Show the best value of this metric too.")
 @click.option("--minimize", is_flag=True, help="The lowest value of the metric is the best.")
 @experiment_option
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     *,
     path: str,
@@ -44,7 +42,10 @@ def command(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """Show the versions of the output at PATH over the runs, the oldest first."""
+    """Show the versions of the output at PATH over the runs.
+
+    The oldest version comes first.
+    """
     if minimize and not metric:
         raise click.UsageError("--minimize needs --metric.")
     query = Query(
@@ -75,36 +76,21 @@ def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool
         )
         return
     columns = [
-        tables.Column("hash"),
-        tables.Column("first run"),
-        tables.Column("last run"),
-        tables.Column("runs", right=True),
+        Column("hash", lambda version: version.hash),
+        Column("first run", lambda version: format_time(version.first)),
+        Column("last run", lambda version: format_time(version.last)),
+        Column("runs", lambda version: f"{len(version.run_ids):,}", right=True),
     ]
-    has_modified = any(version.modified for version in history)
-    has_bars = metric is not None and tables.terminal_width() is not None
-    if has_modified:
-        columns.append(tables.Column("modified", right=True))
+    if any(version.modified for version in history):
+        columns.append(
+            Column("modified", lambda v: f"{len(v.modified):,}" if v.modified else "-", right=True)
+        )
     if metric:
-        columns.append(tables.Column(f"best {metric}", right=True))
-    if has_bars:
-        columns.append(tables.Column(""))
-    scores = [v.best for v in history if v.best is not None and math.isfinite(v.best)]
-    rows = []
-    for version in history:
-        row: list[tables.Content] = [
-            version.hash,
-            format_time(version.first),
-            format_time(version.last),
-            f"{len(version.run_ids):,}",
-        ]
-        if has_modified:
-            row.append(f"{len(version.modified):,}" if version.modified else "-")
-        if metric:
-            row.append(format_number(version.best))
-        if has_bars:
-            row.append(tables.Cell(_draw_bar(version.best, scores), "cyan"))
-        rows.append(row)
-    tables.draw_table(columns, rows)
+        columns.append(Column(f"best {metric}", lambda v: format_number(v.best), right=True))
+    if metric and terminal_width() is not None:
+        scores = [v.best for v in history if v.best is not None and math.isfinite(v.best)]
+        columns.append(Column("", lambda v: Cell(_draw_bar(v.best, scores), "cyan")))
+    draw_table(columns, history)
 
 
 def _draw_bar(value: float | None, scores: Sequence[float]) -> str:

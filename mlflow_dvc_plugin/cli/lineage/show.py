@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import tables
-from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import DERIVED, SOURCE
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -17,8 +17,7 @@ _DERIVED = "from a Git commit, after the run: nobody observed that the run used 
 
 @click.command("show")
 @click.argument("run")
-@tracking_uri_option
-@json_option
+@common_options
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Show the data that RUN recorded.
 

@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.demo import run_demo
 @click.argument("directory", required=False, metavar="[DIR]")
 @tracking_uri_option
 def command(directory: str | None, tracking_uri: str | None) -> None:  # noqa: ARG001
-    """Build a small project, train on two data versions, restore the first, prove it.
+    """Run an example: train on two versions of data, and restore the first.
 
     DIR must be empty or not exist; without it, a temporary folder is made. The
     demo has an MLflow store of its own in there.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     explain_modified,
-    json_option,
     print_line,
     print_result,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.pin import Pin, pin
@@ -17,8 +16,7 @@ from mlflow_dvc_plugin.lineage.retention.pin import Pin, pin
 
 @click.command("pin")
 @click.argument("run")
-@tracking_uri_option
-@json_option
+@common_options
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Keep the data of RUN from `dvc gc --all-tags`.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     explain_modified,
     format_count,
-    json_option,
     print_line,
     print_result,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.push import push
@@ -20,8 +19,7 @@ from mlflow_dvc_plugin.lineage.retention.push import push
 @click.argument("run")
 @click.option("--remote", "-r", metavar="NAME", help="The DVC remote to push to.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to send at once.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     *, run: str, remote: str | None, jobs: int | None, tracking_uri: str | None, as_json: bool
 ) -> int:

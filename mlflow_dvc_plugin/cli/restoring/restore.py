@@ -7,12 +7,11 @@ import os
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     format_count,
     format_size,
-    json_option,
     print_json,
     print_line,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import RestoreError
@@ -37,8 +36,7 @@ from mlflow_dvc_plugin.restoring.project import find_root
 @click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     run: str,
     paths: tuple[str, ...],

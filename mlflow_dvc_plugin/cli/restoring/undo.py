@@ -7,11 +7,10 @@ from typing import Any
 import click
 
 from mlflow_dvc_plugin.cli.output import (
+    common_options,
     format_count,
-    json_option,
     print_json,
     print_line,
-    tracking_uri_option,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import report
@@ -24,8 +23,7 @@ from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
 @click.option("--list", "show_list", is_flag=True, help="Show the records that can be taken back.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
-@tracking_uri_option
-@json_option
+@common_options
 def command(
     record: str | None,
     *,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import json_option, print_line, print_result, tracking_uri_option
+from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.pin import Pin, unpin
 
 
 @click.command("unpin")
 @click.argument("run")
-@tracking_uri_option
-@json_option
+@common_options
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
     with ProgressBar():

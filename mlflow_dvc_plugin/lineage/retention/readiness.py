@@ -86,10 +86,10 @@ def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
         problems.append("The data state is too large for tags: commit the metafiles to Git.")
     if state.status in _STATUS_PROBLEMS:
         when = " when the state was exported" if found.file else ""
-        again = ", and export the state again" if found.file else ""
+        again = ". Then export the state again" if found.file else ""
         problems.append(
-            f"{_STATUS_PROBLEMS[state.status]}{when}: `dvc status` shows where. Run `dvc commit` or "
-            f"`dvc checkout`{again}."
+            f"{_STATUS_PROBLEMS[state.status]}{when}. `dvc status` shows where; `dvc commit` or "
+            f"`dvc checkout` corrects it{again}."
         )
     return problems
 
