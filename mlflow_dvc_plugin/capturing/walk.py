@@ -36,13 +36,14 @@ class _Folder(NamedTuple):
 
     Attributes:
         path: relative to the project, "" for the project itself.
-        prefix: the project's path in the Git work tree, "" or ending in "/".
+        prefix: the project's path in the Git work tree, "" or ending in "/"; None
+            if DVC does not use Git.
         dvc: the ``.dvcignore`` patterns.
         git: the Git rules.
     """
 
     path: str
-    prefix: str
+    prefix: str | None
     dvc: DvcIgnore
     git: GitRules
 
@@ -54,7 +55,7 @@ class _Folder(NamedTuple):
         return self.dvc.ignores(self.join(name), name, is_dir)
 
     def is_git_ignored(self, name: str, is_dir: bool) -> bool:
-        if not self.git:
+        if self.prefix is None or not self.git:
             return False
         return is_git_ignored(self.git, self.prefix + self.join(name), name, is_dir)
 
@@ -71,10 +72,9 @@ def walk_project(
     Args:
         project: absolute path of the project.
         git: its Git work tree and ``.git`` directory; None if DVC does not use Git.
-        outs: absolute paths of the outs found so far. DVC does not look inside
-            an out, so the caller adds those of a folder before it continues.
-        dvcignores: receives the patterns of each folder that has its own
-            ``.dvcignore``, by path relative to the project.
+        outs: absolute paths of the outs so far, in which DVC does not look. The
+            caller adds the outs of a folder before it continues.
+        dvcignores: receives the patterns of each folder with a ``.dvcignore``.
         watch: receives every file and folder that is looked at.
 
     Raises:
@@ -83,24 +83,16 @@ def walk_project(
     prefix, rules = read_rules_above(project, git, watch.add_file)
     if rules is None:
         return  # Git ignores the whole project, and so does DVC
-    stack = [_Folder("", prefix, DvcIgnore(), rules)]
+    stack = [_Folder("", prefix if git else None, DvcIgnore(), rules)]
     while stack:
         folder = stack.pop()
         full = os.path.join(project, folder.path) if folder.path else project
         listing = watch.list_folder(full)
-        if listing is None:
-            continue  # DVC also skips a folder that it cannot list
+        # DVC also skips a folder that it cannot list, and one that is a project of its own.
+        if listing is None or (folder.path and any(".dvc" in names for names in listing)):
+            continue
         folders, files = listing
-        if folder.path and (".dvc" in folders or ".dvc" in files):
-            continue  # a project of its own
-        if ".dvcignore" in files and not folder.is_dvcignored(".dvcignore", False):
-            watch.add_file(f"{full}/.dvcignore")
-            dvcignores[folder.path] = folder.dvc.add_file(project, folder.path)
-            folder = folder._replace(dvc=dvcignores[folder.path])
-        if ".gitignore" in files and git:
-            base = prefix + folder.join("")
-            added = read_gitignore(base, f"{full}/.gitignore", watch.add_file)
-            folder = folder._replace(git=folder.git + added)
+        folder = _add_rules(folder, project, files, dvcignores, watch)
         yield from _find_metafiles(folder, folders, files)
         # The last one first, because the stack returns the newest entry.
         for name, is_link in reversed(folders.items()):
@@ -108,6 +100,26 @@ def walk_project(
                 continue
             if not folder.is_git_ignored(name, True):
                 stack.append(folder._replace(path=folder.join(name)))
+
+
+def _add_rules(
+    folder: _Folder,
+    project: str,
+    files: list[str],
+    dvcignores: dict[str, DvcIgnore],
+    watch: Watch,
+) -> _Folder:
+    """Add the rules of the ignore files in a folder."""
+    full = os.path.join(project, folder.path)
+    if ".dvcignore" in files and not folder.is_dvcignored(".dvcignore", False):
+        watch.add_file(os.path.join(full, ".dvcignore"))
+        dvcignores[folder.path] = folder.dvc.add_file(project, folder.path)
+        folder = folder._replace(dvc=dvcignores[folder.path])
+    if ".gitignore" in files and folder.prefix is not None:
+        base = folder.prefix + folder.join("")
+        added = read_gitignore(base, os.path.join(full, ".gitignore"), watch.add_file)
+        folder = folder._replace(git=folder.git + added)
+    return folder
 
 
 def _find_metafiles(

@@ -29,13 +29,9 @@ _MAX_BYTES = 1 << 26
 def resolve_with_dvc(
     data: bytes, project: str, metafile: str, add_file: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
-    """Resolve the stages of `metafile`, whose bytes are `data`.
+    """Resolve the stages of the ``dvc.yaml`` at `metafile`, whose bytes are `data`.
 
-    Args:
-        data: the bytes of the ``dvc.yaml``.
-        project: absolute path of the project.
-        metafile: path of the ``dvc.yaml``, relative to the project.
-        add_file: called with the path of every other file that the result depends on.
+    `add_file` is called with the path of every other file that the result depends on.
 
     Raises:
         CaptureError: DVC refuses the file, takes too long, or is not installed.

@@ -95,8 +95,7 @@ def build_out(
 
     Args:
         place: where it is.
-        record: hash, hashes, size, nfiles, isexec, cloud, files. Without ``hash``,
-            it is a record of DVC 2, whose ``md5`` is that of the text with LF line ends.
+        record: hashes, size and so on.
         flags: cache, remote, push.
         metafile: the file that contains the record.
         stage: address of the stage that makes it.
@@ -114,23 +113,22 @@ def build_out(
     isdir = bool(members or nfiles or (value and value.endswith(".dir")))
     if members:
         value, name = _hash_listing(members, name), "md5"
-        size = sum(member["size"] for member in members if member.get("size"))
-        nfiles = len(members)
+        size, nfiles = sum(member.get("size") or 0 for member in members), len(members)
     elif isdir and not value and name not in _MD5_NAMES:
         value = _format_hash("md5", record.get("md5"))
         name = "md5" if value else name
     local = place.inside is not None
     path = place.inside if local else place.key
-    remote, push = flags.get("remote"), flags.get("push", True)
     what = (path, name, value, size, nfiles, isdir, flags.get("cache", True), False)
-    where = (stage, metafile, bool(record.get("isexec")), remote, push, kind)
+    isexec, remote = bool(record.get("isexec")), flags.get("remote")
+    where = (stage, metafile, isexec, remote, flags.get("push", True), kind)
     return _new(Out, (_new(Entry, what + where), place.path, local, tuple(members) or None))
 
 
 def _read_hash(place: Place, record: Mapping[str, Any]) -> tuple[str, str | None]:
     """Name and value of the recorded hash."""
     name: str | None = place.hash_name if place.inside is None else record.get("hash")
-    if name is None:
+    if name is None:  # DVC 2 hashed text files with LF line ends
         return "md5-dos2unix", _format_hash("md5", record.get("md5"))
     return name, _format_hash(name, record.get(name))
 

@@ -65,21 +65,25 @@ def check(value: Any, schema: Any, where: str = "") -> None:
         raise FormatError(f"{where or 'it'} must be {_NAMES[kind]}", where)
     if isinstance(schema, list):
         for index, item in enumerate(value):
-            check(item, schema[0], f"{where}[{index}]")
+            if type(item) is not schema[0]:
+                check(item, schema[0], f"{where}[{index}]")
     elif isinstance(schema, dict):
         _check_mapping(value, schema, where)
 
 
 def _check_mapping(value: dict[Any, Any], schema: dict[Any, Any], where: str) -> None:
+    any_key = schema.get(str)
     for key, item in value.items():
+        expected = any_key or (schema.get(key) if isinstance(key, str) else None)
+        # Most values need no more than this.
+        if type(item) is expected and type(key) is str:
+            continue
         name = f"{where}.{key}" if where else str(key)
-        if str in schema:
-            check(key, str, f"the key {key!r} of {where}")
-            check(item, schema[str], name)
-        elif isinstance(key, str) and key in schema:
-            check(item, schema[key], name)
-        else:
+        if expected is None:
             raise FormatError(f"DVC 3 does not accept the key {name}", name)
+        if type(key) is not str:
+            check(key, str, f"the key {key!r} of {where}")
+        check(item, expected, name)
     for key in schema:
         if isinstance(key, _Required) and key not in value:
             raise FormatError(f"{where or 'it'} has no {key}", where)

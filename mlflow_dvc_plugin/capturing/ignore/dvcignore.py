@@ -59,6 +59,32 @@ class DvcIgnore:
         return False
 
 
+class DvcIgnoreTree:
+    """The ``.dvcignore`` patterns in each folder of a project.
+
+    Args:
+        add_own: adds the patterns of a folder's own ``.dvcignore`` to those from above.
+    """
+
+    def __init__(self, add_own: Callable[[DvcIgnore, str], DvcIgnore]) -> None:
+        self._add_own = add_own
+        self._rules: dict[str, DvcIgnore | None] = {"": add_own(DvcIgnore(), "")}
+
+    def find_rules(self, folder: str) -> DvcIgnore | None:
+        """The patterns that apply in a folder; None if DVC ignores the folder itself."""
+        if folder in self._rules:
+            return self._rules[folder]
+        path, rules = "", self._rules[""]
+        for name in folder.split("/"):
+            path = f"{path}/{name}" if path else name
+            if path not in self._rules:
+                if rules is not None:
+                    rules = None if rules.ignores(path, name, True) else self._add_own(rules, path)
+                self._rules[path] = rules
+            rules = self._rules[path]
+        return rules
+
+
 class OutIgnore:
     """The outs that DVC refuses because a ``.dvcignore`` ignores them.
 
@@ -72,23 +98,16 @@ class OutIgnore:
     def __init__(
         self, dvcignores: Mapping[str, DvcIgnore], add_file: Callable[[str], None]
     ) -> None:
-        self._dvcignores = dvcignores
+        self._tree = DvcIgnoreTree(lambda rules, folder: dvcignores.get(folder, rules))
         self._has_patterns = any(rules.patterns for rules in dvcignores.values())
         self._add_file = add_file
-        # The rules that apply in each folder; None if the folder itself is ignored.
-        self._rules: dict[str, DvcIgnore | None] = {"": dvcignores.get("", DvcIgnore())}
 
     def ignores(self, path: str, full: str) -> bool:
-        """Does a ``.dvcignore`` ignore an out?
-
-        Args:
-            path: relative to the project.
-            full: absolute.
-        """
+        """Does a ``.dvcignore`` ignore the out at `path` (`full` is its absolute path)?"""
         if not self._has_patterns and not any(name in path for name in _DVC_FOLDERS):
             return False
         folder, _, name = path.rpartition("/")
-        rules = self._find_rules(folder)
+        rules = self._tree.find_rules(folder)
         if rules is None:
             return True
         as_file, as_folder = (rules.ignores(path, name, is_dir) for is_dir in (False, True))
@@ -97,15 +116,6 @@ class OutIgnore:
         self._add_file(full)
         # An out that is absent could become either.
         return not os.path.isdir(full) if as_file else not os.path.isfile(full)
-
-    def _find_rules(self, folder: str) -> DvcIgnore | None:
-        if folder not in self._rules:
-            above, _, name = folder.rpartition("/")
-            rules = self._find_rules(above)
-            if rules is not None and rules.ignores(folder, name, True):
-                rules = None
-            self._rules[folder] = rules and self._dvcignores.get(folder, rules)
-        return self._rules[folder]
 
 
 def _compile_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:

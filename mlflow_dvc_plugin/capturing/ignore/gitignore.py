@@ -7,6 +7,7 @@ is looked up only if no folder above it is ignored.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
 
@@ -77,8 +78,6 @@ class GitIgnore:
 
 
 class _Rule:
-    __slots__ = ("_fold", "_regex", "body", "contents", "dirs_only", "ignored", "order")
-
     def __init__(self, order: int, ignored: bool, dirs_only: bool, body: str, fold: bool) -> None:
         self.order = order
         self.ignored = ignored
@@ -86,17 +85,14 @@ class _Rule:
         self.body = body
         self.contents = body.endswith(("/*", "/**"))
         self._fold = fold
-        self._regex: re.Pattern[str] | None = None
 
-    @property
+    @cached_property
     def regex(self) -> re.Pattern[str]:
-        if self._regex is None:
-            flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
-            try:
-                self._regex = compile_regex(_translate_pattern(self.body), flags)
-            except re.error:
-                self._regex = re.compile(r"(?!)")  # Git ignores a malformed pattern, too
-        return self._regex
+        flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
+        try:
+            return compile_regex(_translate_pattern(self.body), flags)
+        except re.error:
+            return re.compile(r"(?!)")  # Git ignores a malformed pattern, too
 
 
 def _translate_pattern(pattern: str) -> str:

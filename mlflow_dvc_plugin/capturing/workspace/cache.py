@@ -17,11 +17,7 @@ _listings: dict[tuple[str, str], dict[str, str]] = {}
 
 
 class Cache:
-    """A cache folder of DVC 3, which also contains objects of DVC 2.
-
-    Args:
-        folder: its absolute path.
-    """
+    """A cache folder of DVC 3, which also contains objects of DVC 2."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -18,9 +18,6 @@ class ExpectedOuts:
     """The outs of a state that have a hash, and so should be in the workspace.
 
     It is used for every run, so it remembers what does not depend on the workspace.
-
-    Args:
-        outs: all outs of the state.
     """
 
     def __init__(self, outs: Iterable[Out]) -> None:
@@ -34,10 +31,7 @@ class ExpectedOuts:
     def find_candidates(self, is_late: Callable[[], bool]) -> list[int]:
         """Positions of the outs that may be present. All others are certainly absent.
 
-        One listing of a folder tells about all outs that should be in it.
-
-        Args:
-            is_late: is there no time left to list another folder?
+        One listing of a folder tells about all outs in it, while `is_late` allows it.
         """
         single, folders = self._places
         found = list(single)

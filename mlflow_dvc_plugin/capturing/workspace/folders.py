@@ -6,22 +6,17 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
-from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
+from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, DvcIgnoreTree
 from mlflow_dvc_plugin.errors import CaptureError
 
 _CHECK_EVERY = 500
 
 
 def list_folder(project: str, path: str, deadline: float) -> dict[str, os.stat_result] | None:
-    """The stat of each file in a folder, by POSIX path relative to it.
+    """The files that :func:`walk_folder` finds in a folder of the project.
 
-    ``.dvcignore`` applies, and links to folders are not followed. None if the folder
-    cannot be listed completely by the deadline (of :func:`time.monotonic`).
-
-    Args:
-        project: absolute path of the project.
-        path: of the folder, relative to the project.
-        deadline: when to give up.
+    None if one of them cannot be read, or if the deadline (of :func:`time.monotonic`)
+    comes first.
     """
     found: dict[str, os.stat_result] = {}
     countdown = _CHECK_EVERY
@@ -41,14 +36,10 @@ def list_folder(project: str, path: str, deadline: float) -> dict[str, os.stat_r
 
 
 def walk_folder(project: str, path: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Walk the files in a folder: POSIX path relative to it, and stat.
+    """Walk the files in a folder of the project: POSIX path relative to it, and stat.
 
     ``.dvcignore`` applies, and links to folders are not followed. The stat of a link
     is that of its target, which DVC hashes; None for a broken link.
-
-    Args:
-        project: absolute path of the project.
-        path: of the folder, relative to the project.
 
     Raises:
         OSError: a folder or file cannot be read.
@@ -81,31 +72,17 @@ def walk_folder(project: str, path: str) -> Iterator[tuple[str, os.stat_result |
 
 
 def find_dvcignored(project: str, paths: Iterable[str]) -> Iterator[str]:
-    """Find those of some files that ``.dvcignore`` hides from DVC, whether they exist or not.
+    """Find those of some files in the project that ``.dvcignore`` hides from DVC.
 
-    Args:
-        project: absolute path of the project.
-        paths: of the files, relative to the project.
+    The files need not exist.
 
     Raises:
         CaptureError: a ``.dvcignore`` cannot be read.
     """
-    by_folder: dict[str, DvcIgnore | None] = {"": DvcIgnore().add_file(project, "")}
-
-    def read_rules(folder: str) -> DvcIgnore | None:
-        """The patterns in a folder; None if the folder itself is ignored."""
-        if folder not in by_folder:
-            above, _, name = folder.rpartition("/")
-            rules = read_rules(above)
-            if rules is None or rules.ignores(folder, name, True):
-                by_folder[folder] = None
-            else:
-                by_folder[folder] = rules.add_file(project, folder)
-        return by_folder[folder]
-
+    tree = DvcIgnoreTree(lambda rules, folder: rules.add_file(project, folder))
     for path in paths:
         folder, _, name = path.rpartition("/")
-        rules = read_rules(folder)
+        rules = tree.find_rules(folder)
         if rules is None or (rules.patterns and rules.ignores(path, name, False)):
             yield path
 

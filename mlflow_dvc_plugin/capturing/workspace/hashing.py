@@ -27,15 +27,7 @@ def find_known_hash(path: str, info: os.stat_result, hash_name: str) -> str | No
 def remember_hash(
     path: str, info: os.stat_result, hash_name: str, value: str, looked_ns: int
 ) -> None:
-    """Remember the hash of a file.
-
-    Args:
-        path: of the file.
-        info: its stat.
-        hash_name: name of the hash.
-        value: the hash.
-        looked_ns: the time before the stat, in nanoseconds since 1970.
-    """
+    """Remember the hash of a file; `looked_ns` is the time before its stat was taken."""
     if looked_ns - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
         if len(_hashes) >= _MAX_HASHES:
             _hashes.clear()
@@ -43,13 +35,10 @@ def remember_hash(
 
 
 def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
-    """Hash a file; None if it changes, cannot be read, or takes longer than the deadline.
+    """Hash a file, with ``md5`` or with DVC 2's ``md5-dos2unix``.
 
-    Args:
-        path: of the file.
-        info: its stat.
-        hash_name: ``md5``, or ``md5-dos2unix`` for DVC 2's hash.
-        deadline: on the clock of :func:`time.monotonic`.
+    None if the file is not the one of `info` any more, cannot be read, or is not done
+    by the deadline (of :func:`time.monotonic`).
     """
     if time.monotonic() + info.st_size / _BYTES_PER_SECOND >= deadline:
         return None

@@ -56,11 +56,7 @@ def _find_user() -> str | None:
 
 
 class StateDatabase:
-    """An open database.
-
-    Args:
-        path: of the database; None for an empty one.
-    """
+    """An open database; an empty one if `path` is None."""
 
     def __init__(self, path: str | None) -> None:
         self._connection: Any = _connect(path) if path else None
