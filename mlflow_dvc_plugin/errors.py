@@ -98,7 +98,7 @@ class NoRecordedStateError(MlflowDvcError):
 
 
 class DvcError(MlflowDvcError):
-    """DVC refused, or could not do, what was asked of it."""
+    """DVC, or a remote, reported an error."""
 
 
 class EmptyRemoteError(DvcError):
@@ -117,7 +117,7 @@ class EmptyRemoteError(DvcError):
 
 
 class ProjectBusyError(MlflowDvcError):
-    """Another DVC command is at work in the project."""
+    """Another DVC command is running in the project."""
 
 
 class NoProjectError(MlflowDvcError):
@@ -129,7 +129,7 @@ class LineageError(MlflowDvcError):
 
 
 class RestoreError(MlflowDvcError):
-    """A restore cannot be done; the workspace is as it was."""
+    """A restore, or an undo, cannot be done."""
 
 
 class UnsafePathError(RestoreError):
@@ -166,8 +166,8 @@ class UnsavedContentError(RestoreError):
     def __init__(self, paths: list[str]) -> None:
         have = "has" if len(paths) == 1 else "have"
         super().__init__(
-            f"{join_some(paths, 20)} {have} changes that are in neither the DVC cache nor Git. "
-            "Nothing was changed. Save them with `dvc add`, `dvc commit` or `git commit`, or use "
-            "--force to save them first, so that `mlflow-dvc undo` can bring them back."
+            f"{join_some(paths, 20)} {have} content that is in neither the DVC cache nor Git. "
+            "Nothing was changed. Save it with `dvc add`, `dvc commit` or `git commit`, or use "
+            "--force to save it first, so that `mlflow-dvc undo` can bring it back."
         )
         self.paths = paths

@@ -9,21 +9,23 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.errors import NoProjectError, RestoreError
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 
-def find_root(folder: str | os.PathLike[str] | None) -> str:
+def find_root(folder: str | None) -> str:
     """Find the project's folder; None stands for the project at the working directory.
 
     Raises:
-        RestoreError: there is no project.
+        NoProjectError: there is no project.
     """
     root = os.path.abspath(folder) if folder else find_project()
     if root is None:
-        raise RestoreError("This is not a DVC project. Go to the project of the run.")
+        raise NoProjectError(
+            f"{os.getcwd()} is not in a DVC project. Change to the project of the run."
+        )
     return root
 
 

@@ -498,7 +498,7 @@ def test_a_dry_run_of_undo_shows_what_is_in_the_way(
     out, err = capsys.readouterr()
     assert done.value.code == 1
     assert "!  data/a.csv is in the way" in out
-    assert err.startswith("Error: data/a.csv has changes")
+    assert err.startswith("Error: data/a.csv has content that")
 
 
 def test_nothing_restored_is_no_success(two: Project, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def versions(project: Project, *contents: str) -> list[Run]:
 
 
 def killed(monkeypatch: pytest.MonkeyPatch, instant: Instant, work: Callable[[], object]) -> None:
-    def end(*_: object) -> None:
+    def end(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -57,9 +57,9 @@ def command(
     restore to some outs, or to those in a folder.
 
     All data is fetched and verified before anything is written. Files with
-    changes that are saved neither in the DVC cache nor in Git are in the way: they are
-    not overwritten, unless --force saves them first. `mlflow-dvc undo` takes a
-    restore back.
+    content that is in neither the DVC cache nor Git are in the way: they are not
+    replaced, unless --force saves them first. `mlflow-dvc undo` takes a restore
+    back.
     """
     with ProgressBar() as progress:
         result = restore(
@@ -135,7 +135,11 @@ def _print_paths(result: RestoreResult) -> None:
         for path in paths:
             print_line(f"{sign}  {path}", colour, dim=colour is None)
     for path in result.in_the_way if result.dry_run else ():
-        print_line(f"!  {path} is in the way: its present content is not saved", "red")
+        how = "" if result.refusal else ", and is saved first"
+        print_line(f"!  {path} is in the way{how}", "red")
+    if result.in_the_way and not result.dry_run:
+        saved = ", ".join(result.in_the_way)
+        print_line(f"Saved in the cache or the undo record, then replaced: {saved}", dim=True)
     if result.kept:
         print_line(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
     if result.differed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dvc_objects.fs import generic
@@ -34,36 +34,25 @@ class Outs:
         self._repo = repo
         self._cache = cache
 
-    def fetch(
-        self,
-        paths: Sequence[str],
-        commit: str | None = None,
-        remote: str | None = None,
-        jobs: int | None = None,
-    ) -> None:
-        """Fetch outs with DVC's own `fetch`, from the sources that their metafiles name.
+    def fetch(self, path: str, commit: str | None, remote: str | None, jobs: int | None) -> None:
+        """Fetch an out with DVC's own `fetch`, from the source that its metafile names.
 
         Args:
-            paths: the outs.
-            commit: whose metafiles count.
-            remote: name of the remote; None for each out's own.
+            path: see above.
+            commit: see above.
+            remote: name of the remote; None for the out's own.
             jobs: how many objects to fetch at once.
 
         Raises:
-            DvcError: DVC could not fetch all of them.
+            DvcError: DVC could not fetch all of it.
         """
-        targets = [self._to_full_path(path, commit) for path in paths]
+        targets = [self._to_full_path(path, commit)]
         revs = [commit] if commit else None
         with silence_logs(), translate_errors():
             self._repo.fetch(targets, jobs=jobs, remote=remote, revs=revs, workspace=commit is None)
 
     def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
-        """Fetch an `import-url` out, or a file in it, from its source.
-
-        Args:
-            path: the out, or a file in it.
-            obj: its object: the source may have another version today.
-            commit: whose metafile counts.
+        """Fetch an `import-url` out from its source, which may have another version than `obj`.
 
         Raises:
             DvcError: the source does not have this version.
@@ -77,8 +66,7 @@ class Outs:
             if out is None or not out.stage.is_import or out.stage.is_repo_import:
                 raise DvcError("its metafile does not say where it was imported from")
             dep = out.stage.deps[0]
-            inside = os.path.relpath(self._to_full_path(path, commit), out.fs_path)
-            source = dep.fs_path if inside == "." else dep.fs.join(dep.fs_path, inside)
+            source = dep.fs_path
             found = [source] if dep.fs.isfile(source) else list(dep.fs.find(source))
             staged = [os.path.join(folder, str(number)) for number in range(len(found))]
             generic.transfer(dep.fs, found, localfs, staged, links=["copy"])

@@ -151,7 +151,7 @@ class Fetcher:
                 data = outs.read_listing(e.path, commit)
                 if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == e.hash:
                     self.project.cache.save_bytes(data, obj)
-            outs.fetch([e.path], commit, self._options.remote, self._options.jobs)
+            outs.fetch(e.path, commit, self._options.remote, self._options.jobs)
         except DvcError as err:
             return str(err)
         return ""
