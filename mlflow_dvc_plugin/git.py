@@ -87,8 +87,8 @@ def find_ignored(
     Args:
         project: absolute path of the project.
         paths: relative to the project.
-        without: patterns that do not count: each ``.gitignore`` file, relative to
-            the project, with a pattern in it.
+        without: patterns that do not count, as pairs of a ``.gitignore`` file
+            (relative to the project) and a pattern in it.
     """
     if not paths:
         return set()

@@ -103,10 +103,8 @@ def build_out(
     """
     members: list[dict[str, Any]] = []
     if "cloud" in record or "files" in record or "version_id" in record:
-        cloud = record.get("cloud")
-        record = _merge_cloud(record)
-        members = [_merge_cloud(file) for file in record.get("files") or ()]
-        if kind == "plain" and (members or cloud or record.get("version_id")):
+        record, members, is_versioned = _merge_versions(record)
+        if is_versioned and kind == "plain":
             kind = "cloud-versioned"
     name, value = _read_hash(place, record)
     size, nfiles = record.get("size"), record.get("nfiles")
@@ -123,6 +121,15 @@ def build_out(
     isexec, remote = bool(record.get("isexec")), flags.get("remote")
     where = (stage, metafile, isexec, remote, flags.get("push", True), kind)
     return _new(Out, (_new(Entry, what + where), place.path, local, tuple(members) or None))
+
+
+def _merge_versions(
+    record: Mapping[str, Any],
+) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """A record with what it says of versions in a remote, its members, and if it has versions."""
+    merged = _merge_cloud(record)
+    members = [_merge_cloud(file) for file in merged.get("files") or ()]
+    return merged, members, bool(members or record.get("cloud") or merged.get("version_id"))
 
 
 def _read_hash(place: Place, record: Mapping[str, Any]) -> tuple[str, str | None]:
