@@ -91,6 +91,7 @@ WORDS = st.sampled_from(
      *SCALARS]
 )  # fmt: skip
 TEXTS = WORDS | st.text(alphabet="ab1.:#-_/ \n'\"&é\x85", max_size=8)
+KEYS = TEXTS | st.sampled_from(["lr", "_target_", "a.b*", "n+1"]) | st.integers(-3, 12)
 HASHES = st.sampled_from(
     [MD5, f"{MD5}.dir", "1" * 32, "1" * 20 + "e" + "2" * 11, "0" * 32 + ".dir", "abc", MD5.upper()]
 ) | st.from_regex(r"\A[0-9e]{31}[0-9a-f](\.dir)?\Z")
@@ -103,7 +104,11 @@ RECORDS = st.fixed_dictionaries(
         "isexec": st.booleans(),
     },
 ).map(lambda r: {k: r[k] for k in ("path", "hash", "md5", "size", "nfiles", "isexec") if k in r})
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.lists(TEXTS)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
 LOCKS = st.fixed_dictionaries(
     {
         "schema": st.just("2.0"),

@@ -74,17 +74,14 @@ def parse_lock_outs(
     Returns:
         None if the YAML parser is needed.
     """
-    checked: set[str] = set()  # many stages can have the same params
+    checked: dict[str, bool] = {}  # many stages can have the same params
 
     def read_outs(match: re.Match[str]) -> list[dict[str, Any]] | None:
         _, _, command, params, *first, more = match.groups()
         if command is not None and not _is_text(command):
             return None
-        if params is not None and params not in checked:
-            keys = regexes.compile_param_key().findall(params)
-            if len(set(keys)) != len(keys) or not _WORDS.isdisjoint(keys):
-                return None
-            checked.add(params)
+        if params is not None and not _check_params(params, checked):
+            return None
         outs = [_to_record(first)] if first[0] else []
         return outs + list(map(_to_record, regexes.compile_out().findall(more))) if more else outs
 
@@ -132,6 +129,77 @@ def _read_definition(
     except ValueError:
         return None
     return found
+
+
+def _check_params(params: str, checked: dict[str, bool]) -> bool:
+    """Does DVC accept the params of a stage in a ``dvc.lock``?
+
+    Args:
+        params: the text below ``params:``.
+        checked: the answer for each text, with those of other stages.
+    """
+    if params not in checked:
+        files = re.split(r"(?m)^(?=      [^ ])", params)[1:]
+        names = [text.partition("\n")[0] for text in files]
+        checked[params] = (
+            "".join(files) == params
+            and len(set(names)) == len(names)
+            and all(_check_params_of_file(text, checked) for text in files)
+        )
+    return checked[params]
+
+
+def _check_params_of_file(text: str, checked: dict[str, bool]) -> bool:
+    if text not in checked:
+        stage = f"  s:\n    cmd: x\n    params:\n{text}"
+        name = regexes.compile_param_line().match(text)
+        checked[text] = name is not None and (
+            _is_simple_block(text) or _parse_stage_as_yaml(stage, _LOCK) is not None
+        )
+    return checked[text]
+
+
+def _is_simple_block(text: str) -> bool:
+    """Is this certainly a valid map of one map, with each value on a single line?"""
+    lines = regexes.compile_param_line().findall(text)
+    if len(lines) != text.count("\n") or not all(dash or key for _, dash, key, _ in lines):
+        return False
+    # An item of a list, or a key of a map: indent, name of the key, and whether its
+    # value follows.
+    parts: list[tuple[int, str | None, bool]] = []
+    for spaces, dash, key, value in lines:
+        if dash:
+            parts.append((len(spaces), None, bool(key)))
+        if key:
+            parts.append((len(spaces) + len(dash), key, not value))
+    is_map_of_map = len(parts) > 1 and all(name and is_open for _, name, is_open in parts[:1])
+    return is_map_of_map and parts[1][1] is not None and _is_nested_well(parts)
+
+
+def _is_nested_well(parts: Sequence[tuple[int, str | None, bool]]) -> bool:
+    """Do the indents and keys of a block make sense to YAML, and to DVC?"""
+    # The collections that a part is in: indent, and the keys so far; None for a list.
+    levels: list[tuple[int, set[str] | None]] = []
+    can_open = True
+    for indent, name, is_open in parts:
+        while levels and (
+            levels[-1][0] > indent or (name is not None and levels[-1] == (indent, None))
+        ):
+            levels.pop()
+        # A list may have the indent of its key.
+        if not levels or levels[-1][0] < indent or (name is None and levels[-1][1] is not None):
+            if not can_open:
+                return False
+            levels.append((indent, None if name is None else set()))
+        keys = levels[-1][1]
+        if name is not None and keys is not None:
+            # DVC wants text for the names of files and params.
+            is_number = len(levels) <= 2 and name[0] in "-0123456789"
+            if name in keys or name in _WORDS or is_number:
+                return False
+            keys.add(name)
+        can_open = is_open
+    return True
 
 
 def _decode(data: bytes) -> str | None:

@@ -24,7 +24,11 @@ class DvcIgnore:
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
-        self._rules = _compile_rules(_DVC_DEFAULTS + patterns) if patterns else []
+        # For files and for folders, which more patterns apply to.
+        self._rules = [
+            _compile_rules(_DVC_DEFAULTS + patterns, is_dir) if patterns else []
+            for is_dir in (False, True)
+        ]
 
     def add_file(self, project: str, folder: str) -> DvcIgnore:
         """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one.
@@ -49,11 +53,9 @@ class DvcIgnore:
 
     def ignores(self, path: str, name: str, is_dir: bool) -> bool:
         """Does DVC ignore `path` (relative to the project), whose last part is `name`?"""
-        if not self._rules:
+        if not self.patterns:
             return name == ".git" or (is_dir and name in _DVC_FOLDERS)
-        for regex, ignored, dirs_only in reversed(self._rules):
-            if dirs_only and not is_dir:
-                continue
+        for regex, ignored in self._rules[is_dir]:
             if regex.match(path) or (is_dir and regex.match(path + "/")):
                 return ignored
         return False
@@ -118,29 +120,26 @@ class OutIgnore:
         return not os.path.isdir(full) if as_file else not os.path.isfile(full)
 
 
-def _compile_rules(patterns: tuple[str, ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
-    """Regular expressions, each with whether it ignores, and whether only folders.
+def _compile_rules(patterns: tuple[str, ...], is_dir: bool) -> list[tuple[re.Pattern[str], bool]]:
+    """Regular expressions, each with whether it ignores; the first that matches decides.
 
-    The last one that matches decides. So neighbours that decide the same become one.
+    Neighbours that decide the same become one.
     """
     spec = find_pattern_class()
-    rules: list[tuple[list[str], bool, bool]] = []
+    rules: list[tuple[list[str], bool]] = []
     pattern = ""
     try:
         for pattern in patterns:
             regex, ignored = spec.pattern_to_regex(pattern)
-            if regex is None or ignored is None:
+            if regex is None or ignored is None or (pattern.endswith("/") and not is_dir):
                 continue
-            dirs_only = pattern.endswith("/")
-            if not rules or rules[-1][1:] != (ignored, dirs_only):
-                rules.append(([], ignored, dirs_only))
+            if not rules or rules[-1][1] != ignored:
+                rules.append(([], ignored))
             # A name may stand only once in a regular expression.
             rules[-1][0].append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
         pattern = ""
-        return [
-            (compile_regex("|".join(regexes)), ignored, dirs_only)
-            for regexes, ignored, dirs_only in rules
-        ]
+        # The last pattern that matches decides.
+        return [(compile_regex("|".join(regexes)), each) for regexes, each in reversed(rules)]
     except (ValueError, re.error) as err:
         what = f"the pattern {pattern!r} is invalid" if pattern else f"a pattern is invalid: {err}"
         raise CaptureError(".dvcignore", what) from err
