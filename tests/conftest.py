@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import effort
+from tests import effort, forkserver
 
 # DVC and MLflow are imported by what needs them: the process that only distributes the
 # tests does without.
@@ -40,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run slow tests first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unsynced() -> None:
+    forkserver.write_without_sync()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import os
 import runpy
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,23 @@ def _execute(option: str, target: str, *args: str) -> None:
         exec(target, main.__dict__)
 
 
+def write_without_sync() -> None:
+    """Keep the databases of DVC and MLflow from waiting for the disk at each small write.
+
+    What is written is the same, but for a machine that loses power.
+    """
+    import diskcache
+    from sqlalchemy import Engine, event
+
+    diskcache.core.DEFAULT_SETTINGS["sqlite_synchronous"] = 0
+
+    def connected(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", connected)
+
+
 # What DVC's commands and ours import. Our own modules are not among it: each command
 # imports them as they are now.
 DVC = ForkServer(
@@ -185,6 +203,7 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    write_without_sync()
     assert threading.active_count() == 1, threading.enumerate()
     gc.collect()
     gc.freeze()  # a fork's collections leave what all share alone

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+from dvc.config import Config
 from dvc.repo import Repo
 
 from tests import forkserver
@@ -39,13 +42,10 @@ class Project:
     @classmethod
     def create(cls, path: Path, git: bool = True, subdir: str = "") -> Project:
         """Make a project at `path` (below its Git root in `subdir`)."""
-        root = path / subdir
-        root.mkdir(parents=True)
-        made = cls(root)
-        if git:
-            run("git", "init", "-q", "-b", "main", cwd=path)
-        Repo.init(str(root), subdir=bool(subdir), no_scm=not git).close()
-        return made
+        shutil.copytree(
+            _template(git, subdir), path, symlinks=True, ignore=shutil.ignore_patterns("*.sample")
+        )
+        return cls(path / subdir)
 
     def git(self, *args: str) -> str:
         return run("git", *args, cwd=self.path)
@@ -109,7 +109,7 @@ class Project:
     def remote(self, path: Path, name: str = "store") -> None:
         """Make a local folder the default remote."""
         path.mkdir(parents=True, exist_ok=True)
-        with self.opened() as repo, repo.config.edit() as config:
+        with Config(str(self.path / ".dvc")).edit() as config:
             config["remote"][name] = {"url": str(path)}
             config["core"]["remote"] = name
 
@@ -126,3 +126,18 @@ class Project:
         for name in names:
             target = self.path / name
             shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+
+_templates = tempfile.TemporaryDirectory(prefix="mlflow-dvc-templates-")
+
+
+@functools.cache
+def _template(git: bool, subdir: str) -> Path:
+    """A new project, to copy: making one takes much longer."""
+    path = Path(tempfile.mkdtemp(dir=_templates.name))
+    root = path / subdir
+    root.mkdir(parents=True, exist_ok=True)
+    if git:
+        run("git", "init", "-q", "-b", "main", cwd=path)
+    Repo.init(str(root), subdir=bool(subdir), no_scm=not git).close()
+    return path
