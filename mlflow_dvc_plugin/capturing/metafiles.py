@@ -16,19 +16,16 @@ from mlflow_dvc_plugin.capturing.files import (
     pause,
     read_file,
 )
-from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline, regex_parser
+from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline
 from mlflow_dvc_plugin.capturing.formats.outs import KnownStages, ProjectMetafiles, Stage
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, OutIgnore
-from mlflow_dvc_plugin.capturing.memory.saved_results import Parse, load_or_parse
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
 from mlflow_dvc_plugin.capturing.walk import walk_project
 from mlflow_dvc_plugin.errors import CaptureError, FormatError
 
 _ATTEMPTS = 4
-# How many stages may need the YAML parser before a saved result is looked for.
-_PATIENCE = 50
 
-_FastParse = Callable[[bytes, int], dict[str, Any] | None]
+_Parse = Callable[[bytes], dict[str, Any]]
 
 
 def read_metafiles(
@@ -123,10 +120,8 @@ class _Reader:
 
     def _parse_pipeline(self, metafile: str, lock: str | None) -> tuple[list[Stage], bool]:
         """The stages of a ``dvc.yaml``, and whether they depend on no other file."""
-        content = self._parse(metafile, pipeline.parse_pipeline, regex_parser.parse_pipeline)
-        lock_outs: dict[str, Any] = {}
-        if lock:
-            lock_outs = self._parse(lock, pipeline.parse_lock_outs, regex_parser.parse_lock_outs)
+        content = self._parse(metafile, pipeline.parse_pipeline)
+        lock_outs = self._parse(lock, pipeline.parse_lock_outs) if lock else {}
         data = self._contents[metafile]
         definitions = content.get("stages", {})
         has_templates = pipeline.has_templates(content, data)
@@ -151,16 +146,14 @@ class _Reader:
         self._contents[name] = read_file(path, name)
         return self._contents[name]
 
-    def _parse(self, name: str, parse: Parse, fast_parse: _FastParse | None = None) -> Any:
-        data = self._contents[name]
+    def _parse(self, name: str, parse: _Parse) -> Any:
         try:
-            found = fast_parse(data, _PATIENCE) if fast_parse else None
-            return found or load_or_parse(self._project, parse, data)
+            return parse(self._contents[name])
         except FormatError:
             # DVC writes in place: what cannot be parsed may be incomplete.
             return self._parse_again(name, parse)
 
-    def _parse_again(self, name: str, parse: Parse) -> Any:
+    def _parse_again(self, name: str, parse: _Parse) -> Any:
         path = os.path.join(self._project, name)
         while True:
             is_writing = self._writer.is_seen()

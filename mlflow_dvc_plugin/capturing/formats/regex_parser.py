@@ -49,7 +49,7 @@ _PIPELINE = _Kind("stages:\n", regexes.compile_stage, "PIPELINE", dict)
 
 
 def parse_dvcfile(data: bytes) -> dict[str, Any] | None:
-    """Parse what capture needs of a ``.dvc`` file; None if the YAML parser is needed."""
+    """Parse what capture needs of a ``.dvc`` file; None if not possible."""
     text = _decode(data)
     match = regexes.compile_dvcfile().fullmatch(text) if text else None
     if match is None:
@@ -62,18 +62,8 @@ def parse_dvcfile(data: bytes) -> dict[str, Any] | None:
     return {"outs": [out]} if wdir is None else {"wdir": wdir, "outs": [out]}
 
 
-def parse_lock_outs(
-    data: bytes, patience: int | None = None
-) -> dict[str, list[dict[str, Any]]] | None:
-    """Parse the records of each stage's outs in a ``dvc.lock``.
-
-    Args:
-        data: its bytes.
-        patience: how many stages may need the YAML parser; any number by default.
-
-    Returns:
-        None if the YAML parser is needed.
-    """
+def parse_lock_outs(data: bytes) -> dict[str, list[dict[str, Any]]] | None:
+    """Parse the records of each stage's outs in a ``dvc.lock``; None if not possible."""
     checked: dict[str, bool] = {}  # many stages can have the same params
 
     def read_outs(match: re.Match[str]) -> list[dict[str, Any]] | None:
@@ -85,21 +75,13 @@ def parse_lock_outs(
         outs = [_to_record(first)] if first[0] else []
         return outs + list(map(_to_record, regexes.compile_out().findall(more))) if more else outs
 
-    return _parse_stages(data, _LOCK, read_outs, patience)
+    return _parse_stages(data, _LOCK, read_outs)
 
 
-def parse_pipeline(data: bytes, patience: int | None = None) -> dict[str, Any] | None:
-    """Parse a ``dvc.yaml``; the commands only where the file contains templates.
-
-    Args:
-        data: its bytes.
-        patience: how many stages may need the YAML parser; any number by default.
-
-    Returns:
-        None if the YAML parser is needed.
-    """
+def parse_pipeline(data: bytes) -> dict[str, Any] | None:
+    """Parse a ``dvc.yaml``, with commands only if it has templates; None if not possible."""
     read = partial(_read_definition, b"${" in data, {})
-    stages = _parse_stages(data, _PIPELINE, read, patience)
+    stages = _parse_stages(data, _PIPELINE, read)
     return None if stages is None else {"stages": stages}
 
 
@@ -216,9 +198,9 @@ def _decode(data: bytes) -> str | None:
 
 
 def _parse_stages(
-    data: bytes, kind: _Kind, read: Callable[[re.Match[str]], Any], patience: int | None
+    data: bytes, kind: _Kind, read: Callable[[re.Match[str]], Any]
 ) -> dict[str, Any] | None:
-    """What `read` gives for each stage, by name; None if the YAML parser is needed."""
+    """What `read` returns for each stage, by name; None if the whole file needs the YAML parser."""
     text = _decode(data)
     if text is None or not text.startswith(kind.head):
         return None
@@ -233,10 +215,7 @@ def _parse_stages(
         if match and value is not None:
             name = match[1]
             start = match.end()
-        elif patience == 0:
-            return None
         else:
-            patience = patience - 1 if patience else None
             following = re.compile(r"\n(?=  \S)").search(text, start)
             until = following.end() if following else end
             parsed = _parse_stage_as_yaml(text[start:until], kind)

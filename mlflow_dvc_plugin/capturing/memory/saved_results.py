@@ -1,4 +1,4 @@
-"""Results that took long to compute, saved below ``.dvc/tmp`` for other processes.
+"""Results that take long to compute, saved below ``.dvc/tmp`` for other processes.
 
 The name of a file is a hash of everything that its content depends on, and the
 file begins with a checksum: a file that is cut off, damaged or of another release
@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 from mlflow_dvc_plugin.capturing.files import hash_bytes
@@ -23,30 +22,6 @@ _MAX_FILES = 64
 _MAX_BYTES = 1 << 26  # of one file
 _MAX_TOTAL = 1 << 28
 _ABANDONED_SECONDS = 3600
-# Smaller files, and those that are parsed faster, are not worth a saved result.
-MIN_BYTES = 20_000
-MIN_SECONDS = 0.25
-
-Parse = Callable[[bytes], dict[str, Any]]
-
-
-def load_or_parse(project: str, parse: Parse, data: bytes) -> dict[str, Any]:
-    """The result of `parse`, which may depend on nothing but the bytes.
-
-    Raises:
-        FormatError: it is not YAML, or DVC refuses it.
-    """
-    if len(data) < MIN_BYTES:
-        return parse(data)
-    path = result_path(project, f"{parse.__module__}.{parse.__name__}", data)
-    saved = load_result(path)
-    if isinstance(saved, dict):
-        return saved
-    started = time.monotonic()
-    result = parse(data)
-    if time.monotonic() - started >= MIN_SECONDS and is_json(result):
-        save_result(path, result)
-    return result
 
 
 def result_path(project: str, what: str, data: bytes) -> str:
