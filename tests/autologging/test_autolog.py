@@ -23,6 +23,7 @@ from mlflow_dvc_plugin.autologging.dataset_inputs import is_modified
 from mlflow_dvc_plugin.autologging.structured_files import read_params
 from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
+from tests import forkserver
 from tests.project import Project
 
 PIPELINE = f"""
@@ -107,6 +108,7 @@ def inputs(run_id: str) -> dict[str, str]:
     return {item.dataset.name: item.dataset.digest for item in found}
 
 
+@pytest.mark.slow
 def test_a_stage_of_a_pipeline_is_logged_without_a_line_of_code(
     pipeline: Project, store: str, tracking: str
 ) -> None:
@@ -396,8 +398,9 @@ def test_nothing_fails_a_run_or_prints_into_it(
     pipeline: Project, store: str, tracking: str
 ) -> None:
     code = """
-import mlflow, mlflow_dvc_plugin
+import warnings, mlflow, mlflow_dvc_plugin
 from mlflow.tracking import MlflowClient
+warnings.simplefilter("ignore")
 mlflow_dvc_plugin.autolog(silent=True)
 def refuse(*args, **kwargs):
     raise OSError("the store is down")
@@ -410,14 +413,8 @@ with mlflow.start_run():
     pass
 """
     environ = {**os.environ, "MLFLOW_TRACKING_URI": store, "MLFLOW_EXPERIMENT_NAME": tracking}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=pipeline.path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = forkserver.MLFLOW.run("-c", code, cwd=pipeline.path, env=environ)
+    assert done.returncode == 0, done.stderr
     assert "dvc" not in done.stdout + done.stderr
     assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FINISHED"}
 

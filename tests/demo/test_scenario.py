@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,11 @@ from mlflow_dvc_plugin.demo import DemoError, run_demo
 from mlflow_dvc_plugin.demo.comparison import compare_data, copy_data, list_data
 from mlflow_dvc_plugin.demo.shell import Shell, build_environment
 from mlflow_dvc_plugin.errors import MlflowDvcError
-from tests.project import run
+from tests import forkserver
+from tests.project import checked, run
 
 # One worker runs the demo for all of them.
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 # What a user's own shell may hold; none of it may reach the demo's commands.
 HOSTILE = {
@@ -50,6 +53,19 @@ class Played:
         return dict(rows)
 
 
+def run_forked(
+    command: list[str], real: Callable[..., Any] = subprocess.run, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run Python's commands in forks; `.ci/run` has the demo of new processes."""
+    if command[0] != sys.executable:
+        done: subprocess.CompletedProcess[str] = real(command, **options)
+        return done
+    forked = forkserver.DVC.run(*command[1:], cwd=options["cwd"], env=options["env"])
+    return subprocess.CompletedProcess(
+        command, forked.returncode, f"{forked.stdout}{forked.stderr}"
+    )
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     base = tmp_path_factory.mktemp("outer")
@@ -62,6 +78,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
         patch.setenv("DVC_SITE_CACHE_DIR", str(home / "site-cache"))
         run("git", "init", "-q", cwd=base)
+        checked(forkserver.DVC.run("-c", "pass"))
+        patch.setattr(subprocess, "run", run_forked)
         for name, value in HOSTILE.items():
             patch.setenv(name, value)
         lines: list[str] = []
@@ -106,8 +124,8 @@ def test_the_first_runs_data_is_back_and_dvc_agrees(played: Played) -> None:
     ]
     patients = (played.folder / "data/raw/breast_cancer.csv").read_text().splitlines()[1:]
     assert len(patients) == 400
-    status = run(sys.executable, "-m", "dvc", "status", "process", cwd=played.folder, check=False)
-    assert "up to date" in status
+    done = forkserver.DVC.run("-m", "dvc", "status", "process", cwd=played.folder)
+    assert "up to date" in done.stdout
 
 
 def test_the_proof_is_told_in_the_last_lines(played: Played, run_ids: list[str]) -> None:
@@ -164,8 +182,8 @@ def test_the_readmes_python_example_runs(
     ):
         assert name in example
         example = example.replace(name, value)
-    env = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    run(sys.executable, "-c", example, cwd=played.folder, check=True, **env)
+    env = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    checked(forkserver.DVC.run("-c", example, cwd=played.folder, env=env))
     patients = (tmp_path / "then/data/raw/breast_cancer.csv").read_text().splitlines()[1:]
     assert len(patients) == 569
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.runs import measure
 
 
+@pytest.mark.slow
 def test_each_object_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DVC_SITE_CACHE_DIR", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
         monkeypatch.setenv(name, "")

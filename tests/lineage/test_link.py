@@ -27,6 +27,7 @@ def md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_after_repro_the_run_that_made_a_model_is_found(project: Project, history: History) -> None:
     project.write("train.py", TRAIN)
     project.write("dvc.yaml", "stages:\n  train:\n    cmd: python train.py\n"
