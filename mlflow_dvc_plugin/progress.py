@@ -1,16 +1,16 @@
-"""How work that takes a while tells how far it is."""
+"""The progress of work that takes a while."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Hears of progress and keeps it to itself; the command line draws it."""
+    """Takes reports of progress and ignores them; the command line draws them."""
 
     def begin(self, what: str, files: int) -> None:
-        """A new phase: its name, and how many files it has.
+        """Start a phase of so many files.
 
-        Without files (0), what is counted is what the name says, and has no known end.
+        With 0 files, the name says what is counted, and the end is not known.
         """
 
     def advance(self, files: int = 0, size: int = 0) -> None:
-        """So many more files and bytes are done."""
+        """Report files and bytes that are done."""

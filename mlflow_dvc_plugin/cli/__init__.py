@@ -30,7 +30,7 @@ _GROUPS = {
 }
 COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}
 
-# By default MLflow asks a server that does not answer for minutes.
+# With its own defaults, MLflow tries a server that does not answer for minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _ALLOCATIONS = 1_000_000  # until garbage is collected
 _EXPECTED_FAILURE = 1

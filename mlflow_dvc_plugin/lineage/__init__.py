@@ -1,5 +1,5 @@
-"""Lineage: the data side of an MLflow history, as something to ask and to keep.
+"""Lineage: the data of many runs.
 
-Which runs used this data, what changed between two of them, can they still be
-restored, and how to make sure that they can.
+Which runs used this data, what differs between two of them, whether they can still
+be restored, and how to make sure that they can.
 """

@@ -95,12 +95,12 @@ def diff(
     """What differs between the data of `a` and that of `b`.
 
     Args:
-        a: a state, a run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
+        a: a state, a run, or text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
         b: the same; None for the data that is in the workspace now.
         files: compare the files in folders too, by listings; no data is downloaded.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
-        progress: hears of files.
+        progress: counts files.
 
     Raises:
         MlflowDvcError: a state cannot be read.

@@ -52,7 +52,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
 
     Args:
         root: absolute path of the project.
-        progress: hears of files.
+        progress: counts files.
 
     Raises:
         MlflowDvcError: the metafiles, the settings or the data cannot be read.

@@ -1,1 +1,1 @@
-"""Commands that ask for runs and their data."""
+"""Commands that find and compare runs by their data."""

@@ -33,7 +33,7 @@ def _draw(found: Diff) -> None:
     for sign, colour, item in _list_items(found):
         hashes = " → ".join(value for value in (item.old, item.new) if value)
         print_line(f"{sign}  {item.path}  {hashes}", colour)
-        # The only file of an out that is a file has been told.
+        # An out that is a file is its own only file.
         if item.files and [file.path for file in item.files.items] != [item.path]:
             for file_sign, file_colour, file in _list_items(item.files):
                 print_line(f"     {file_sign}  {file.path}", file_colour)

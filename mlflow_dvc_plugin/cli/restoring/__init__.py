@@ -1,1 +1,1 @@
-"""Commands that bring data back, and keep it from being lost."""
+"""Commands that restore the data of runs, and keep it."""

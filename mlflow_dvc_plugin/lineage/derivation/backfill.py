@@ -47,7 +47,7 @@ def tag(
     """Give an existing run the tags of a data state.
 
     Args:
-        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
+        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
         rev: the Git revision whose metafiles say what the data was; the tags
             then say that they are derived. None for the workspace as it is.
         force: replace the DVC tags of the run.
@@ -86,7 +86,7 @@ def backfill(
         experiments: names of experiments.
         dry_run: write nothing.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: hears of runs.
+        progress: counts runs.
 
     Returns:
         The runs that have no DVC tags and name a commit, the newest first.

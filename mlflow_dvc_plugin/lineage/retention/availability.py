@@ -53,19 +53,19 @@ class Availability(NamedTuple):
 
 
 class Locator:
-    """Finds out where the data of outs is; each place is asked once for the same data.
+    """Finds out where the data of outs is, and looks at each source once.
 
     Args:
         dvc: the open project.
         index: the outs' objects in the cache and in the remotes.
-        progress: hears of requests.
+        progress: counts requests.
     """
 
     def __init__(self, dvc: DvcProject, index: ObjectIndex, progress: Progress) -> None:
         self._dvc = dvc
         self._index = index
         self._progress = progress
-        self._source_answers: dict[_Key, list[str] | DvcError] = {}
+        self._absent_at_source: dict[_Key, list[str] | DvcError] = {}
 
     def locate(self, entry: Entry, commit: str | None = None) -> Availability:
         """Where an out is. An import or a cloud-versioned out is also looked for at its source.
@@ -91,15 +91,15 @@ class Locator:
         missing: tuple[str, ...] = ()
         reason = ""
         for revision in revisions:
-            answer = self._ask_source(entry, revision)
-            if isinstance(answer, DvcError):
-                reason = f"it is not known whether its source has it: {answer}"
+            absent = self._find_absent(entry, revision)
+            if isinstance(absent, DvcError):
+                reason = f"it is not known whether its source has it: {absent}"
                 continue
-            paths = [posixpath.join(entry.path, name).rstrip("/") for name in answer]
+            paths = [posixpath.join(entry.path, name).rstrip("/") for name in absent]
             is_whole = found.missing == (entry.path,)
             missing = tuple(path for path in paths if is_whole or path in found.missing)
             if not missing:
-                remote = (is_versioned and not answer) or found.remote
+                remote = (is_versioned and not absent) or found.remote
                 return found._replace(missing=(), remote=remote, source=not is_versioned)
         if missing:
             return found._replace(missing=missing)
@@ -117,18 +117,18 @@ class Locator:
         if data is not None:
             self._index.add_listing(entry, data)
 
-    def _ask_source(self, entry: Entry, commit: str | None) -> list[str] | DvcError:
-        """The files that the source of an out does not have, or why that is not known."""
+    def _find_absent(self, entry: Entry, commit: str | None) -> list[str] | DvcError:
+        """The files of an out that its source does not have, or why that is not known."""
         obj = Obj(entry.hash_name, str(entry.hash))
         key = (entry.path, obj, commit)
-        if key not in self._source_answers:
+        if key not in self._absent_at_source:
             self._progress.begin("Looking where it was imported from", 0)
             try:
                 missing = self._dvc.sources.find_missing(entry.path, obj, commit)
-                self._source_answers[key] = missing
+                self._absent_at_source[key] = missing
             except DvcError as err:
-                self._source_answers[key] = err
-        return self._source_answers[key]
+                self._absent_at_source[key] = err
+        return self._absent_at_source[key]
 
 
 def locate_stored(index: ObjectIndex, entry: Entry) -> Availability:

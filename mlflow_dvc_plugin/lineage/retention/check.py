@@ -82,10 +82,10 @@ def check(
     no place has what it read.
 
     Args:
-        runs: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
+        runs: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
         experiments: names of experiments, all of whose runs are checked.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: hears of runs and objects.
+        progress: counts runs and objects.
 
     Raises:
         LineageError: the experiments have no runs.

@@ -29,7 +29,7 @@ class ObjectIndex:
     Args:
         dvc: the open project.
         entries: outs that have hashes.
-        progress: hears of objects.
+        progress: counts objects.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from mlflow_dvc_plugin.tracking import find_run
 
 PREFIX = "refs/tags/mlflow-dvc/"
 _UNJUDGED = Settings(status_budget_ms=0)
-_LATEST = 2**33  # seconds: a date that Git takes
+_LATEST = 2**33  # seconds since 1970: a date that Git accepts
 _Identity = tuple[str, str, str | None]
 
 
@@ -53,7 +53,7 @@ def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
     and the index do not change.
 
     Args:
-        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
+        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
         tracking_uri: the MLflow store; None for MLflow's own choice.
 
     Raises:
@@ -90,7 +90,7 @@ def unpin(run: str, *, tracking_uri: str | None = None) -> Pin:
     """Delete a run's Git tag. The next ``dvc gc`` may then remove its data.
 
     Args:
-        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes; the run may
+        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts; the run may
             be deleted.
         tracking_uri: the MLflow store; None for MLflow's own choice.
 

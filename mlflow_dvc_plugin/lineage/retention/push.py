@@ -71,11 +71,11 @@ def push(
     """Upload the objects of a run that the remote lacks, verified before and after.
 
     Args:
-        run: what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
+        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
         remote: name of the remote; None for each out's own.
         jobs: how many objects to send at once.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: hears of objects and bytes.
+        progress: counts objects and bytes.
 
     Raises:
         LineageError: there is nothing to push, or it could not be sent.

@@ -120,7 +120,7 @@ class _Search:
     Args:
         query: the experiments, the metrics and the store.
         states: reads what runs recorded.
-        progress: hears of runs.
+        progress: counts runs.
     """
 
     def __init__(self, query: Query, states: RecordedStates, progress: Progress) -> None:

@@ -44,7 +44,7 @@ def read_history(
     Args:
         query: the path, and perhaps a metric to find the best value of.
         minimize: the least value is the best.
-        progress: hears of runs.
+        progress: counts runs.
 
     Returns:
         The versions, and the search that found their runs.
