@@ -15,6 +15,7 @@ from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage.listings import Listing, to_object
 from mlflow_dvc_plugin.lineage.workspace import open_project, read_state
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
@@ -84,7 +85,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
 
 def _explain_unverifiable(entry: Entry) -> str:
     """Why the data of an out is not looked at; empty if it is."""
-    if os.path.isabs(entry.path) or "://" in entry.path or entry.path.split("/")[0] == "..":
+    if is_external(entry.path) or entry.path.split("/")[0] == "..":
         return "it is outside the project"
     if entry.hash_name not in _HASHES:
         return f"its hash, of kind {entry.hash_name!r}, cannot be computed from a file"

@@ -182,6 +182,30 @@ def test_what_was_not_verified_is_restorable_and_said_to_be_unverified(
     assert second.endswith("can be restored (its data was not verified when it started)")
 
 
+def test_what_a_restore_would_not_write_is_not_restorable(
+    project: Project, history: History, tmp_path: Path
+) -> None:
+    nothing = history.run()
+    outside = tmp_path / "outside.csv"
+    outside.write_text("1")
+    project.write("dvc.yaml", f"stages:\n  s:\n    cmd: x\n    outs: [{outside}]\n")
+    project.write(
+        "dvc.lock",
+        "schema: '2.0'\nstages:\n  s:\n    cmd: x\n    outs:\n    - hash: md5\n"
+        f"      path: {outside}\n      md5: c4ca4238a0b923820dcc509a6f75849b\n      size: 1\n",
+    )
+    project.add("copy.csv", "1")
+    (project.path / "copy.csv.dvc").unlink()
+    external = history.run()
+    code, (first, second) = checked(external, nothing)
+    assert (code, first["restorable"], second["restorable"]) == (1, False, False)
+    assert first["reason"].startswith("outside the project, where a restore does not write: /")
+    assert second["reason"] == "it recorded no data"
+    assert "The run recorded no data." in mlflow_dvc("show", nothing).stdout
+    for run_id in (external, nothing):
+        assert mlflow_dvc("restore", run_id).code == 1
+
+
 def test_an_experiment_without_runs_passes_no_gate(project: Project, history: History) -> None:
     history.client.create_experiment("empty")
     assert "empty has no runs" in mlflow_dvc("check", "--experiment", "empty").error

@@ -288,6 +288,15 @@ def test_find_without_options_goes_by_the_data_that_is_there(
     assert ids() == [third, first]
 
 
+def test_a_workspace_without_data_is_no_search(project: Project, history: History) -> None:
+    history.run()
+    assert "DVC tracks no data in this workspace" in mlflow_dvc("find").error
+    assert "recorded no data" in mlflow_dvc("pin", history.run()).error
+    (problem, *_) = mlflow_dvc("status", "--json").json["problems"]
+    assert problem.startswith("DVC tracks no data here")
+    assert project
+
+
 def test_many_runs_on_edited_data_are_counted(project: Project, history: History) -> None:
     project.add("a", "1")
     project.write("a", "edited")

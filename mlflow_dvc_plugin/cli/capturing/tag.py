@@ -7,6 +7,7 @@ import click
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
+from mlflow_dvc_plugin.state import fingerprint
 
 
 @click.command("tag")
@@ -34,6 +35,8 @@ def _draw(result: TaggedRun) -> None:
         f"Tagged run {result.run_id} with data hash {tags['dvc.data_hash']}, status "
         f"{tags['dvc.status']}."
     )
+    if tags["dvc.data_hash"] == fingerprint(()):
+        print_line("DVC tracks no data here, so the tags record none.", "yellow")
     if tags["dvc.status"] == "modified":
         print_line(
             f"The tags do not record the modified data: {tags.get('dvc.modified')}", "yellow"

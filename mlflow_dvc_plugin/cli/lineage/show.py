@@ -60,6 +60,9 @@ def _draw(run: Run, state: DataState) -> None:
             ("derived", _DERIVED if run.tags.get(SOURCE) == DERIVED else None),
         ]
     )
+    if not state.entries:
+        print_line("The run recorded no data.")
+        return
     tables.draw_entries(state.entries)
     if state.status == "modified":
         print_line(

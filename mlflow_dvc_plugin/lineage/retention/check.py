@@ -13,6 +13,7 @@ from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locat
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 _SHOWN = 3
@@ -131,10 +132,16 @@ def _judge_runs(
 
 def judge_outs(outs: Sequence[Availability]) -> Verdict:
     """Can a state with these outs be restored?"""
+    if not outs:
+        return Verdict(False, "it recorded no data")
     missing = [path for out in outs for path in out.missing]
-    if missing:
-        reason = f"neither in the cache nor in the remote: {join_some(missing, _SHOWN)}"
-        return Verdict(False, reason, tuple(outs))
+    external = [out.path for out in outs if is_external(out.path)]
+    for paths, reason in (
+        (missing, "neither in the cache nor in the remote"),
+        (external, "outside the project, where a restore does not write"),
+    ):
+        if paths:
+            return Verdict(False, f"{reason}: {join_some(paths, _SHOWN)}", tuple(outs))
     unknown = [f"{out.path}: {out.unknown}" for out in outs if out.unknown]
     if unknown:
         return Verdict(None, join_some(unknown, 1), tuple(outs))

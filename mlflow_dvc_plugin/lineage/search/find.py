@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.errors import NoRecordedStateError
+from mlflow_dvc_plugin.errors import LineageError, NoRecordedStateError
 from mlflow_dvc_plugin.lineage.derivation.stage_records import hash_stage_inputs
 from mlflow_dvc_plugin.lineage.observation import observe_workspace
 from mlflow_dvc_plugin.lineage.recorded_states import (
@@ -134,7 +134,12 @@ class _Search:
         observation = observe_workspace(root, self._progress)
         # An out that is not there does not contradict a run: its metafile says what it would be.
         missing = {e.path: e for e in observation.missing}
-        outs = {**missing, **{e.path: e for e in observation.state.entries}}
+        outs = {**missing, **{e.path: e for e in observation.state.entries if e.cached and e.hash}}
+        if not outs:
+            raise LineageError(
+                "DVC tracks no data in this workspace. Name the data with --path, --hash, "
+                "--data-hash or --same-as."
+            )
         reasons = dict.fromkeys(missing, "it is not in the workspace")
         return self.by_state(
             fingerprint(outs.values()),
