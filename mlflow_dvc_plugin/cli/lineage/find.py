@@ -114,11 +114,8 @@ def _explain_absence(result: SearchResult, query: Query) -> list[str]:
 
 def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
     if not result.runs:
-        print_line(
-            "No run is known to be on this data."
-            if result.unread_runs or result.unread_folders
-            else "No run is on this data."
-        )
+        limits = result.unread_runs or result.unread_folders or result.unverified
+        print_line(f"No run {'is known to be' if limits else 'is'} on this data.")
         return
     columns = [
         Column("run", lambda run: run.run_id),
