@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
+from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage.listings import Listing, to_object
 from mlflow_dvc_plugin.lineage.workspace import open_project, read_state
@@ -58,6 +59,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
     Raises:
         MlflowDvcError: the metafiles, the settings or the data cannot be read.
     """
+    forget_folder_verdicts()  # they may stand for some seconds after a change
     state = read_state(root)
     if state.status == "clean":
         return Observation(state)

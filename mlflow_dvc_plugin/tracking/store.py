@@ -72,7 +72,7 @@ def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
         if not page.token:
             yield from page
             return
-        result = _start(partial(fetch, page.token))
+        result = _start_thread(partial(fetch, page.token))
         yield from page
 
 
@@ -99,9 +99,9 @@ def translate_errors(not_found: str = "") -> Iterator[None]:
 
 def to_tracking_error(err: BaseException) -> TrackingError:
     """What to raise for an error of MLflow's."""
-    causes = list(_causes(err))
-    url = next((url for each in causes if (url := _server_of(each))), "")
-    reason = next((text for each in reversed(causes) if (text := _network_reason(each))), "")
+    causes = list(_walk_causes(err))
+    url = next((url for each in causes if (url := _find_server(each))), "")
+    reason = next((text for each in reversed(causes) if (text := _explain_network_error(each))), "")
     if url and reason:
         return TrackingError(
             f"MLflow at {url} does not answer ({reason}). Start the server, or check "
@@ -112,20 +112,20 @@ def to_tracking_error(err: BaseException) -> TrackingError:
     return TrackingError(f"MLflow reports an error: {what}. {_HINT} if this is the wrong store.")
 
 
-def _causes(err: BaseException | None) -> Iterator[BaseException]:
+def _walk_causes(err: BaseException | None) -> Iterator[BaseException]:
     """An error, and those that it came from, the innermost last."""
     while err is not None:
         yield err
         err = err.__cause__ or err.__context__
 
 
-def _server_of(err: BaseException) -> str:
+def _find_server(err: BaseException) -> str:
     """The address of the server that a request went to, without a user's password."""
     parts = urlsplit(getattr(getattr(err, "request", None), "url", None) or "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
 
 
-def _network_reason(err: BaseException) -> str:
+def _explain_network_error(err: BaseException) -> str:
     """Why there is no connection; empty if this error does not say it."""
     if isinstance(err, ssl.SSLCertVerificationError):
         return f"its TLS certificate is not valid: {err.verify_message}"
@@ -140,7 +140,7 @@ def _network_reason(err: BaseException) -> str:
     return ""
 
 
-def _start(fetch: Callable[[], Any]) -> Callable[[], Any]:
+def _start_thread(fetch: Callable[[], Any]) -> Callable[[], Any]:
     """Call `fetch` in a thread that does not hold up a user who interrupts."""
     future: Future[Any] = Future()
 

@@ -53,6 +53,7 @@ def test_an_empty_argument_is_wrong_usage_and_does_nothing(
 def test_a_question_to_a_store_that_is_not_there_makes_none(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    project.add("a", "1")
     folder = project.path / "sub"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -142,6 +142,14 @@ def test_the_workspace_is_compared_as_it_is(two: tuple[str, str], project: Proje
     assert entry.hash == folder["new"]
 
 
+def test_a_folder_that_was_clean_a_moment_ago_is_looked_at_again(
+    two: tuple[str, str], project: Project
+) -> None:
+    assert mlflow_dvc("diff", two[1]).stdout == "The data is the same.\n"
+    project.write("data/images/1.txt", "CHANGED")
+    assert mlflow_dvc("diff", two[1]).stdout.endswith("0 added, 0 removed, 1 modified.\n")
+
+
 def test_what_a_run_read_and_nobody_saved_is_unknown(
     two: tuple[str, str], project: Project, history: History
 ) -> None:

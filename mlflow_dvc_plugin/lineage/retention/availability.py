@@ -40,16 +40,12 @@ class Availability(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        document: dict[str, Any] = {
-            "path": self.path,
-            "hash": self.hash,
-            "cache": self.cache,
-            "remote": self.remote,
-            "missing": list(self.missing),
+        fields = self._asdict().items()
+        return {
+            name: value
+            for name, value in fields
+            if name != "unknown" and (value or name != "source")
         }
-        if self.source:
-            document["source"] = True
-        return document
 
 
 class Locator:
