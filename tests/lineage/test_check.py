@@ -304,6 +304,8 @@ def test_a_server_in_trouble_is_unknown_and_not_empty(
     run_id: str, project: Project, over_http: type[CountingHandler]
 ) -> None:
     over_http.broken = True
+    shown = mlflow_dvc("check", run_id).stdout
+    assert "can be restored (from this cache: the remote does not tell what it has)" in shown
     project.lose()
     code, (found,) = checked(run_id)
     assert (code, found["restorable"]) == (1, None)

@@ -88,6 +88,8 @@ def _find_remarks(run: CheckedRun) -> list[str]:
         remarks.append("only from this cache: nothing was pushed yet")
     elif unpushed:
         remarks.append(f"only from this cache: {join_some(unpushed, _SHOWN)}")
+    if any(out.cache and out.remote is None for out in outs):
+        remarks.append("from this cache: the remote does not tell what it has")
     if run.status in _STATUSES:
         remarks.append(_STATUSES[run.status])
     return remarks

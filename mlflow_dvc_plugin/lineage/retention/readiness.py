@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _STATUS_PROBLEMS = {
-    "modified": "The data in the workspace differed from the metafiles",
-    "missing": "Some data was missing from the workspace",
+    "modified": "The data in the workspace differs from the metafiles",
+    "missing": "Some data is missing from the workspace",
 }
 
 
@@ -85,10 +85,10 @@ def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
     if state.entries and MANIFEST not in tags:
         problems.append("The data state is too large for tags: commit the metafiles to Git.")
     if state.status in _STATUS_PROBLEMS:
-        when = " when the state was exported" if found.file else ""
+        when = "When the state was exported: " if found.file else ""
         again = ". Then export the state again" if found.file else ""
         problems.append(
-            f"{_STATUS_PROBLEMS[state.status]}{when}. `dvc status` shows where; `dvc commit` or "
+            f"{when}{_STATUS_PROBLEMS[state.status]}. `dvc status` shows where; `dvc commit` or "
             f"`dvc checkout` corrects it{again}."
         )
     return problems
