@@ -24,8 +24,8 @@ MAX_BYTES = 64 * 1024 * 1024
 _SCALARS = ("lock_hash", "git_commit", "stage", "exp_name", "exp_baseline", "remote")
 
 
-def to_document(state: DataState) -> dict[str, Any]:
-    """Convert a state to values of JSON."""
+def dumps(state: DataState) -> str:
+    """Write a state as the text of a file; equal states have equal texts."""
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -41,12 +41,7 @@ def to_document(state: DataState) -> dict[str, Any]:
     }
     if state.committed is not None:
         document["committed"] = [_dump_entry(e) for e in state.committed]
-    return document
-
-
-def dumps(state: DataState) -> str:
-    """Write a state as the text of a file; equal states have equal texts."""
-    return json.dumps(to_document(state), indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def loads(text: bytes | str, where: str) -> DataState:
