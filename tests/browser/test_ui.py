@@ -29,6 +29,7 @@ SCREENSHOTS = os.environ.get("MLFLOW_DVC_SCREENSHOTS")
 _numbers = itertools.count(1)
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
     pytest.mark.xdist_group("browser"),
 ]

@@ -137,6 +137,8 @@ def mlflow_with_accounts(folder: Path, backend: str, env: Mapping[str, str]) -> 
         **env,
         "MLFLOW_AUTH_CONFIG_PATH": str(config),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "for-tests-only",
+        # Nothing here asks the server for jobs, and their runner takes long to start.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     with running(command, folder / "mlflow.log", answers(f"{url}/health"), environ):
         yield url

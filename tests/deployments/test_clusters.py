@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.capturing import capture
 from tests.project import Project
 from tests.project import run as execute
 
-pytestmark = pytest.mark.xdist_group("clusters")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
 
 GUIDE = Path(__file__).parents[2] / "docs/deployments.md"
 # Where each run was: no Git, no DVC, and no more in the folder than what was shipped.

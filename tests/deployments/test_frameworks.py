@@ -17,6 +17,8 @@ from tests.project import run as execute
 
 pytest.importorskip("lightning", reason="needs the extra `deployments`")
 
+pytestmark = pytest.mark.slow
+
 CSV = "a,b,y\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(40))
 
 

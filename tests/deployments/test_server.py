@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.deployments import services
-from tests.project import Project, run
+from tests.project import Project, checked, run
 
 pytest.importorskip("boto3", reason="needs the extra `deployments`")
 pytest.importorskip("moto.server", reason="needs the extra `deployments`")
@@ -21,6 +22,7 @@ pytest.importorskip("psycopg2", reason="needs the extra `deployments`")
 pytest.importorskip("flask_wtf", reason="needs the extra `deployments`")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(services.postgres_binaries() is None, reason="needs PostgreSQL"),
     pytest.mark.xdist_group("deployment"),
 ]
@@ -88,7 +90,7 @@ def use_s3(project: Project, deployment: Deployment) -> None:
 
 
 def python(cwd: Path, *args: str, **env: str) -> str:
-    return run(sys.executable, *args, cwd=cwd, check=True, **env)
+    return checked(forkserver.DVC.run(*args, cwd=cwd, env={**os.environ, **env}))
 
 
 def cli(cwd: Path, *args: str, **env: str) -> str:

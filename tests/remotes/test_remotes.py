@@ -31,6 +31,8 @@ from tests.history import History, mlflow_dvc
 from tests.project import Project, run
 from tests.record import record, snapshot
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:
