@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
-from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError, join_some
-from mlflow_dvc_plugin.restoring.files.contents import (
-    Contents,
-    check_contents,
-    check_symlinks,
-    read_contents,
-    write_contents,
-)
-from mlflow_dvc_plugin.restoring.files.permissions import (
-    ModeChange,
-    change_modes,
-    find_changes,
-    read_modes,
-)
+from mlflow_dvc_plugin.restoring.files.contents import check_contents, write_contents
+from mlflow_dvc_plugin.restoring.files.permissions import change_modes, read_modes
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.options import Options
-from mlflow_dvc_plugin.restoring.plan.backups import Backups, find_backups
-from mlflow_dvc_plugin.restoring.plan.comparison import Plan
-from mlflow_dvc_plugin.restoring.plan.scan import Scanner
+from mlflow_dvc_plugin.restoring.plan.steps import Steps, find_conflicts, plan_steps
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
 from mlflow_dvc_plugin.restoring.run_data.target import Target
@@ -40,32 +24,6 @@ from mlflow_dvc_plugin.restoring.undo_records.store import (
 from mlflow_dvc_plugin.restoring.write.changes import write_changes
 from mlflow_dvc_plugin.restoring.write.out_links import save_out_links
 from mlflow_dvc_plugin.state.objects import Obj
-
-
-class _Steps(NamedTuple):
-    """Everything that a checkout does, decided before anything is written.
-
-    Attributes:
-        target: what the folder must hold.
-        plan: the data files that have to change.
-        changed: their paths.
-        backups: what saves the content that they have now.
-        metafiles: the metafiles that have to change, and files in Git.
-        old_contents: what these hold now.
-        modes: what must become of files' permissions.
-        new_modes: the permissions that have to change, of files that exist.
-        new_folders: the outs that are folders and do not exist yet.
-    """
-
-    target: Target
-    plan: Plan
-    changed: frozenset[str]
-    backups: Backups
-    metafiles: Contents
-    old_contents: Contents
-    modes: Mapping[str, ModeChange]
-    new_modes: Mapping[str, int]
-    new_folders: list[str]
 
 
 class Checkout:
@@ -101,10 +59,7 @@ class Checkout:
         self._takes_back = takes_back
 
     def run(self, target: Target) -> RestoreResult:
-        """Do the checkout, or only find out what it would do.
-
-        Args:
-            target: what the folder must hold.
+        """Make the folder hold the target, or only find out what that would change.
 
         Raises:
             MissingObjectsError: data cannot be fetched; nothing was changed.
@@ -114,12 +69,15 @@ class Checkout:
             OSError: the disk is full, or a folder cannot be written to.
         """
         started = time.monotonic()
-        steps = self._plan_steps(target)
-        in_the_way, refusal = self._find_conflicts(steps)
-        if refusal is not None and not self._options.dry_run:
+        dry_run = self._options.dry_run
+        steps = plan_steps(self._fetcher, self._root, target, dry_run=dry_run)
+        in_the_way, refusal = find_conflicts(
+            steps, self._root, in_project=self._in_project, force=self._options.force
+        )
+        if refusal is not None and not dry_run:
             raise refusal
         record, size = None, 0
-        if not self._options.dry_run and self._has_work(steps):
+        if not dry_run and self._has_work(steps):
             check_contents(self._root, steps.old_contents)
             self._save_replaced(steps)
             record = self._save_record(steps) if self._in_project else None
@@ -129,7 +87,7 @@ class Checkout:
         return RestoreResult(
             run_id=self._run_id,
             source=self._source,
-            **self._sort_outs(steps),
+            **steps.sort_outs(),
             files=len(steps.plan.changes),
             bytes=size,
             verified=sum(1 for obj in target.files.values() if obj is not None),
@@ -137,78 +95,11 @@ class Checkout:
             metafiles=sorted(steps.metafiles),
             in_the_way=in_the_way,
             refusal=str(refusal) if refusal else None,
-            dry_run=self._options.dry_run,
+            dry_run=dry_run,
             seconds=time.monotonic() - started,
         )
 
-    # -- planning ------------------------------------------------------------------
-
-    def _plan_steps(self, target: Target) -> _Steps:
-        check_symlinks(self._root, target.metafiles)
-        present = read_contents(self._root, target.metafiles)
-        plan = self._plan_and_fetch(target)
-        metafiles = {p: data for p, data in target.metafiles.items() if data != present[p]}
-        changed = frozenset(change.path for change in plan.changes)
-        backups = find_backups(self._dvc, self._root, plan, target.modes)
-        modes = {
-            path: change
-            for path, change in target.modes.items()
-            if path in target.files and (path in changed or path not in backups.symlinks)
-        }
-        return _Steps(
-            target,
-            plan,
-            changed,
-            backups,
-            metafiles,
-            old_contents={path: present[path] for path in metafiles},
-            modes=modes,
-            new_modes=find_changes(self._root, modes),
-            new_folders=[f for f in target.folders if not self._is_folder(f)],
-        )
-
-    def _plan_and_fetch(self, target: Target) -> Plan:
-        """Plan the changes, and bring every object that they need into the cache."""
-        dry_run, progress = self._options.dry_run, self._options.progress
-        while True:
-            progress.begin("Comparing", len(target.files))
-            plan = Scanner(
-                self._dvc, self._root, target, clean=not dry_run, progress=progress
-            ).make_plan()
-            needed = {
-                change.new: change.path
-                for change in plan.changes
-                if change.new is not None and not is_symlink(change.new)
-            }
-            if dry_run:
-                self._fetcher.check_available(needed)
-                return plan
-            # Users may go on working during a download, so compare again after one.
-            if not self._fetcher.fetch(needed):
-                return plan
-
-    def _find_conflicts(self, steps: _Steps) -> tuple[list[str], RestoreError | None]:
-        """Find the files that are in the way, and the error that refuses to replace them."""
-        force = self._options.force
-        if self._in_project:
-            edited = [path for path in steps.target.unsaved if path in steps.metafiles]
-            paths = sorted({*steps.backups.unsaved, *edited})
-            return paths, UnsavedContentError(paths) if paths and not force else None
-        paths = [change.path for change in steps.plan.changes if change.old is not None]
-        foreign = [path for path in paths if steps.target.files.get(path) is None]
-        if foreign:
-            return paths, RestoreError(
-                f"{self._root} has files that the run did not have: {join_some(foreign, 10)}. "
-                "Nothing was changed. Name another folder."
-            )
-        if paths and not force:
-            return paths, RestoreError(
-                f"{self._root} has other content in {join_some(paths, 10)}. Nothing was changed. "
-                "Name another folder, or use --force to save that content in the cache first."
-            )
-        return paths, None
-
-    def _has_work(self, steps: _Steps) -> bool:
+    def _has_work(self, steps: Steps) -> bool:
         return bool(
             steps.plan.changes
             or steps.metafiles
@@ -219,7 +110,7 @@ class Checkout:
 
     # -- saving what is replaced ---------------------------------------------------
 
-    def _save_replaced(self, steps: _Steps) -> None:
+    def _save_replaced(self, steps: Steps) -> None:
         """Save content that the cache lacks: what is replaced, and what stays in the project."""
         backups = steps.backups
         files = {p: obj for p, obj in backups.unsaved.items() if p not in backups.symlinks}
@@ -239,7 +130,7 @@ class Checkout:
             self._dvc.cache.save_file(os.path.join(self._root, path), obj)
             self._options.progress.advance(files=1)
 
-    def _save_record(self, steps: _Steps) -> UndoRecord:
+    def _save_record(self, steps: Steps) -> UndoRecord:
         """Save how everything is before anything changes."""
         target, tmp_dir = steps.target, self._dvc.tmp_dir
         old: dict[str, Obj | None] = {**steps.backups.saved, **steps.backups.unsaved}
@@ -268,7 +159,7 @@ class Checkout:
 
     # -- writing -------------------------------------------------------------------
 
-    def _write(self, steps: _Steps) -> int:
+    def _write(self, steps: Steps) -> int:
         """Write data and metafiles; return the number of bytes of data."""
         target, changes, progress = steps.target, steps.plan.changes, self._options.progress
         new_files = {change.path for change in changes if change.new is not None}
@@ -297,19 +188,13 @@ class Checkout:
         write_contents(self._root, rest, steps.old_contents, target.modes)
         return size
 
-    def _complete(self, steps: _Steps, record: UndoRecord) -> None:
+    def _complete(self, steps: Steps, record: UndoRecord) -> None:
         """Tell DVC what was written, and mark the record as done."""
         self._options.progress.begin("Updating DVC's state", 0)
         outs = () if self._takes_back else steps.target.outs
         written = {*steps.changed, *steps.new_modes, *steps.metafiles}
         save_out_links(self._dvc, outs, steps.plan.times, written)
         save_record(self._dvc.tmp_dir, record._replace(done=True))
-
-    def _sort_outs(self, steps: _Steps) -> dict[str, list[str]]:
-        """Sort the outs by what happens to them; new folders and permissions count, too."""
-        touched = dict.fromkeys(steps.new_modes, "modified")
-        touched.update(dict.fromkeys(steps.new_folders, "added"))
-        return steps.plan.sort_outs(steps.target.outs, touched)
 
     def _is_folder(self, path: str) -> bool:
         return os.path.isdir(os.path.join(self._root, path))

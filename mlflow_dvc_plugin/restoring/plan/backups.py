@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.restoring.files.symlinks import find_user_symlinks, is_symlink
-from mlflow_dvc_plugin.restoring.plan.comparison import Plan
+from mlflow_dvc_plugin.restoring.plan.changes import Plan
 from mlflow_dvc_plugin.state.objects import Obj
 
 if TYPE_CHECKING:

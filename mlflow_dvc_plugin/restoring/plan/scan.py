@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
 from mlflow_dvc_plugin.restoring.files.stamps import read_stamp, to_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink, read_symlink
 from mlflow_dvc_plugin.restoring.files.temporary import TEMPORARY_NAME
-from mlflow_dvc_plugin.restoring.plan.comparison import Change, Plan
+from mlflow_dvc_plugin.restoring.plan.changes import Change, Plan
 from mlflow_dvc_plugin.restoring.run_data.target import Target
 from mlflow_dvc_plugin.state.objects import Obj
 
