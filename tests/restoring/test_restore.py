@@ -540,8 +540,8 @@ def test_what_is_not_restored_is_counted(
     left = [f"{outside}: it is outside the project"]
     same = restore(recorded)
     assert same.left == left
-    assert "holds the run's data (3 files). 1 out cannot be restored." in said(same, capsys)
+    assert "holds the run's data (3 files). Not restored: 1 out." in said(same, capsys)
     second_version(two)
     done = restore(recorded)
     assert done.left == left
-    assert "verified by hash. 1 out cannot be restored." in said(done, capsys)
+    assert "verified by hash. Not restored: 1 out." in said(done, capsys)

@@ -145,7 +145,7 @@ def _print_paths(result: RestoreResult) -> None:
     if result.differed:
         print_line(
             f"The run itself read other content, which was never added to DVC, from: "
-            f"{', '.join(result.differed)}. The content that DVC had recorded is restored.",
+            f"{', '.join(result.differed)}. Only what DVC had recorded can come back.",
             "yellow",
         )
 
@@ -156,7 +156,7 @@ def _summarize(result: RestoreResult, folder: str | None) -> str:
     changes = f"{outs} ({format_count(result.files, 'file')})"
     if result.metafiles:
         changes += f" and {format_count(len(result.metafiles), 'metafile')}"
-    rest = f" {format_count(len(result.left), 'out')} cannot be restored." if result.left else ""
+    rest = f" Not restored: {format_count(len(result.left), 'out')}." if result.left else ""
     if result.dry_run and (result.files or result.metafiles):
         return f"Would change {changes}. Nothing was changed.{rest}"
     if result.files or result.metafiles:
