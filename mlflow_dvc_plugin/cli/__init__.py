@@ -37,7 +37,7 @@ _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
 
 
-def text(value: str) -> str:
+def require_text(value: str) -> str:
     """A text that is not empty: an empty one comes from an unset variable of the shell."""
     if not value:
         raise click.BadParameter("it is empty.")
@@ -56,7 +56,7 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}.{name}").command
         for param in command.params:
             if param.type is click.STRING:
-                param.type = click.types.FuncParamType(text)
+                param.type = click.types.FuncParamType(require_text)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -111,7 +111,7 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(text: str) -> NoReturn:
+def _exit_with_error(text: str) -> NoReturn:
     from mlflow_dvc_plugin.cli.output import to_printable
 
     click.secho("Error: ", nl=False, err=True, fg="red")
@@ -133,15 +133,17 @@ def main(args: Sequence[str] | None = None) -> None:
         err.show()
         sys.exit(err.exit_code)
     except MlflowDvcError as err:
-        _fail(str(err))
+        _exit_with_error(str(err))
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
     except OSError as err:  # a full disk, say
         _drop_output()
         where = f": {err.filename}" if err.filename else ""
-        _fail(f"{err.strerror or err}{where}. Correct that, then run the same command again.")
+        _exit_with_error(
+            f"{err.strerror or err}{where}. Correct that, then run the same command again."
+        )
     except Exception as err:  # noqa: BLE001 - the user gets one line in any case
         what = f"{type(err).__name__}: {err}".splitlines()[0]
-        _fail(f"{what}. This is a defect of mlflow-dvc: please report it.")
+        _exit_with_error(f"{what}. This is a defect of mlflow-dvc: please report it.")
     sys.exit(code if isinstance(code, int) else 0)

@@ -175,7 +175,7 @@ def _to_json(document: Any, indent: int | None = None) -> str:
     try:
         text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:  # JSON has no NaN, and nothing infinite
-        return _to_json(_finite(document), indent)
+        return _to_json(_replace_infinite(document), indent)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal
@@ -183,11 +183,11 @@ def _to_json(document: Any, indent: int | None = None) -> str:
     return text
 
 
-def _finite(value: Any) -> Any:
+def _replace_infinite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _replace_infinite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_replace_infinite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -57,7 +57,7 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def status_cell(status: str) -> Cell:
+def to_status_cell(status: str) -> Cell:
     """A status in its colour."""
     return Cell(status, _COLOURS.get(status), dim=status == "unverified")
 

@@ -35,10 +35,10 @@ def search_runs(
         TrackingError: the store does not answer.
     """
     client = store.open_client(tracking_uri)
-    ids = _experiment_ids(client, experiments)
+    ids = _find_experiment_ids(client, experiments)
     filter_string = " AND ".join(clauses)
     chunks = [
-        _newest_first(client, ids[start : start + store.EXPERIMENTS_AT_ONCE], filter_string)
+        _read_newest_first(client, ids[start : start + store.EXPERIMENTS_AT_ONCE], filter_string)
         for start in range(0, len(ids), store.EXPERIMENTS_AT_ONCE)
     ]
     if len(chunks) == 1:
@@ -62,7 +62,7 @@ def tag_clause(key: str, value: str | None = None) -> str:
     return f"tags.`{key}` != ''"
 
 
-def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
+def _find_experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
     if not names:
         found = store.read_pages(lambda token: client.search_experiments(page_token=token))
         return [experiment.experiment_id for experiment in found]
@@ -79,7 +79,7 @@ def _experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
     return ids
 
 
-def _newest_first(client: Any, ids: Sequence[str], filter_string: str) -> Iterator[Run]:
+def _read_newest_first(client: Any, ids: Sequence[str], filter_string: str) -> Iterator[Run]:
     order = ["attributes.start_time DESC"]
     fetch = partial(client.search_runs, ids, filter_string, max_results=store.PAGE, order_by=order)
     seen: set[str] = set()

@@ -35,7 +35,7 @@ def open_client(tracking_uri: str | None) -> Any:
 
     with translate_errors():
         # MLflow would create an empty store there, and every search would find nothing.
-        path = _local_path(tracking_uri or get_tracking_uri())
+        path = _find_local_path(tracking_uri or get_tracking_uri())
         if path and not os.path.exists(path):
             raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}. {_HINT}.")
         return MlflowClient(tracking_uri=tracking_uri)
@@ -154,7 +154,7 @@ def _start_thread(fetch: Callable[[], Any]) -> Callable[[], Any]:
     return future.result
 
 
-def _local_path(uri: str) -> str:
+def _find_local_path(uri: str) -> str:
     """Where a store on this machine is; empty for any other, and for one in memory."""
     if uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///").partition("?")[0]

@@ -38,7 +38,7 @@ def _draw(found: Readiness) -> None:
             ("project", state.project),
             ("exported state", found.file),
             ("data hash", state.data_hash),
-            ("status", tables.status_cell(state.status)),
+            ("status", tables.to_status_cell(state.status)),
             ("modified", ", ".join(state.modified)),
             ("Git commit", state.git_commit),
             ("remote", state.remote),

@@ -51,7 +51,7 @@ def _draw(run: Run, state: DataState) -> None:
             ("data hash", state.data_hash),
             ("inputs hash", state.inputs_hash),
             ("stage", state.stage),
-            ("status", tables.status_cell(state.status)),
+            ("status", tables.to_status_cell(state.status)),
             ("modified", modified),
             ("Git commit", state.git_commit),
             ("project", None if state.root == "." else state.root),

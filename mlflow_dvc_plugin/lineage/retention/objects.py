@@ -51,12 +51,12 @@ class ObjectIndex:
         first = {place for place in places if self.in_cache(place[0]) or not is_listing(place[0])}
         self._find_in_remotes(first)
         self._read_listings([e for e in outs if e in hashed or self.in_cache(to_object(e))])
-        self._find_in_cache({obj for folder in self._members for obj in self._files_of(folder)})
+        self._find_in_cache({obj for folder in self._members for obj in self._list_files(folder)})
         inside = {
             (obj, remote)
             for folder, remote in places
             if folder in self._members
-            for obj in (folder, *self._files_of(folder))
+            for obj in (folder, *self._list_files(folder))
         }
         self._find_in_remotes(inside - self._pushed - first)
 
@@ -99,10 +99,10 @@ class ObjectIndex:
             return False
         self._members[obj] = parse_listing(data) or {}
         self._cached.add(obj)
-        self._find_in_cache(self._files_of(obj))
+        self._find_in_cache(self._list_files(obj))
         return True
 
-    def _files_of(self, folder: Obj) -> set[Obj]:
+    def _list_files(self, folder: Obj) -> set[Obj]:
         return {Obj(folder.hash_name, value) for value in self._members[folder].values()}
 
     def _find_in_cache(self, objs: Collection[Obj]) -> None:
