@@ -16,6 +16,7 @@ from typing import Any
 
 from dvc.config import Config
 from dvc.repo import Repo
+from dvc.utils.serialize import dumps_yaml
 
 from tests import forkserver
 
@@ -74,10 +75,8 @@ class Project:
         for name, content in contents.items():
             self.write(f"{folder}/{name}", content)
             value = md5(content).hexdigest()
-            self.write(
-                f"{folder}/{name}.dvc",
-                f"outs:\n- md5: {value}\n  size: {len(content)}\n  hash: md5\n  path: {name}\n",
-            )
+            out = {"md5": value, "size": len(content), "hash": "md5", "path": name}
+            self.write(f"{folder}/{name}.dvc", dumps_yaml({"outs": [out]}))
             stored = self.write(f".dvc/cache/files/md5/{value[:2]}/{value[2:]}", content)
             stored.chmod(0o444)
         ignored = {f"/{name}\n" for name in contents}

@@ -20,8 +20,9 @@ from mlflow_dvc_plugin.errors import DatasetError, StateFileError
 from mlflow_dvc_plugin.restoring import restore
 from mlflow_dvc_plugin.state import DataState, Entry, state_file
 from mlflow_dvc_plugin.tracking import Run
+from tests import forkserver
 from tests.history import mlflow_dvc
-from tests.project import Project
+from tests.project import Project, checked
 
 TAGS = """
 import builtins, json, sys
@@ -36,28 +37,28 @@ print(json.dumps({k: v for k, v in resolve_tags().items() if k.startswith("dvc."
 
 
 def export(project: Project, *args: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mlflow_dvc_plugin.cli", "export", *args],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    command = ("-m", "mlflow_dvc_plugin.cli", "export", *args)
+    return checked(forkserver.DVC.run(*command, cwd=project.path))
 
 
-def tags_in(folder: Path, state: Path) -> dict[str, str]:
-    """The tags of a run in a folder that has nothing: no project, no Git on PATH."""
+def tags_in(folder: Path, state: Path, fresh: bool = False) -> dict[str, str]:
+    """The tags of a run in a folder that has nothing: no project, no Git on PATH.
+
+    A fresh process imports MLflow itself; the others are forked when that is done.
+    """
     environ = {**os.environ, "MLFLOW_DVC_STATE": str(state), "PATH": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-c", TAGS],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    if fresh:
+        done = subprocess.run(
+            [sys.executable, "-c", TAGS],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    else:
+        done = forkserver.MLFLOW.run("-c", TAGS, cwd=folder, env=environ)
+    assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -78,7 +79,7 @@ def test_a_worker_with_nothing_but_the_file_tags_its_runs_the_same(
     export(project, "--output", str(empty / "state.json"))
     state = capture(project.path)
     assert state is not None
-    assert tags_in(empty, empty / "state.json") == state.to_tags()
+    assert tags_in(empty, empty / "state.json", fresh=True) == state.to_tags()
 
 
 def test_a_run_of_a_worker_is_restored_from_its_tags(project: Project, empty: Path) -> None:
