@@ -10,13 +10,15 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.errors import CaptureError
 
 _DVC_DEFAULTS = (".hg/", ".git/", ".git", ".dvc/")
 _DVC_FOLDERS = frozenset((".hg", ".git", ".dvc"))
+# A pattern that is the name of a file or folder anywhere, or how such a name ends.
+_SIMPLE = re.compile(r"(\*?)([A-Za-z0-9_.-]*[A-Za-z0-9_])/?", re.ASCII)
 
 
 class DvcIgnore:
@@ -24,11 +26,7 @@ class DvcIgnore:
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
-        # For files and for folders, which more patterns apply to.
-        self._rules = [
-            _compile_rules(_DVC_DEFAULTS + patterns, is_dir) if patterns else []
-            for is_dir in (False, True)
-        ]
+        self._rules = _compile_rules(_DVC_DEFAULTS + patterns) if patterns else []
 
     def add_file(self, project: str, folder: str) -> DvcIgnore:
         """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one.
@@ -55,9 +53,12 @@ class DvcIgnore:
         """Does DVC ignore `path` (relative to the project), whose last part is `name`?"""
         if not self.patterns:
             return name == ".git" or (is_dir and name in _DVC_FOLDERS)
-        for regex, ignored in self._rules[is_dir]:
-            if regex.match(path) or (is_dir and regex.match(path + "/")):
-                return ignored
+        parts = path.split("/")
+        for rule in self._rules:
+            if rule.always.match(path, parts, is_dir) or (
+                is_dir and rule.for_folders.match(path, parts, is_dir)
+            ):
+                return rule.ignored
         return False
 
 
@@ -120,29 +121,81 @@ class OutIgnore:
         return not os.path.isdir(full) if as_file else not os.path.isfile(full)
 
 
-def _compile_rules(patterns: tuple[str, ...], is_dir: bool) -> list[tuple[re.Pattern[str], bool]]:
-    """Regular expressions, each with whether it ignores; the first that matches decides.
+class _PatternSet:
+    """Patterns that are matched together: one regular expression, or none for simple ones."""
 
-    Neighbours that decide the same become one.
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._suffixes: tuple[str, ...] = ()
+        self._regexes: list[str] = []
+        self._regex: re.Pattern[str] | None = None
+
+    def add(self, pattern: str, regex: str) -> None:
+        """Add a pattern, without its ``!``, and the regular expression that it stands for."""
+        simple = _SIMPLE.fullmatch(pattern)
+        if simple is None:
+            # A name may stand only once in a regular expression.
+            self._regexes.append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
+        elif simple[1]:
+            self._suffixes += (simple[2],)
+        else:
+            self._names.add(simple[2])
+
+    def compile(self) -> None:
+        """Compile the regular expression.
+
+        Raises:
+            re.error: a pattern is invalid.
+        """
+        if self._regexes:
+            self._regex = compile_regex("|".join(self._regexes))
+
+    def match(self, path: str, parts: list[str], is_dir: bool) -> bool:
+        """Does one of the patterns match the path, of which `parts` are the parts?"""
+        if not self._names.isdisjoint(parts):
+            return True
+        if self._suffixes and any(part.endswith(self._suffixes) for part in parts):
+            return True
+        regex = self._regex
+        return regex is not None and bool(regex.match(path) or (is_dir and regex.match(f"{path}/")))
+
+
+class _Rule(NamedTuple):
+    """Neighbouring patterns that decide the same.
+
+    Attributes:
+        ignored: DVC ignores what they match.
+        always: those for files and folders.
+        for_folders: those that end in a slash.
     """
+
+    ignored: bool
+    always: _PatternSet
+    for_folders: _PatternSet
+
+
+def _compile_rules(patterns: tuple[str, ...]) -> list[_Rule]:
+    """The rules of some patterns; the first that matches decides."""
     spec = find_pattern_class()
-    rules: list[tuple[list[str], bool]] = []
+    rules: list[_Rule] = []
     pattern = ""
     try:
         for pattern in patterns:
             regex, ignored = spec.pattern_to_regex(pattern)
-            if regex is None or ignored is None or (pattern.endswith("/") and not is_dir):
+            if regex is None or ignored is None:
                 continue
-            if not rules or rules[-1][1] != ignored:
-                rules.append(([], ignored))
-            # A name may stand only once in a regular expression.
-            rules[-1][0].append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
+            if not rules or rules[-1].ignored != ignored:
+                rules.append(_Rule(ignored, _PatternSet(), _PatternSet()))
+            chosen = rules[-1].for_folders if pattern.endswith("/") else rules[-1].always
+            chosen.add(pattern.removeprefix("!"), regex)
         pattern = ""
-        # The last pattern that matches decides.
-        return [(compile_regex("|".join(regexes)), each) for regexes, each in reversed(rules)]
+        for rule in rules:
+            rule.always.compile()
+            rule.for_folders.compile()
     except (ValueError, re.error) as err:
         what = f"the pattern {pattern!r} is invalid" if pattern else f"a pattern is invalid: {err}"
         raise CaptureError(".dvcignore", what) from err
+    return rules[::-1]  # the last pattern that matches decides
 
 
 def find_pattern_class() -> Any:
