@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 _TEMPLATE = re.compile(r"(?<!\\)\${(.*?)}")
@@ -51,38 +52,48 @@ def to_text(value: Any) -> str:
 
 
 def _interpolate_text(text: str, context: Mapping[str, Any], key: str | None) -> Any:
-    def find_value(match: re.Match[str]) -> Any:
-        value = _look_up(context, match.group(1).strip())
+    literals, expressions = _parse_text(text)
+    values = [_look_up(context, expression) for expression in expressions]
+    for value in values:
         if isinstance(value, (dict, list)):
             is_allowed = key in (None, "foreach") or (key == "cmd" and isinstance(value, dict))
             if not is_allowed:
                 raise UnsupportedError
-        return value
-
-    whole = _TEMPLATE.fullmatch(text)
-    if whole and len(_TEMPLATE.findall(text)) == 1:
-        return find_value(whole)
-
-    def find_text(match: re.Match[str]) -> str:
-        value = find_value(match)
-        if isinstance(value, list):
-            raise UnsupportedError
-        if isinstance(value, dict):
-            # The options of a command, which is not part of the state.
-            if not all(_is_option(option) for option in _list_leaves(value)):
-                raise UnsupportedError
-            return ""
-        return to_text(value)
-
-    return _TEMPLATE.sub(find_text, text).replace(r"\${", "${")
+    if literals == ("", ""):
+        return values[0]
+    parts = [literals[0]]
+    for value, literal in zip(values, literals[1:], strict=True):
+        parts += (value if type(value) is str else _to_part(value), literal)
+    return "".join(parts).replace(r"\${", "${")
 
 
-def _look_up(context: Any, expression: str) -> Any:
-    if not _EXPRESSION.fullmatch(expression):
+@lru_cache(maxsize=1024)
+def _parse_text(text: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The texts around the expressions, and the expressions, as names, keys and indices."""
+    literals = _TEMPLATE.split(text)
+    expressions = [expression.strip() for expression in literals[1::2]]
+    if not all(map(_EXPRESSION.fullmatch, expressions)):
         raise UnsupportedError
+    split = [tuple(e.replace("[", ".").replace("]", "").split(".")) for e in expressions]
+    return tuple(literals[::2]), tuple(split)
+
+
+def _to_part(value: Any) -> str:
+    """A value as a part of a text."""
+    if isinstance(value, list):
+        raise UnsupportedError
+    if isinstance(value, dict):
+        # The options of a command, which is not part of the state.
+        if not all(_is_option(option) for option in _list_leaves(value)):
+            raise UnsupportedError
+        return ""
+    return to_text(value)
+
+
+def _look_up(context: Any, expression: tuple[str, ...]) -> Any:
     value = context
     try:
-        for part in expression.replace("[", ".").replace("]", "").split("."):
+        for part in expression:
             value = value[int(part)] if isinstance(value, list) else value[part]
     except (LookupError, TypeError, ValueError):
         raise UnsupportedError from None

@@ -67,13 +67,12 @@ def parse_lock_outs(data: bytes) -> dict[str, list[dict[str, Any]]] | None:
     checked: dict[str, bool] = {}  # many stages can have the same params
 
     def read_outs(match: re.Match[str]) -> list[dict[str, Any]] | None:
-        _, _, command, params, *first, more = match.groups()
+        _, _, command, params, outs = match.groups()
         if command is not None and not _is_text(command):
             return None
         if params is not None and not _check_params(params, checked):
             return None
-        outs = [_to_record(first)] if first[0] else []
-        return outs + list(map(_to_record, regexes.compile_out().findall(more))) if more else outs
+        return _read_records(outs) if outs else []
 
     return _parse_stages(data, _LOCK, read_outs)
 
@@ -251,18 +250,15 @@ def _to_value(key: str, value: str) -> str | int | bool:
     return value if key in ("md5", "hash", "path") else value == "true"
 
 
-def _to_record(fields: Sequence[str]) -> dict[str, Any]:
-    path, hash_name, md5, size, nfiles, isexec = fields
-    record: dict[str, Any] = {"path": path, "md5": md5}
-    if hash_name:
-        record["hash"] = "md5"
-    if size:
-        record["size"] = int(size)
-    if nfiles:
-        record["nfiles"] = int(nfiles)
-    if isexec:
-        record["isexec"] = True
-    return record
+def _read_records(text: str) -> list[dict[str, Any]]:
+    """What a ``dvc.lock`` records of outs."""
+    if "\n        " in text:
+        text = re.sub(r": ?\n {8}", ": ", text)
+    records = []
+    for record in text.split("    - ")[1:]:
+        pairs = [line.split(": ") for line in record[:-1].split("\n      ")]
+        records.append({key: _to_value(key, value) for key, value in pairs})
+    return records
 
 
 def _read_items(text: str) -> list[Any]:

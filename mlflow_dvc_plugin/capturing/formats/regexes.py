@@ -36,25 +36,28 @@ def _optional(pattern: str) -> str:
     return f"(?:{pattern}|)"  # twice as fast as a question mark
 
 
-def _without_groups(pattern: str) -> str:
-    return re.sub(r"\((?!\?)", "(?:", pattern)
-
-
-_OUT = (
-    # DVC folds a line that is too long before the path.
-    rf"    - path:(?: |\n {{8}})({_TEXT})\n"
-    + _optional(r"      hash: (md5)\n")
-    + rf"      md5: ({_MD5})\n"
-    + _optional(rf"      size: ({_COUNT})\n")
-    + _optional(rf"      nfiles: ({_COUNT})\n")
-    + _optional(r"      isexec: (true)\n")
-)
-
-
-@cache
-def compile_out() -> re.Pattern[str]:
-    """One out of a stage in a ``dvc.lock``."""
-    return re.compile(_OUT, re.ASCII)
+def _record(indent: str) -> str:
+    """What a ``dvc.lock`` records of a dep or out, in DVC's order or sorted by key."""
+    # A path that makes the line too long follows on the next one.
+    path = rf"path:(?: | ?\n  {indent}){_TEXT}\n"
+    md5, size, nfiles = rf"md5: {_MD5}\n", rf"size: {_COUNT}\n", rf"nfiles: {_COUNT}\n"
+    in_order = (
+        path
+        + _optional(rf"{indent}hash: md5\n")
+        + rf"{indent}{md5}"
+        + _optional(rf"{indent}{size}")
+        + _optional(rf"{indent}{nfiles}")
+        + _optional(rf"{indent}isexec: true\n")
+    )
+    by_key = (
+        "hash: md5\n"
+        + _optional(rf"{indent}isexec: true\n")
+        + rf"{indent}{md5}"
+        + _optional(rf"{indent}{nfiles}")
+        + rf"{indent}{path}"
+        + _optional(rf"{indent}{size}")
+    )
+    return rf"{indent[:-2]}- (?:{in_order}|{by_key})"
 
 
 @cache
@@ -76,17 +79,16 @@ def compile_param_line() -> re.Pattern[str]:
 
 @cache
 def compile_lock_stage() -> re.Pattern[str]:
-    """A stage in a ``dvc.lock``.
+    """A stage in a ``dvc.lock``. Its groups have the text of params and outs.
 
-    Its groups have the text of the params, which is not checked, the first out,
-    and the text of the other outs.
+    The text of the params is not checked.
     """
-    record = _without_groups(_OUT)
+    record = _record("      ")
     return re.compile(
         rf"  ([A-Za-z_][A-Za-z0-9_.@-]{_REST}):\n    cmd: {_COMMAND}"
         + _optional(rf"    deps:\n(?:{record})+")
         + _optional(r"    params:\n((?:      [^\n]*\n)+)")
-        + _optional(rf"    outs:\n{_OUT}((?:{record})*)")
+        + _optional(rf"    outs:\n((?:{record})+)")
         + r"(?=  \S|\Z)",
         re.ASCII,
     )

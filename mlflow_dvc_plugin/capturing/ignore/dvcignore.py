@@ -27,6 +27,7 @@ class DvcIgnore:
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
         self._rules = _compile_rules(_DVC_DEFAULTS + patterns) if patterns else []
+        self._ignores_all = False
 
     def add_file(self, project: str, folder: str) -> DvcIgnore:
         """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one.
@@ -47,12 +48,17 @@ class DvcIgnore:
             return self  # `dvc init` writes a file of comments
         if folder:
             added = [_rebase_pattern(line, folder) for line in added]
-        return DvcIgnore(self.patterns + tuple(added))
+        rules = DvcIgnore(self.patterns + tuple(added))
+        # A folder's own `**` matches the folder itself: then no `!` can bring a file back.
+        rules._ignores_all = bool(folder) and rules.ignores(folder, folder.split("/")[-1], True)
+        return rules
 
     def ignores(self, path: str, name: str, is_dir: bool) -> bool:
         """Does DVC ignore `path` (relative to the project), whose last part is `name`?"""
         if not self.patterns:
             return name == ".git" or (is_dir and name in _DVC_FOLDERS)
+        if self._ignores_all:
+            return True
         parts = path.split("/")
         for rule in self._rules:
             if rule.always.match(path, parts, is_dir) or (
