@@ -169,6 +169,14 @@ def test_odd_files(project: Project, kind: str) -> None:
     assert caught.value.where == where
 
 
+def test_a_folder_whose_own_patterns_match_it_hides_everything(project: Project) -> None:
+    for name in ("sub/a.dvc", "sub/deep/b.dvc", "other/c.dvc"):
+        project.write(name, OUT.format("x" + name.replace("/", "-")[:-4]))
+    project.write("sub/.dvcignore", "**\n!a.dvc\n!deep/\n")
+    assert_same_outs(project.path, at_least=1)
+    assert [row[0] for row in our_outs(project.path)] == ["other/xother-c"]
+
+
 NAMES = ("a", "b", "data", "x y", "é", "a.b", "[z]", "build")
 PATTERNS = (
     "{n}", "/{n}", "{n}/", "/{n}/", "{n}/*", "/{n}/**", "**/{n}", "**/{n}/{m}", "{n}/**/{m}", "*",

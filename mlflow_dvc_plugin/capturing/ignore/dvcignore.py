@@ -50,7 +50,7 @@ class DvcIgnore:
             added = [_rebase_pattern(line, folder) for line in added]
         rules = DvcIgnore(self.patterns + tuple(added))
         # A folder's own `**` matches the folder itself: then no `!` can bring a file back.
-        rules._ignores_all = bool(folder) and rules.ignores(folder, folder.split("/")[-1], True)
+        rules._ignores_all = bool(folder) and rules.ignores(folder, os.path.basename(folder), True)
         return rules
 
     def ignores(self, path: str, name: str, is_dir: bool) -> bool:
