@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.capturing.ignore.git_rules import (
     GitRules,
+    ignores_own_folder,
     is_git_ignored,
     read_gitignore,
     read_rules_above,
@@ -93,6 +94,8 @@ def walk_project(
             continue
         folders, files = listing
         folder = _add_rules(folder, project, files, dvcignores, watch)
+        if ignores_own_folder(folder.git):
+            continue
         yield from _find_metafiles(folder, folders, files)
         # The last one first, because the stack returns the newest entry.
         for name, is_link in reversed(folders.items()):

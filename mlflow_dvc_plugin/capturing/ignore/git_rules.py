@@ -43,7 +43,7 @@ def read_rules_above(
     for part in prefix.split("/")[:-1]:
         path = os.path.join(root, base, ".gitignore")
         rules += read_gitignore(base, path, add_file, fold_case=fold_case)
-        if is_git_ignored(rules, base + part, part, True):
+        if ignores_own_folder(rules) or is_git_ignored(rules, base + part, part, True):
             return prefix, None
         base += f"{part}/"
     return prefix, rules
@@ -68,6 +68,11 @@ def read_gitignore(
     except OSError:
         return ()
     return () if rule.is_empty else ((base, rule),)
+
+
+def ignores_own_folder(rules: GitRules) -> bool:
+    """Does the deepest ignore file, if it is below the top, ignore the folder that it is in?"""
+    return bool(rules and rules[-1][0] and rules[-1][1].ignores_own_folder)
 
 
 def is_git_ignored(rules: GitRules, path: str, name: str, is_dir: bool) -> bool:

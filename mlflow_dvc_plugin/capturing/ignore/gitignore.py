@@ -11,6 +11,8 @@ from functools import cached_property
 
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
 
+_MATCHES_EMPTY = re.compile(r"/?\*\*[*/]*")
+
 
 class GitIgnore:
     """The patterns of one ``.gitignore`` (or exclude file).
@@ -28,6 +30,9 @@ class GitIgnore:
         for order, line in enumerate(data.splitlines()):
             self._add(order, line)
         self.is_empty = not (self._names or self._paths or self._globs)
+        # To dulwich, `**` matches the folder of the file itself. `*` does not.
+        own = [rule.ignored for rule in self._globs if _MATCHES_EMPTY.fullmatch(rule.body)]
+        self.ignores_own_folder = bool(own) and own[-1]
 
     def _add(self, order: int, line: bytes) -> None:
         text = line.decode("latin-1")
