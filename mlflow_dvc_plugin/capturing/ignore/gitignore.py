@@ -103,6 +103,8 @@ class _Rule:
 def _translate_pattern(pattern: str) -> str:
     """A gitignore pattern, without ``!`` and a final ``/``, as a regular expression."""
     regex = "" if "/" in pattern else "(?:.*/)?"
+    if pattern == "/**":
+        return r".+\Z"
     pattern = pattern.removeprefix("/")
     index = 0
     while index < len(pattern):
