@@ -54,11 +54,7 @@ def to_project_path(
     param: click.Parameter,
     path: str | None,
 ) -> str | None:
-    """A path relative to the working directory, made relative to the project if there is one.
-
-    Raises:
-        click.BadParameter: it is outside the project.
-    """
+    """A path relative to the working directory, made relative to the project if there is one."""
     root = find_project() if path else None
     if root is None or path is None:
         return path
@@ -142,11 +138,7 @@ def print_result(
 ) -> None:
     """Print the result of a command: as JSON for a script, else as a person reads it.
 
-    Args:
-        document: the result for scripts.
-        as_json: print that.
-        draw: prints the result for people.
-        remarks: what limits the result; they follow it, and for scripts go to stderr.
+    The remarks say what limits the result; they follow it, and for scripts go to stderr.
     """
     if as_json:
         print_json(document)

@@ -20,11 +20,7 @@ _INTERVAL = 0.1  # seconds until it is drawn again
 
 
 class ProgressBar(Progress):
-    """Draws progress on a terminal's stderr, for each phase that takes a while.
-
-    Args:
-        phase: name of the first phase, which reports no progress.
-    """
+    """Draws progress on a terminal's stderr, for each phase that takes a while."""
 
     def __init__(self, phase: str = "Asking MLflow") -> None:
         self._first_phase = phase

@@ -19,13 +19,7 @@ _COLOURS = {"clean": "green", "modified": "yellow", "missing": "red"}
 
 
 class Cell(NamedTuple):
-    """A text with a style.
-
-    Attributes:
-        text: the text.
-        colour: its colour; None for the terminal's own.
-        dim: it is less important.
-    """
+    """A text with a style; without a colour it has the terminal's own."""
 
     text: str
     colour: str | None = None
@@ -41,7 +35,6 @@ class Column(NamedTuple):
 
     Attributes:
         name: its heading; a column without one is only shown where there is room.
-        content: what it shows of an item.
         right: it is aligned right.
         shrinks: its values may be cut.
     """

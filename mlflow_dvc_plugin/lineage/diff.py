@@ -27,14 +27,7 @@ from mlflow_dvc_plugin.tracking import Run
 
 @dataclass(frozen=True)
 class Item:
-    """A path whose data differs.
-
-    Attributes:
-        path: relative to the project.
-        old: its hash before; None if it was not there.
-        new: its hash after; None if it is not there.
-        files: the files that differ, where they were compared and are known.
-    """
+    """A path whose data differs; a hash is None where the path does not exist."""
 
     path: str
     old: str | None
@@ -54,9 +47,6 @@ class Diff:
     """What differs between two states.
 
     Attributes:
-        added: what only the second has.
-        removed: what only the first has.
-        modified: what both have, with different data.
         unknown: paths that cannot be compared, and why.
         unverified: paths whose data in the workspace was not looked at, and why:
             they are compared by what their metafiles say.

@@ -20,9 +20,7 @@ class Listing(NamedTuple):
     """The listing of a folder.
 
     Attributes:
-        obj: the object.
-        members: the files that it lists; None if it cannot be read.
-        reason: why it cannot be read; empty if it can.
+        members: None if it cannot be read.
         error: the remote's error, if that is the reason.
     """
 
@@ -46,10 +44,6 @@ def read_listings(dvc: DvcProject | None, entries: Iterable[Entry]) -> Iterator[
     """The listing of each distinct folder among the outs.
 
     Data is not downloaded, and nothing is written: listings are small.
-
-    Args:
-        dvc: the open project; None outside one.
-        entries: outs that have hashes; files are skipped.
     """
     by_remote: dict[str | None, list[Obj]] = {}
     for obj, remote in {to_object(e): e.remote for e in entries}.items():

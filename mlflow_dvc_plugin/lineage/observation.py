@@ -31,11 +31,9 @@ class Observation:
     """What the workspace holds at the paths of a project's outs.
 
     Attributes:
-        state: the data state, with the hashes of the data that is there.
         missing: the outs that are not there, as their metafiles say.
         unverified: paths of outs that were not looked at, and why: the state has
             the hashes of their metafiles.
-        listings: the files of the folders that were looked at.
     """
 
     state: DataState
@@ -50,15 +48,7 @@ _Files = dict[str, tuple[str, os.stat_result]]
 
 
 def observe_workspace(root: str, progress: Progress) -> Observation:
-    """Hash the data at the paths of a project's outs; DVC's state database knows most hashes.
-
-    Args:
-        root: absolute path of the project.
-        progress: counts files.
-
-    Raises:
-        MlflowDvcError: the metafiles, the settings or the data cannot be read.
-    """
+    """Hash the data at the paths of a project's outs; DVC's state database knows most hashes."""
     forget_folder_verdicts()  # they may stand for some seconds after a change
     state = read_state(root)
     if state.status == "clean":

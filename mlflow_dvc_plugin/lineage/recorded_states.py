@@ -18,12 +18,7 @@ Role = Literal["input", "output"]
 
 
 class RecordedStates:
-    """Reads the outs that runs recorded. Runs of the same state share one tuple of outs.
-
-    Args:
-        project: absolute path of the project, for states that need Git; None
-            outside one.
-    """
+    """Reads the outs that runs recorded. Runs of the same state share one tuple of outs."""
 
     def __init__(self, project: str | None) -> None:
         self._project = project

@@ -6,11 +6,7 @@ from typing import Any, ClassVar
 
 
 class Result:
-    """A dataclass that ``--json`` prints.
-
-    Attributes:
-        optional: names of the fields that are left out if they are empty.
-    """
+    """A dataclass that ``--json`` prints, without those fields in `optional` that are empty."""
 
     optional: ClassVar[tuple[str, ...]] = ("modified",)
 

@@ -20,14 +20,7 @@ _SHOWN = 3
 
 
 def find_root(project: str | None = None) -> str:
-    """The absolute path of the project.
-
-    Args:
-        project: its folder, or one in it; None for the working directory's.
-
-    Raises:
-        NoProjectError: there is none.
-    """
+    """The absolute path of the project at or above a folder; None for the working directory."""
     root = find_project(project)
     if root is None:
         raise NoProjectError(
@@ -37,11 +30,7 @@ def find_root(project: str | None = None) -> str:
 
 
 def read_state(root: str) -> DataState:
-    """The data state that a run started in the project would record.
-
-    Raises:
-        MlflowDvcError: its metafiles or settings cannot be read.
-    """
+    """The data state that a run started in the project would record."""
     state = capture(root, settings=replace(load_settings(root), disable=False))
     assert state is not None
     return state
@@ -49,11 +38,7 @@ def read_state(root: str) -> DataState:
 
 @contextmanager
 def open_project(root: str) -> Iterator[DvcProject]:
-    """The project as DVC sees it.
-
-    Raises:
-        DvcError: DVC cannot open it.
-    """
+    """The project as DVC sees it."""
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
     dvc = DvcProject(root)
@@ -64,12 +49,7 @@ def open_project(root: str) -> Iterator[DvcProject]:
 
 
 def explain_path(root: str, path: str) -> str:
-    """Why no run may have an out at a path; empty if there is an out.
-
-    Args:
-        root: absolute path of the project.
-        path: relative to it.
-    """
+    """Why no run may have an out at a path of the project; empty if there is an out."""
     try:
         entries = read_state(root).entries
     except MlflowDvcError:

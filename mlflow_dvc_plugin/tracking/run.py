@@ -9,19 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run.
-
-    Attributes:
-        run_id: its id.
-        name: its name.
-        experiment_id: the experiment that it belongs to.
-        start_time: milliseconds since 1970 (UTC).
-        tags: all its tags.
-        metrics: the last value of each of its metrics.
-        status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
-        end_time: milliseconds since 1970 (UTC); None while it runs.
-        store: URI of the MLflow store that has it; empty for none.
-    """
+    """One MLflow run; its times are milliseconds since 1970 (UTC)."""
 
     run_id: str
     name: str

@@ -24,15 +24,8 @@ def search_runs(
 ) -> Iterator[Run]:
     """All runs that meet every clause, the newest first, from as many pages as there are.
 
-    Args:
-        clauses: conditions in MLflow's filter language, such as those of
-            :func:`tag_clause`.
-        experiments: names of experiments; none for all of them.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        RunNotFoundError: there is no such experiment.
-        TrackingError: the store does not answer.
+    Clauses are conditions in MLflow's filter language, such as those of :func:`tag_clause`.
+    Without experiments, all are searched.
     """
     client = store.open_client(tracking_uri)
     ids = _find_experiment_ids(client, experiments)
@@ -51,9 +44,6 @@ def tag_clause(key: str, value: str | None = None) -> str:
 
     MLflow's filters have no escapes. For a value that MLflow could misread, the
     clause only asks for the key, and the caller compares the values.
-
-    Raises:
-        ValueError: `key` has characters that none of our keys has.
     """
     if not _SAFE_KEY.fullmatch(key):
         raise ValueError(f"{key!r} cannot be used in a filter")

@@ -23,14 +23,7 @@ _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def open_client(tracking_uri: str | None) -> Any:
-    """An ``MlflowClient``.
-
-    Args:
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        TrackingError: there is no such store, or MLflow cannot open it.
-    """
+    """An ``MlflowClient`` of a store; None for MLflow's own choice."""
     from mlflow.tracking import MlflowClient, get_tracking_uri
 
     with translate_errors():
@@ -57,14 +50,7 @@ def close_databases() -> None:
 
 
 def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
-    """The items of all pages; the next page is fetched while the caller reads one.
-
-    Args:
-        fetch: returns the page of a token; None for the first one.
-
-    Raises:
-        TrackingError: the store does not answer.
-    """
+    """The items of all pages; the next page is fetched while the caller reads one."""
     result: Callable[[], Any] = partial(fetch, None)
     while True:
         with translate_errors():
@@ -78,15 +64,7 @@ def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
 
 @contextmanager
 def translate_errors(not_found: str = "") -> Iterator[None]:
-    """Raise MLflow's errors as ours.
-
-    Args:
-        not_found: the message if the store does not have what was asked for.
-
-    Raises:
-        RunNotFoundError: the store does not have it.
-        TrackingError: any other error of MLflow.
-    """
+    """Raise MLflow's errors as ours; `not_found` is the message if the store lacks an item."""
     try:
         yield
     except MlflowDvcError:

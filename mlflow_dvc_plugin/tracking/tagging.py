@@ -15,11 +15,7 @@ def write_tags(
     remove: Iterable[str] = (),
     tracking_uri: str | None = None,
 ) -> None:
-    """Set tags of a run, and delete others.
-
-    Raises:
-        TrackingError: the store does not answer, or refuses.
-    """
+    """Set tags of a run, and delete others."""
     client = open_client(tracking_uri)
     from mlflow.entities import RunTag
 

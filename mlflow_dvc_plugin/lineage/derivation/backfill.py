@@ -22,13 +22,7 @@ MLFLOW_COMMIT = "mlflow.source.git.commit"
 
 @dataclass(frozen=True)
 class TaggedRun(Result):
-    """A run that was tagged, or the reason why it was not.
-
-    Attributes:
-        run_id: the run.
-        tags: its new tags; empty if it was skipped.
-        skipped: why it was skipped.
-    """
+    """A run that was tagged, or the reason why it was skipped."""
 
     optional = ("skipped",)
 
@@ -44,19 +38,7 @@ def tag(
     force: bool = False,
     tracking_uri: str | None = None,
 ) -> TaggedRun:
-    """Give an existing run the tags of a data state.
-
-    Args:
-        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
-        rev: the Git revision whose metafiles say what the data was; the tags
-            then say that they are derived. None for the workspace as it is.
-        force: replace the DVC tags of the run.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        LineageError: the run has DVC tags, or the revision has no data.
-        MlflowDvcError: the run, the workspace or Git cannot be read.
-    """
+    """Give an existing run the tags of the workspace, or those derived from a Git revision."""
     root = find_root()
     found = find_run(run, tracking_uri)
     old = _find_dvc_tags(found)
@@ -80,20 +62,7 @@ def backfill(
     tracking_uri: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TaggedRun]:
-    """Give the runs of experiments that have no DVC tags those of their Git commits.
-
-    Args:
-        experiments: names of experiments.
-        dry_run: write nothing.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: counts runs.
-
-    Returns:
-        The runs that have no DVC tags and name a commit, the newest first.
-
-    Raises:
-        MlflowDvcError: the runs cannot be read, or written to.
-    """
+    """Tag the runs of experiments that name a Git commit and have no DVC tags, the newest first."""
     root = find_root()
     progress = progress or Progress()
     # All are read before the first is written: tags change what a search finds.
@@ -119,14 +88,6 @@ def derive_tags(root: str, commit: str) -> dict[str, str]:
 
     Outs are selected by the settings of that commit's pyproject.toml and of the
     environment, as a run at that commit would select them.
-
-    Args:
-        root: absolute path of the project.
-        commit: a full commit hash.
-
-    Raises:
-        LineageError: the commit's metafiles track nothing.
-        MlflowDvcError: the commit or its metafiles cannot be read.
     """
     state = replace(read_commit_state(root, commit, selected=True), project=root)
     if not state.entries:

@@ -24,13 +24,7 @@ _GRACE = 10 * 60 * 1000  # milliseconds
 
 @dataclass(frozen=True)
 class LinkedRun(Result):
-    """A run, and what its stage made.
-
-    Attributes:
-        run_id: the run.
-        stage: address of the stage.
-        outs: the hashes of what the stage made, by path.
-    """
+    """A run, and the hashes of what its stage made, by path."""
 
     run_id: str
     stage: str
@@ -39,12 +33,7 @@ class LinkedRun(Result):
 
 @dataclass(frozen=True)
 class LinkResult:
-    """The stages that were linked to runs, and those that were not.
-
-    Attributes:
-        runs: the runs that got tags, or had them already.
-        unlinked: the other stages with outs, and why.
-    """
+    """The runs that have the tags of a stage's outs now, and why other stages have no run."""
 
     runs: list[LinkedRun]
     unlinked: dict[str, str]
@@ -61,14 +50,6 @@ def link(
     The run was started in that stage, on the inputs that ``dvc.lock`` records,
     has finished, and had started when the outs were written. If this is not
     certain of one run, no run is tagged.
-
-    Args:
-        experiments: names of experiments; none for all.
-        dry_run: write nothing.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        MlflowDvcError: the project or the runs cannot be read.
     """
     root = find_root()
     result = LinkResult([], {})
@@ -91,10 +72,7 @@ def link(
 def select_run(runs: Sequence[Run], tags: Mapping[str, str], written: int) -> Run | str:
     """The run that made a stage's outs, or why this is certain of none.
 
-    Args:
-        runs: those in the stage, on the recorded inputs.
-        tags: the tags for what the stage made.
-        written: when the outs were written, in milliseconds since 1970 (UTC).
+    `written` is when they were written, in milliseconds since 1970 (UTC).
     """
     finished = [run for run in runs if run.status == "FINISHED" and _PARENT not in run.tags]
     started = sorted(

@@ -19,11 +19,9 @@ class StageRecord(NamedTuple):
     """A stage of the project.
 
     Attributes:
-        address: as DVC prints it.
         inputs: its data inputs, as a run in it would record them now.
         deps: the hashes that ``dvc.lock`` recorded of its deps when it last ran,
             by path relative to the project.
-        outs: the cached outs that it made.
     """
 
     address: str
@@ -33,15 +31,7 @@ class StageRecord(NamedTuple):
 
 
 def hash_stage_inputs(root: str, outs: Mapping[str, Entry]) -> list[str]:
-    """The fingerprints that runs in the project's stages would get, one for each set of inputs.
-
-    Args:
-        root: absolute path of the project.
-        outs: the outs that are in the workspace, by path.
-
-    Raises:
-        MlflowDvcError: the project's metafiles cannot be read.
-    """
+    """The fingerprints that runs in the project's stages would get, one for each set of inputs."""
     found = [
         fingerprint(outs.get(e.path, e) for e in record.inputs)
         for record in read_stage_records(root)
@@ -51,11 +41,7 @@ def hash_stage_inputs(root: str, outs: Mapping[str, Entry]) -> list[str]:
 
 
 def read_stage_records(root: str) -> list[StageRecord]:
-    """The project's stages.
-
-    Raises:
-        MlflowDvcError: the project's metafiles cannot be read.
-    """
+    """The project's stages."""
     metafiles = read_project(root).metafiles
     selected = {e.path for e in read_state(root).entries}
     records = []

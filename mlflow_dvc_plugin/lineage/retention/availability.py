@@ -20,13 +20,9 @@ class Availability(NamedTuple):
     """Where the data of an out is.
 
     Attributes:
-        path: the out, relative to the project.
-        hash: its hash.
-        cache: the cache has all of it.
         remote: the remote has all of it; None if the remote does not tell.
         missing: its files that are nowhere: the path itself, or paths in a folder.
-        unknown: why it is not known whether some of it is missing; empty if it
-            is known.
+        unknown: why it is not known whether some of it is missing.
         source: only the place that it was imported from has it.
     """
 
@@ -49,13 +45,7 @@ class Availability(NamedTuple):
 
 
 class Locator:
-    """Finds out where the data of outs is, and looks at each source once.
-
-    Args:
-        dvc: the open project.
-        index: the outs' objects in the cache and in the remotes.
-        progress: counts requests.
-    """
+    """Finds out where the data of outs is, and looks at each source once."""
 
     def __init__(self, dvc: DvcProject, index: ObjectIndex, progress: Progress) -> None:
         self._dvc = dvc
@@ -66,10 +56,7 @@ class Locator:
     def locate(self, entry: Entry, commit: str | None = None) -> Availability:
         """Where an out is. An import or a cloud-versioned out is also looked for at its source.
 
-        Args:
-            entry: the out.
-            commit: the commit whose metafile names the source, where the
-                workspace's metafile is of another version.
+        The metafile of `commit` names the source too: the workspace's may be another version.
         """
         revisions = dict.fromkeys((None, commit))
         if entry.kind == "cloud-versioned":

@@ -21,13 +21,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Verdict:
-    """Can a data state be restored?
-
-    Attributes:
-        restorable: None if it is not known.
-        reason: why not, or why it is not known; empty if it can be restored.
-        outs: where each out is.
-    """
+    """Can a data state be restored?"""
 
     restorable: bool | None
     reason: str
@@ -36,16 +30,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """Can a run be restored?
-
-    Attributes:
-        run_id: the run.
-        run_name: its name.
-        verdict: the answer.
-        status: its ``dvc.status``: did the workspace hold what the metafiles say
-            when it started.
-        modified: paths whose data was modified when the run started.
-    """
+    """Can a run be restored?"""
 
     run_id: str
     run_name: str
@@ -81,16 +66,6 @@ def check(
 
     A run that started on modified data which was not saved cannot be restored:
     no place has what it read.
-
-    Args:
-        runs: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
-        experiments: names of experiments, all of whose runs are checked.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: counts runs and objects.
-
-    Raises:
-        LineageError: the experiments have no runs.
-        MlflowDvcError: there is no such run or experiment, or no project.
     """
     root = find_root()
     progress = progress or Progress()

@@ -19,18 +19,8 @@ def write_commit(
 ) -> str:
     """Create a commit without touching the workspace, the index or any branch.
 
-    Args:
-        project: absolute path of the project.
-        base: the parent, whose other files it has; None for no parent.
-        changes: bytes by path relative to the project; None for a file to remove.
-        message: the commit's message.
-        seconds: its date, since 1970 (UTC): the same content has the same hash.
-
-    Returns:
-        The hash of the commit.
-
-    Raises:
-        GitError: Git refused.
+    Bytes are None for a file to remove. The same content at the same time, in seconds since
+    1970 (UTC), has the same hash.
     """
     tree = _write_tree(project, base, changes)
     author = {"NAME": "mlflow-dvc", "EMAIL": "mlflow-dvc@localhost", "DATE": f"@{seconds} +0000"}

@@ -24,13 +24,7 @@ _Place = tuple[Obj, str | None]
 
 
 class ObjectIndex:
-    """The objects of outs in the cache and in the remotes, each looked for once.
-
-    Args:
-        dvc: the open project.
-        entries: outs that have hashes.
-        progress: counts objects.
-    """
+    """The objects of outs in the cache and in the remotes, each looked for once."""
 
     def __init__(
         self, dvc: DvcProject, entries: Iterable[Entry], progress: Progress | None = None

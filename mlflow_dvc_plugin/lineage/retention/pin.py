@@ -29,15 +29,7 @@ _Identity = tuple[str, str, str | None]
 
 @dataclass(frozen=True)
 class Pin(Result):
-    """A run that was pinned, or unpinned.
-
-    Attributes:
-        run_id: the run.
-        ref: the Git tag, in full.
-        commit: the commit that it points to.
-        modified: paths whose data was modified when the run started and was not
-            saved: the pin keeps what the metafiles recorded.
-    """
+    """A run that was pinned or unpinned; what it read from `modified` paths was not saved."""
 
     run_id: str
     ref: str
@@ -51,14 +43,6 @@ def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
     ``dvc gc --all-tags`` then keeps the data, ``dvc fetch --all-tags`` downloads
     it, and Git keeps the run's own commit, which is the parent. The workspace
     and the index do not change.
-
-    Args:
-        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        LineageError: the run has no data, or no metafiles can record it.
-        MlflowDvcError: the run, or Git, cannot be read.
     """
     root = find_root()
     found = find_run(run, tracking_uri)
@@ -87,16 +71,7 @@ def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
 
 
 def unpin(run: str, *, tracking_uri: str | None = None) -> Pin:
-    """Delete a run's Git tag. The next ``dvc gc`` may then remove its data.
-
-    Args:
-        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts; the run may
-            be deleted.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        LineageError: the run is not pinned.
-    """
+    """Delete a run's Git tag. The next ``dvc gc`` may then remove its data."""
     root = find_root()
     pins = read_refs(root, PREFIX)
     prefix = run.removeprefix("runs:/")

@@ -27,12 +27,9 @@ _UNCACHED = "it is not in the cache; `dvc fetch` gets it from where it was impor
 
 @dataclass(frozen=True)
 class PushResult(Result):
-    """What a push did.
+    """How many objects a push sent, and how many the remote had before.
 
     Attributes:
-        run_id: the run.
-        pushed: number of objects that were sent.
-        present: number of objects that the remote had before.
         skipped: outs that were not pushed, and why.
         modified: paths whose data was modified when the run started and was not
             saved: what was pushed is what the metafiles recorded.
@@ -47,13 +44,7 @@ class PushResult(Result):
 
 @dataclass(frozen=True)
 class _Transfer:
-    """What a push has to do.
-
-    Attributes:
-        present: objects that the remotes have.
-        absent: for each remote, the objects that it lacks, with a path of each.
-        skipped: outs that cannot be pushed, and why.
-    """
+    """What a push has to do."""
 
     present: set[tuple[Obj, str | None]] = field(default_factory=set)
     absent: dict[str | None, dict[Obj, str]] = field(default_factory=dict)
@@ -70,16 +61,7 @@ def push(
 ) -> PushResult:
     """Upload the objects of a run that the remote lacks, verified before and after.
 
-    Args:
-        run: text that :func:`~mlflow_dvc_plugin.tracking.find_run` accepts.
-        remote: name of the remote; None for each out's own.
-        jobs: how many objects to send at once.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-        progress: counts objects and bytes.
-
-    Raises:
-        LineageError: there is nothing to push, or it could not be sent.
-        DvcError: the remote does not answer.
+    Without `remote`, each out goes to its own.
     """
     root = find_root()
     found = find_run(run, tracking_uri)
@@ -105,12 +87,7 @@ def _explain_skip(e: Entry) -> str:
 
 
 def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
-    """What to send.
-
-    Raises:
-        LineageError: objects are neither in the cache nor in the remote.
-        DvcError: a remote does not answer.
-    """
+    """What to send."""
     transfer = _Transfer()
     lost: list[str] = []
     for e in entries:

@@ -30,8 +30,6 @@ class Readiness:
     """What a run that starts now would record.
 
     Attributes:
-        state: the project's data state.
-        tags: the tags that a run would get.
         problems: what keeps such a run from being restored, a sentence each.
         file: the exported file that the state is read from; empty for the
             project's own.
@@ -44,12 +42,7 @@ class Readiness:
 
 
 def assess_readiness() -> Readiness:
-    """What a run started here would be tagged with, and what keeps it from being restored.
-
-    Raises:
-        NoProjectError: there is no DVC project here, nor an exported state.
-        MlflowDvcError: the project, or the exported file, cannot be read.
-    """
+    """What a run started here would be tagged with, and what keeps it from being restored."""
     found = capture_run_start(even_disabled=True)
     if found is None:
         raise NoProjectError(

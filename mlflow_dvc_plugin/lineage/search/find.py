@@ -85,11 +85,7 @@ def find_runs(
 
 
 def search_by_data(query: Query, progress: Progress | None = None) -> SearchResult:
-    """The runs that used or made some data, and what limits the search.
-
-    Raises:
-        MlflowDvcError: the runs or the workspace cannot be read.
-    """
+    """The runs that used or made some data, and what limits the search."""
     progress = progress or Progress()
     root = find_root(query.project) if query.project else find_project()
     search = _Search(query, RecordedStates(root), progress)
@@ -115,13 +111,7 @@ def search_by_data(query: Query, progress: Progress | None = None) -> SearchResu
 
 
 class _Search:
-    """One search of the MLflow store.
-
-    Args:
-        query: the experiments, the metrics and the store.
-        states: reads what runs recorded.
-        progress: counts runs.
-    """
+    """One search of the MLflow store."""
 
     def __init__(self, query: Query, states: RecordedStates, progress: Progress) -> None:
         self._query = query

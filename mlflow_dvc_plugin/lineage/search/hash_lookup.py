@@ -15,10 +15,6 @@ from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 class HashLookup:
     """Finds the paths that have a hash: outs, and files in tracked folders.
 
-    Args:
-        value: the hash.
-        dvc: the open project; None outside one.
-
     Attributes:
         unread: folders whose listings cannot be read, and why.
     """

@@ -14,14 +14,9 @@ from mlflow_dvc_plugin.progress import Progress
 
 @dataclass(frozen=True)
 class OutVersion(Result):
-    """One version of an out.
+    """One version of an out, and when its first and last run started (ms since 1970, UTC).
 
     Attributes:
-        hash: its hash.
-        first: start of the first run that used or made it, in milliseconds
-            since 1970 (UTC).
-        last: start of the last one.
-        run_ids: the runs, the oldest first.
         best: the best value of the chosen metric; None if no run has it. Runs on
             a modified out do not count.
         modified: those of the runs that recorded this version, but started when
@@ -39,19 +34,7 @@ class OutVersion(Result):
 def read_history(
     query: Query, *, minimize: bool = False, progress: Progress | None = None
 ) -> tuple[list[OutVersion], SearchResult]:
-    """The versions of the out at a path, in the order of their first runs.
-
-    Args:
-        query: the path, and perhaps a metric to find the best value of.
-        minimize: the least value is the best.
-        progress: counts runs.
-
-    Returns:
-        The versions, and the search that found their runs.
-
-    Raises:
-        MlflowDvcError: the runs cannot be read.
-    """
+    """The versions of the out at a path, in the order of their first runs."""
     result = search_by_data(query, progress)
     metric = next(iter(query.metrics), None)
     return group_by_version(result.runs, str(query.path), metric, minimize), result

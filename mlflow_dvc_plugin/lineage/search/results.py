@@ -18,15 +18,8 @@ class FoundRun(Result):
     """A run that used or made the data of a search.
 
     Attributes:
-        run_id: its id.
-        run_name: its name.
-        experiment_id: the experiment that it belongs to.
         start_time: milliseconds since 1970 (UTC).
-        data_hash: the fingerprint of its data state.
         paths: the paths by which it matches, sorted.
-        metrics: the chosen metrics that it has.
-        roles: for each path, whether the run used it (``input``) or made it (``output``).
-        hashes: for each path, its hash.
         modified: those of the paths that are, or are in, an out that was modified
             when the run started: no place recorded what the run read.
     """
@@ -45,10 +38,9 @@ class FoundRun(Result):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The runs of a search, and what limits it.
+    """The runs of a search, the newest first, and what limits it.
 
     Attributes:
-        runs: the newest first.
         unread_runs: how many other runs may match: their recorded states cannot
             be read.
         unread_folders: folders whose listings cannot be read, and why.
@@ -63,11 +55,7 @@ class SearchResult:
 
 
 class RunCollector:
-    """Collects runs that match, each once.
-
-    Args:
-        metrics: names of the metrics to take from the runs.
-    """
+    """Collects runs that match, each once."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self._metrics = metrics
