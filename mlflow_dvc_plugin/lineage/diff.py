@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_dvc_plugin.capturing import find_project
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.listings import (
     NOT_FOUND,
     Listing,
@@ -17,7 +18,7 @@ from mlflow_dvc_plugin.lineage.listings import (
     to_object,
 )
 from mlflow_dvc_plugin.lineage.observation import Observation, observe_workspace
-from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -110,7 +111,7 @@ def diff(
     listings = dict(observation.listings)
     outs = [e for e in (*old.entries, *new.entries) if e.hash and e.path in paths]
     unread = [e for e in outs if to_object(e) not in listings]
-    with open_project(root) if root else nullcontext() as dvc:
+    with closing(DvcProject(root)) if root else nullcontext() as dvc:
         listings.update((listing.obj, listing) for listing in read_listings(dvc, unread))
     return compare_files(found, old, new, listings)
 

@@ -7,21 +7,19 @@ import posixpath
 import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage.listings import Listing, to_object
-from mlflow_dvc_plugin.lineage.workspace import open_project, read_state
+from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _HASHES = ("md5", "md5-dos2unix")
 
@@ -56,7 +54,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
     outs = [e for e in state.entries if e.cached and e.hash]
     unverified = {e.path: reason for e in outs if (reason := _explain_unverifiable(e))}
     files = {e: _find_files(root, e.path) for e in outs if e.path not in unverified}
-    with open_project(root) as dvc:
+    with closing(DvcProject(root)) as dvc:
         hashes = _hash_files(dvc, files, progress)
     observed: list[Entry] = []
     listings: dict[Obj, Listing] = {}

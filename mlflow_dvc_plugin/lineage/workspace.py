@@ -1,20 +1,14 @@
-"""The project that runs are looked up from: its data state, and DVC's view of it."""
+"""The project that runs are looked up from, and its data state."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import capture, find_project
 from mlflow_dvc_plugin.errors import MlflowDvcError, NoProjectError, join_some
 from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.state import DataState
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _SHOWN = 3
 
@@ -34,18 +28,6 @@ def read_state(root: str) -> DataState:
     state = capture(root, settings=replace(load_settings(root), disable=False))
     assert state is not None
     return state
-
-
-@contextmanager
-def open_project(root: str) -> Iterator[DvcProject]:
-    """The project as DVC sees it."""
-    from mlflow_dvc_plugin.dvc.project import DvcProject
-
-    dvc = DvcProject(root)
-    try:
-        yield dvc
-    finally:
-        dvc.close()
 
 
 def explain_path(root: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The MLflow store: how to open it and read its pages, and its errors as ours."""
+"""The MLflow store: how to open it, read its pages and write tags, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +18,7 @@ from mlflow_dvc_plugin.errors import MlflowDvcError, RunNotFoundError, TrackingE
 
 PAGE = 2000  # runs
 EXPERIMENTS_AT_ONCE = 100
+_TAGS_AT_ONCE = 100  # the most that MLflow takes
 _HINT = "Check --tracking-uri or MLFLOW_TRACKING_URI"
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -60,6 +61,24 @@ def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
             return
         result = _start_thread(partial(fetch, page.token))
         yield from page
+
+
+def write_tags(
+    run_id: str,
+    tags: Mapping[str, str],
+    remove: Iterable[str] = (),
+    tracking_uri: str | None = None,
+) -> None:
+    """Set tags of a run, and delete others."""
+    from mlflow.entities import RunTag
+
+    client = open_client(tracking_uri)
+    items = [RunTag(key, value) for key, value in tags.items()]
+    with translate_errors():
+        for start in range(0, len(items), _TAGS_AT_ONCE):
+            client.log_batch(run_id, tags=items[start : start + _TAGS_AT_ONCE])
+        for key in remove:
+            client.delete_tag(run_id, key)
 
 
 @contextmanager

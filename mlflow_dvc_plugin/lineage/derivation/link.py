@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.derivation.stage_records import StageRecord, read_stage_records
 from mlflow_dvc_plugin.lineage.listings import is_listing, read_listings, to_object
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import build_listing
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
@@ -53,7 +54,7 @@ def link(
     """
     root = find_root()
     result = LinkResult([], {})
-    with open_project(root) as dvc:
+    with closing(DvcProject(root)) as dvc:
         for record in read_stage_records(root):
             if not record.outs:
                 continue

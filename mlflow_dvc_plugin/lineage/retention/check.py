@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import LineageError, join_some
 from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
 from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locator
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
-from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
@@ -87,7 +89,7 @@ def _judge_runs(
     root: str, runs: Sequence[tuple[Run, Entries | str]], progress: Progress
 ) -> Iterator[CheckedRun]:
     distinct = {id(state): state for _, state in runs if not isinstance(state, str)}
-    with open_project(root) as dvc:
+    with closing(DvcProject(root)) as dvc:
         data = [e for state in distinct.values() for e in state if e.cached and e.hash]
         locator = Locator(dvc, ObjectIndex(dvc, data, progress), progress)
         # Runs of the same state share its verdict.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -10,7 +11,7 @@ from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, LineageError, j
 from mlflow_dvc_plugin.lineage.listings import explain_remote_error
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
-from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry
@@ -69,7 +70,7 @@ def push(
     if not entries:
         raise LineageError(f"There is nothing to push: run {found.run_id} recorded no data.")
     progress = progress or Progress()
-    with open_project(root) as dvc:
+    with closing(DvcProject(root)) as dvc:
         dvc.remotes.check_name(remote)
         outs = [e._replace(remote=remote or e.remote) for e in entries if not _explain_skip(e)]
         transfer = _plan_transfer(ObjectIndex(dvc, outs, progress), outs)

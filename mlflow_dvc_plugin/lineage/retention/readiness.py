@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
 from mlflow_dvc_plugin.lineage.listings import to_object
-from mlflow_dvc_plugin.lineage.workspace import open_project
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.tags import MANIFEST
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _SHOWN = 3
 _STATUS_PROBLEMS = {
@@ -92,7 +89,7 @@ def _find_storage_problems(root: str, entries: list[Entry]) -> list[str]:
     plain = [e for e in entries if e.kind == "plain"]
     if not entries:
         return []
-    with open_project(root) as dvc:
+    with closing(DvcProject(root)) as dvc:
         problems = []
         uncached = [e.path for e in plain if not os.path.exists(dvc.cache.path(to_object(e)))]
         if uncached:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
+from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import LineageError, NoRecordedStateError
 from mlflow_dvc_plugin.lineage.derivation.stage_records import hash_stage_inputs
 from mlflow_dvc_plugin.lineage.observation import observe_workspace
@@ -19,15 +19,12 @@ from mlflow_dvc_plugin.lineage.recorded_states import (
     read_path_tags,
 )
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.workspace import find_root, open_project
+from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 OMITTED = "dvc.data_omitted"
 _BATCH = 1000
@@ -92,7 +89,7 @@ def search_by_data(query: Query, progress: Progress | None = None) -> SearchResu
     if query.path is not None:
         return search.by_path(query.path, query.hash)
     if query.hash is not None:
-        with open_project(root) if root else nullcontext() as dvc:
+        with closing(DvcProject(root)) if root else nullcontext() as dvc:
             return search.by_hash(query.hash, dvc)
     if query.data_hash is not None:
         return search.by_state(query.data_hash)
