@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run; its times are milliseconds since 1970 (UTC)."""
+    """One MLflow run; times are milliseconds since 1970 (UTC), `end_time` is None while it runs."""
 
     run_id: str
     name: str

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    experiment_option,
-    format_count,
-    print_line,
-    print_result,
-)
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
 
 
 @click.command("backfill")
-@experiment_option
+@output.experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be tagged, and write nothing.")
-@common_options
+@output.common_options
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -41,12 +35,11 @@ def command(
     tagged = sum(not run.skipped for run in done)
     remarks = [f"{run.run_id} cannot be tagged: {run.skipped}" for run in done if run.skipped]
 
-    def draw() -> None:
-        if not done:
-            print_line("There is nothing to tag: all runs have DVC tags, or have no Git commit.")
-            return
+    summary = "There is nothing to tag: all runs have DVC tags, or have no Git commit."
+    if done:
         verb = "Would tag" if dry_run else "Tagged"
-        print_line(f"{verb} {format_count(tagged, 'run')}; {len(remarks):,} cannot be tagged.")
-
-    print_result([run.to_dict() for run in done], as_json, draw, remarks)
+        runs = output.format_count(tagged, "run")
+        summary = f"{verb} {runs}; {len(remarks):,} cannot be tagged."
+    document = [run.to_dict() for run in done]
+    output.print_result(document, as_json, lambda: output.print_line(summary), remarks)
     return 1 if done and not tagged else 0

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    experiment_option,
-    format_count,
-    print_line,
-    print_result,
-)
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
 
 
 @click.command("link")
-@experiment_option
+@output.experiment_option
 @click.option("--dry-run", is_flag=True, help="Show what would be linked, and write nothing.")
-@common_options
+@output.common_options
 def command(
     experiments: tuple[str, ...], dry_run: bool, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -34,19 +28,19 @@ def command(
         result = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
     remarks = [f"{stage} was not linked: {reason}." for stage, reason in result.unlinked.items()]
     document = [run.to_dict() for run in result.runs]
-    print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
+    output.print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
     return 0 if result.runs else 1
 
 
 def _draw(result: LinkResult, dry_run: bool) -> None:
     for run in result.runs:
-        print_line(f"{run.run_id}  {run.stage}")
+        output.print_line(f"{run.run_id}  {run.stage}")
         for path, value in run.outs.items():
-            print_line(f"  {path}  {value}")
+            output.print_line(f"  {path}  {value}")
     if result.runs:
         verb = "Would link" if dry_run else "Linked"
-        print_line(f"{verb} {format_count(len(result.runs), 'stage')} to their runs.")
+        output.print_line(f"{verb} {output.format_count(len(result.runs), 'stage')} to their runs.")
     elif result.unlinked:
-        print_line("No stage was linked.")
+        output.print_line("No stage was linked.")
     else:
-        print_line("There is nothing to link: dvc.lock records no cached outputs of stages.")
+        output.print_line("There is nothing to link: dvc.lock records no cached outputs of stages.")

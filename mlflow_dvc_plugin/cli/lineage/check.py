@@ -7,15 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    experiment_option,
-    format_count,
-    print_line,
-    print_result,
-    shorten_name,
-    until_closed,
-)
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.retention.check import CheckedRun, check
@@ -34,13 +26,10 @@ _SHOWN = 3
 
 @click.command("check")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@experiment_option
-@common_options
+@output.experiment_option
+@output.common_options
 def command(
-    runs: tuple[str, ...],
-    experiments: tuple[str, ...],
-    tracking_uri: str | None,
-    as_json: bool,
+    runs: tuple[str, ...], experiments: tuple[str, ...], tracking_uri: str | None, as_json: bool
 ) -> int:
     """Check whether the data of runs can be restored.
 
@@ -56,32 +45,30 @@ def command(
     if bool(runs) == bool(experiments):
         raise click.UsageError("Name runs, or an experiment with --experiment.")
     with ProgressBar() as progress:
-        found = list(
-            check(runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress)
-        )
-    with until_closed():
-        print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
-    return 0 if all(run.verdict.restorable for run in found) else 1
+        found = list(check(runs, experiments, tracking_uri, progress))
+    with output.until_closed():
+        output.print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
+    return 0 if all(run.restorable for run in found) else 1
 
 
 def _draw(runs: Sequence[CheckedRun]) -> None:
-    for run in runs:
-        words, colour = _WORDS[run.verdict.restorable]
-        text = f"{run.run_id}  {shorten_name(run.run_name)}  {words}"
-        if run.verdict.reason:
-            text = f"{text}: {run.verdict.reason}"
-        elif remarks := _find_remarks(run):
+    for each in runs:
+        words, colour = _WORDS[each.restorable]
+        text = f"{each.run.run_id}  {output.shorten_name(each.run.name)}  {words}"
+        if each.reason:
+            text = f"{text}: {each.reason}"
+        elif remarks := _find_remarks(each):
             text = f"{text} ({'; '.join(remarks)})"
-        print_line(text, colour)
-    counts = Counter(run.verdict.restorable for run in runs)
+        output.print_line(text, colour)
+    counts = Counter(each.restorable for each in runs)
     for restorable, (words, colour) in _WORDS.items():
         if counts[restorable]:
-            print_line(f"{format_count(counts[restorable], 'run')} {words}.", colour)
+            output.print_line(f"{output.format_count(counts[restorable], 'run')} {words}.", colour)
 
 
-def _find_remarks(run: CheckedRun) -> list[str]:
+def _find_remarks(checked: CheckedRun) -> list[str]:
     """What a person should know of a run that can be restored."""
-    outs = run.verdict.outs
+    outs = checked.outs
     unpushed = [out.path for out in outs if out.cache and out.remote is False and not out.source]
     remarks = []
     if unpushed and len(unpushed) == len(outs):
@@ -90,6 +77,7 @@ def _find_remarks(run: CheckedRun) -> list[str]:
         remarks.append(f"only from this cache: {join_some(unpushed, _SHOWN)}")
     if any(out.cache and out.remote is None for out in outs):
         remarks.append("from this cache: the remote does not tell what it has")
-    if run.status in _STATUSES:
-        remarks.append(_STATUSES[run.status])
+    status = checked.run.tags.get("dvc.status")
+    if status in _STATUSES:
+        remarks.append(_STATUSES[status])
     return remarks

@@ -9,19 +9,7 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    experiment_option,
-    explain_missing_metrics,
-    explain_missing_path,
-    format_count,
-    format_number,
-    format_time,
-    print_line,
-    print_result,
-    shorten_name,
-    to_project_path,
-)
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Column, draw_table
 from mlflow_dvc_plugin.errors import join_some
@@ -39,7 +27,7 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 @click.option(
     "--path",
     metavar="PATH",
-    callback=to_project_path,
+    callback=output.to_project_path,
     help="Runs that used or made the output at PATH.",
 )
 @click.option(
@@ -48,9 +36,9 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
     help="Only this version of it; without --path, runs that used or made anything with this "
     "hash, also a file in a tracked folder.",
 )
-@experiment_option
+@output.experiment_option
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric too.")
-@common_options
+@output.common_options
 def command(as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
 
@@ -66,7 +54,7 @@ def command(as_json: bool, **options: Any) -> None:
         )
     with ProgressBar() as progress:
         result = search_by_data(query, progress)
-    print_result(
+    output.print_result(
         [run.to_dict() for run in result.runs],
         as_json,
         lambda: _draw(result, query.metrics),
@@ -78,10 +66,8 @@ def explain_limits(result: SearchResult) -> list[str]:
     """What a search could not read."""
     remarks = []
     if result.unread_runs:
-        remarks.append(
-            f"{format_count(result.unread_runs, 'other run')} may match too: the recorded state "
-            "cannot be read."
-        )
+        others = output.format_count(result.unread_runs, "other run")
+        remarks.append(f"{others} may match too: the recorded state cannot be read.")
     for paths, verb in (
         (result.unread_folders, "The files in {} were not searched"),
         (result.unverified, "The hash of {} was taken from the metafile"),
@@ -104,8 +90,8 @@ def _explain_absence(result: SearchResult, query: Query) -> list[str]:
     """Why there may be no runs, or no values of a metric."""
     if result.runs:
         found = [name for run in result.runs for name in run.metrics]
-        return explain_missing_metrics(query.metrics, found)
-    remarks = explain_missing_path(query.path) if query.path else []
+        return output.explain_missing_metrics(query.metrics, found)
+    remarks = output.explain_missing_path(query.path) if query.path else []
     for value, pattern in ((query.hash, _HASH), (query.data_hash, _FINGERPRINT)):
         if value and not pattern.fullmatch(value):
             remarks.append(f"{value} is not a whole hash, which has 32 digits from 0 to f.")
@@ -115,23 +101,23 @@ def _explain_absence(result: SearchResult, query: Query) -> list[str]:
 def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
     if not result.runs:
         limits = result.unread_runs or result.unread_folders or result.unverified
-        print_line(f"No run {'is known to be' if limits else 'is'} on this data.")
+        output.print_line(f"No run {'is known to be' if limits else 'is'} on this data.")
         return
     columns = [
         Column("run", lambda run: run.run_id),
-        Column("name", lambda run: shorten_name(run.run_name)),
-        Column("started", lambda run: format_time(run.start_time)),
+        Column("name", lambda run: output.shorten_name(run.run_name)),
+        Column("started", lambda run: output.format_time(run.start_time)),
         *(Column(name, partial(_show_metric, name), right=True) for name in metrics),
         Column("role", lambda run: [_show_role(run, path) for path in run.paths[:_SHOWN]]),
         Column("path", _show_paths),
         Column("hash", lambda run: [run.hashes[p] for p in run.paths[:_SHOWN]], shrinks=True),
     ]
     draw_table(columns, result.runs)
-    print_line(f"{format_count(len(result.runs), 'run')}.")
+    output.print_line(f"{output.format_count(len(result.runs), 'run')}.")
 
 
 def _show_metric(name: str, run: FoundRun) -> str:
-    return format_number(run.metrics.get(name))
+    return output.format_number(run.metrics.get(name))
 
 
 def _show_role(run: FoundRun, path: str) -> str:

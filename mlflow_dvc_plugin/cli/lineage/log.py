@@ -4,43 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    experiment_option,
-    explain_missing_metrics,
-    explain_missing_path,
-    format_number,
-    format_time,
-    print_line,
-    print_result,
-    to_project_path,
-)
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table, terminal_width
-from mlflow_dvc_plugin.lineage.search.find import Query
-from mlflow_dvc_plugin.lineage.search.history import OutVersion, read_history
+from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
+from mlflow_dvc_plugin.lineage.search.history import OutVersion, group_by_version
 
 _WIDTH = 24
 
 
 @click.command("log")
-@click.argument("path", callback=to_project_path)
+@click.argument("path", callback=output.to_project_path)
 @click.option("--metric", metavar="NAME", help="Show the best value of this metric too.")
 @click.option("--minimize", is_flag=True, help="The lowest value of the metric is the best.")
-@experiment_option
-@common_options
+@output.experiment_option
+@output.common_options
 def command(
-    *,
-    path: str,
-    metric: str | None,
-    minimize: bool,
-    experiments: tuple[str, ...],
-    tracking_uri: str | None,
-    as_json: bool,
+    path: str, *, metric: str | None, minimize: bool, as_json: bool, **options: Any
 ) -> None:
     """Show the versions of the output at PATH over the runs.
 
@@ -48,20 +33,16 @@ def command(
     """
     if minimize and not metric:
         raise click.UsageError("--minimize needs --metric.")
-    query = Query(
-        path=path,
-        metrics=[metric] if metric else [],
-        experiments=experiments,
-        tracking_uri=tracking_uri,
-    )
+    query = Query(path=path, metrics=[metric] if metric else [], **options)
     with ProgressBar() as progress:
-        history, result = read_history(query, minimize=minimize, progress=progress)
+        result = search_by_data(query, progress)
+    history = group_by_version(result.runs, path, metric, minimize)
     remarks = explain_limits(result)
     if not history:
-        remarks += explain_missing_path(path)
+        remarks += output.explain_missing_path(path)
     elif metric and all(version.best is None for version in history):
-        remarks += explain_missing_metrics([metric], [])
-    print_result(
+        remarks += output.explain_missing_metrics([metric], [])
+    output.print_result(
         [version.to_dict() for version in history],
         as_json,
         lambda: _draw(history, metric, is_certain=not result.unread_runs),
@@ -71,14 +52,14 @@ def command(
 
 def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool) -> None:
     if not history:
-        print_line(
+        output.print_line(
             f"No run {'used or made' if is_certain else 'is known to have used or made'} it."
         )
         return
     columns = [
         Column("hash", lambda version: version.hash),
-        Column("first run", lambda version: format_time(version.first)),
-        Column("last run", lambda version: format_time(version.last)),
+        Column("first run", lambda version: output.format_time(version.first)),
+        Column("last run", lambda version: output.format_time(version.last)),
         Column("runs", lambda version: f"{len(version.run_ids):,}", right=True),
     ]
     if any(version.modified for version in history):
@@ -86,7 +67,7 @@ def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool
             Column("modified", lambda v: f"{len(v.modified):,}" if v.modified else "-", right=True)
         )
     if metric:
-        columns.append(Column(f"best {metric}", lambda v: format_number(v.best), right=True))
+        columns.append(Column(f"best {metric}", lambda v: output.format_number(v.best), right=True))
     if metric and terminal_width() is not None:
         scores = [v.best for v in history if v.best is not None and math.isfinite(v.best)]
         columns.append(Column("", lambda v: Cell(_draw_bar(v.best, scores), "cyan")))

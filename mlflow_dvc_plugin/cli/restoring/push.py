@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    explain_modified,
-    format_count,
-    print_line,
-    print_result,
-)
+from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.push import push
 
@@ -19,7 +13,7 @@ from mlflow_dvc_plugin.lineage.retention.push import push
 @click.argument("run")
 @click.option("--remote", "-r", metavar="NAME", help="The DVC remote to push to.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to send at once.")
-@common_options
+@output.common_options
 def command(
     *, run: str, remote: str | None, jobs: int | None, tracking_uri: str | None, as_json: bool
 ) -> int:
@@ -31,12 +25,8 @@ def command(
     with ProgressBar() as progress:
         result = push(run, remote=remote, jobs=jobs, tracking_uri=tracking_uri, progress=progress)
     remarks = [f"{path} was not pushed: {reason}." for path, reason in result.skipped.items()]
-    remarks += explain_modified(result.modified, "pushed")
-    pushed = format_count(result.pushed, "object")
-    print_result(
-        result.to_dict(),
-        as_json,
-        lambda: print_line(f"Pushed {pushed}; {result.present:,} were already in the remote."),
-        remarks,
-    )
+    remarks += output.explain_modified(result.modified, "pushed")
+    pushed = output.format_count(result.pushed, "object")
+    summary = f"Pushed {pushed}; {result.present:,} were already in the remote."
+    output.print_result(result.to_dict(), as_json, lambda: output.print_line(summary), remarks)
     return 0 if result.pushed or result.present else 1

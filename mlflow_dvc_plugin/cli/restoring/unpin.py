@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.lineage.retention.pin import Pin, unpin
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
     with ProgressBar():
-        pinned = unpin(run, tracking_uri=tracking_uri)
+        pinned = unpin(run, tracking_uri)
     print_result(pinned.to_dict(), as_json, lambda: _draw(pinned))
 
 

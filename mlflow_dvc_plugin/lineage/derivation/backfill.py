@@ -31,13 +31,7 @@ class TaggedRun(Result):
     skipped: str = ""
 
 
-def tag(
-    run: str,
-    *,
-    rev: str | None = None,
-    force: bool = False,
-    tracking_uri: str | None = None,
-) -> TaggedRun:
+def tag(run: str, *, rev: str | None, force: bool, tracking_uri: str | None) -> TaggedRun:
     """Give an existing run the tags of the workspace, or those derived from a Git revision."""
     root = find_root()
     found = find_run(run, tracking_uri)
@@ -56,15 +50,10 @@ def tag(
 
 
 def backfill(
-    experiments: Sequence[str],
-    *,
-    dry_run: bool = False,
-    tracking_uri: str | None = None,
-    progress: Progress | None = None,
+    experiments: Sequence[str], *, dry_run: bool, tracking_uri: str | None, progress: Progress
 ) -> Iterator[TaggedRun]:
     """Tag the runs of experiments that name a Git commit and have no DVC tags, the newest first."""
     root = find_root()
-    progress = progress or Progress()
     # All are read before the first is written: tags change what a search finds.
     found = search_runs([tag_clause(MLFLOW_COMMIT)], experiments, tracking_uri)
     untagged = [(run.run_id, run.tags[MLFLOW_COMMIT]) for run in found if not _find_dvc_tags(run)]

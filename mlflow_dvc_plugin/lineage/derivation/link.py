@@ -40,12 +40,7 @@ class LinkResult:
     unlinked: dict[str, str]
 
 
-def link(
-    *,
-    experiments: Sequence[str] = (),
-    dry_run: bool = False,
-    tracking_uri: str | None = None,
-) -> LinkResult:
+def link(*, experiments: Sequence[str], dry_run: bool, tracking_uri: str | None) -> LinkResult:
     """Tag the run of each stage with the outs that ``dvc.lock`` records.
 
     The run was started in that stage, on the inputs that ``dvc.lock`` records,

@@ -22,43 +22,29 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Can a data state be restored?"""
+class CheckedRun:
+    """A run, and whether it can be restored: None if that is not known, for a reason."""
 
+    run: Run
     restorable: bool | None
     reason: str
-    outs: tuple[Availability, ...] = ()
-
-
-@dataclass(frozen=True)
-class CheckedRun:
-    """Can a run be restored?"""
-
-    run_id: str
-    run_name: str
-    verdict: Verdict
-    status: str = ""
-    modified: tuple[str, ...] = ()
+    outs: Sequence[Availability] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
         document: dict[str, Any] = {
-            "run_id": self.run_id,
-            "restorable": self.verdict.restorable,
-            "reason": self.verdict.reason,
-            "entries": [out.to_dict() for out in self.verdict.outs],
+            "run_id": self.run.run_id,
+            "restorable": self.restorable,
+            "reason": self.reason,
+            "entries": [out.to_dict() for out in self.outs],
         }
-        if self.modified:
-            document["modified"] = list(self.modified)
+        if self.run.modified:
+            document["modified"] = list(self.run.modified)
         return document
 
 
 def check(
-    runs: Sequence[str] = (),
-    *,
-    experiments: Sequence[str] = (),
-    tracking_uri: str | None = None,
-    progress: Progress | None = None,
+    runs: Sequence[str], experiments: Sequence[str], tracking_uri: str | None, progress: Progress
 ) -> Iterator[CheckedRun]:
     """Find out where the data of runs is; each object is looked for once for all runs.
 
@@ -70,7 +56,6 @@ def check(
     no place has what it read.
     """
     root = find_root()
-    progress = progress or Progress()
     found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
     if experiments:
         found = search_runs((), experiments, tracking_uri)
@@ -92,25 +77,24 @@ def _judge_runs(
     with closing(DvcProject(root)) as dvc:
         data = [e for state in distinct.values() for e in state if e.cached and e.hash]
         locator = Locator(dvc, ObjectIndex(dvc, data, progress), progress)
-        # Runs of the same state share its verdict.
-        verdicts: dict[tuple[int, str | None], Verdict] = {}
+        # Runs of the same state share its outs.
+        located: dict[tuple[int, str | None], list[Availability]] = {}
         for run, state in runs:
             if isinstance(state, str):
-                yield _to_result(run, Verdict(False, state))
+                yield _judge_run(run, False, state)
                 continue
             commit = run.tags.get("dvc.git_commit", "")
             has_sources = any(e.kind != "plain" for e in state)
             key = id(state), commit if has_sources and is_commit(commit) else None
-            if key not in verdicts:
-                outs = [locator.locate(e, key[1]) for e in state if e.cached and e.hash]
-                verdicts[key] = judge_outs(outs)
-            yield _to_result(run, verdicts[key])
+            if key not in located:
+                located[key] = [locator.locate(e, key[1]) for e in state if e.cached and e.hash]
+            yield _judge_run(run, *_judge_outs(located[key]), located[key])
 
 
-def judge_outs(outs: Sequence[Availability]) -> Verdict:
-    """Can a state with these outs be restored?"""
+def _judge_outs(outs: Sequence[Availability]) -> tuple[bool | None, str]:
+    """Can a state with these outs be restored? The reason is empty if it can."""
     if not outs:
-        return Verdict(False, "it recorded no data")
+        return False, "it recorded no data"
     missing = [path for out in outs for path in out.missing]
     external = [out.path for out in outs if is_external(out.path)]
     for paths, reason in (
@@ -118,19 +102,17 @@ def judge_outs(outs: Sequence[Availability]) -> Verdict:
         (external, "outside the project, where a restore does not write"),
     ):
         if paths:
-            return Verdict(False, f"{reason}: {join_some(paths, _SHOWN)}", tuple(outs))
+            return False, f"{reason}: {join_some(paths, _SHOWN)}"
     unknown = [f"{out.path}: {out.unknown}" for out in outs if out.unknown]
-    if unknown:
-        return Verdict(None, join_some(unknown, 1), tuple(outs))
-    return Verdict(True, "", tuple(outs))
+    return (None, join_some(unknown, 1)) if unknown else (True, "")
 
 
-def _to_result(run: Run, verdict: Verdict) -> CheckedRun:
-    status = run.tags.get("dvc.status", "")
-    if status == "modified":
+def _judge_run(
+    run: Run, restorable: bool | None, reason: str, outs: Sequence[Availability] = ()
+) -> CheckedRun:
+    if run.tags.get("dvc.status") == "modified":
         paths = f": {join_some(run.modified, _SHOWN)}" if run.modified else ""
-        reason = f"its data was modified when it started, and was not saved{paths}"
-        if verdict.restorable is False:
-            reason = f"{reason}; {verdict.reason}"
-        verdict = Verdict(False, reason, verdict.outs)
-    return CheckedRun(run.run_id, run.name, verdict, status, run.modified)
+        modified = f"its data was modified when it started, and was not saved{paths}"
+        reason = f"{modified}; {reason}" if restorable is False else modified
+        restorable = False
+    return CheckedRun(run, restorable, reason, outs)

@@ -37,7 +37,7 @@ class Pin(Result):
     modified: tuple[str, ...] = ()
 
 
-def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
+def pin(run: str, tracking_uri: str | None) -> Pin:
     """Create a Git tag on a commit whose metafiles record the run's data.
 
     ``dvc gc --all-tags`` then keeps the data, ``dvc fetch --all-tags`` downloads
@@ -70,7 +70,7 @@ def pin(run: str, *, tracking_uri: str | None = None) -> Pin:
     )
 
 
-def unpin(run: str, *, tracking_uri: str | None = None) -> Pin:
+def unpin(run: str, tracking_uri: str | None) -> Pin:
     """Delete a run's Git tag. The next ``dvc gc`` may then remove its data."""
     root = find_root()
     pins = read_refs(root, PREFIX)

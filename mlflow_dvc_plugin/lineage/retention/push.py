@@ -43,22 +43,13 @@ class PushResult(Result):
     modified: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Transfer:
-    """What a push has to do."""
-
-    present: set[tuple[Obj, str | None]] = field(default_factory=set)
-    absent: dict[str | None, dict[Obj, str]] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
 def push(
     run: str,
     *,
-    remote: str | None = None,
-    jobs: int | None = None,
-    tracking_uri: str | None = None,
-    progress: Progress | None = None,
+    remote: str | None,
+    jobs: int | None,
+    tracking_uri: str | None,
+    progress: Progress,
 ) -> PushResult:
     """Upload the objects of a run that the remote lacks, verified before and after.
 
@@ -69,27 +60,28 @@ def push(
     entries = [e for e in load_state(found, project=root).entries if e.cached and e.hash]
     if not entries:
         raise LineageError(f"There is nothing to push: run {found.run_id} recorded no data.")
-    progress = progress or Progress()
+    reasons = {
+        e.path: _NOT_PUSHED.get(e.kind) if e.push else "it is `push: false`" for e in entries
+    }
     with closing(DvcProject(root)) as dvc:
         dvc.remotes.check_name(remote)
-        outs = [e._replace(remote=remote or e.remote) for e in entries if not _explain_skip(e)]
-        transfer = _plan_transfer(ObjectIndex(dvc, outs, progress), outs)
-        for name, objs in transfer.absent.items():
+        outs = [e._replace(remote=remote or e.remote) for e in entries if not reasons[e.path]]
+        present, absent, uncached = _plan_transfer(ObjectIndex(dvc, outs, progress), outs)
+        for name, objs in absent.items():
             _send_objects(dvc, name, objs, jobs=jobs, progress=progress)
-    skipped = {e.path: reason for e in entries if (reason := _explain_skip(e))}
-    skipped.update(transfer.skipped)
-    pushed = sum(map(len, transfer.absent.values()))
-    return PushResult(found.run_id, pushed, len(transfer.present), skipped, found.modified)
+    skipped = {path: reason for path, reason in reasons.items() if reason}
+    skipped.update(dict.fromkeys(uncached, _UNCACHED))
+    pushed = sum(map(len, absent.values()))
+    return PushResult(found.run_id, pushed, present, skipped, found.modified)
 
 
-def _explain_skip(e: Entry) -> str:
-    """Why an out is never pushed; empty if it is."""
-    return _NOT_PUSHED.get(e.kind, "") if e.push else "it is `push: false`"
-
-
-def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
-    """What to send."""
-    transfer = _Transfer()
+def _plan_transfer(
+    index: ObjectIndex, entries: Sequence[Entry]
+) -> tuple[int, dict[str | None, dict[Obj, str]], list[str]]:
+    """How many objects are in the remotes, which are not, with a path each, and uncached outs."""
+    arrived: set[tuple[Obj, str | None]] = set()
+    absent: dict[str | None, dict[Obj, str]] = {}
+    uncached: list[str] = []
     lost: list[str] = []
     for e in entries:
         error = index.find_error(e.remote)
@@ -100,20 +92,20 @@ def _plan_transfer(index: ObjectIndex, entries: Sequence[Entry]) -> _Transfer:
         present = {path: obj for path, obj in objects.items() if index.in_remote(obj, e.remote)}
         missing = [path for path in objects.keys() - present if not index.in_cache(objects[path])]
         if missing and e.kind != "plain":
-            transfer.skipped[e.path] = _UNCACHED
+            uncached.append(e.path)
             continue
         lost += sorted(missing)
-        transfer.present.update((obj, e.remote) for obj in present.values())
+        arrived.update((obj, e.remote) for obj in present.values())
         for path in objects.keys() - present - set(missing):
-            transfer.absent.setdefault(e.remote, {}).setdefault(objects[path], path)
-    if None in transfer.absent and not index.is_configured(None):
+            absent.setdefault(e.remote, {}).setdefault(objects[path], path)
+    if None in absent and not index.is_configured(None):
         raise DvcError("There is no default DVC remote. Add one with `dvc remote add -d`.")
     if lost:
         raise LineageError(
             f"Neither in the cache nor in the remote: {join_some(lost, _SHOWN)}. Nothing was "
             "pushed. Push from where the data still is."
         )
-    return transfer
+    return len(arrived), absent, uncached
 
 
 def _send_objects(

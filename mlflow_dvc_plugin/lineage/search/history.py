@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
-from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
-from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.lineage.search.results import FoundRun
 
 
 @dataclass(frozen=True)
@@ -31,19 +29,10 @@ class OutVersion(Result):
     modified: list[str] = field(default_factory=list)
 
 
-def read_history(
-    query: Query, *, minimize: bool = False, progress: Progress | None = None
-) -> tuple[list[OutVersion], SearchResult]:
-    """The versions of the out at a path, in the order of their first runs."""
-    result = search_by_data(query, progress)
-    metric = next(iter(query.metrics), None)
-    return group_by_version(result.runs, str(query.path), metric, minimize), result
-
-
 def group_by_version(
     runs: Iterable[FoundRun], path: str, metric: str | None = None, minimize: bool = False
 ) -> list[OutVersion]:
-    """The distinct versions of an out that runs used or made."""
+    """The distinct versions of an out that runs used or made, in the order of their first runs."""
     better = min if minimize else max
     by_hash: dict[str, list[FoundRun]] = {}
     for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
