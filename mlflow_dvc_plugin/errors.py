@@ -20,12 +20,7 @@ class MlflowDvcError(Exception):
 
 
 class CaptureError(MlflowDvcError):
-    """The data state of a project cannot be read truthfully.
-
-    Args:
-        where: the metafile or folder at fault, relative to the project.
-        what: what is wrong with it.
-    """
+    """The data state of a project cannot be read truthfully, because of `where`."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{where}: {what}")
@@ -34,12 +29,7 @@ class CaptureError(MlflowDvcError):
 
 
 class FormatError(MlflowDvcError):
-    """A file is not YAML that DVC reads, or DVC refuses a value in it.
-
-    Args:
-        what: what is wrong.
-        where: the place of the value, as keys and indices.
-    """
+    """A file is not YAML that DVC reads, or DVC refuses the value at `where`."""
 
     def __init__(self, what: str, where: str = "") -> None:
         super().__init__(what)
@@ -102,11 +92,7 @@ class DvcError(MlflowDvcError):
 
 
 class EmptyRemoteError(DvcError):
-    """The folder of a local remote does not exist, so the remote holds nothing.
-
-    Args:
-        folder: its absolute path.
-    """
+    """The folder of a local remote does not exist, so the remote holds nothing."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -141,11 +127,7 @@ class UnsafePathError(RestoreError):
 
 
 class MissingObjectsError(RestoreError):
-    """Data of the run is neither in the cache nor in the remote.
-
-    Args:
-        reasons: why it cannot be fetched, by path.
-    """
+    """Data of the run is neither in the cache nor in the remote; reasons by path."""
 
     def __init__(self, reasons: dict[str, str]) -> None:
         shown = join_some([f"{path} ({reason})" for path, reason in reasons.items()], 20, "; ")
@@ -157,11 +139,7 @@ class MissingObjectsError(RestoreError):
 
 
 class UnsavedContentError(RestoreError):
-    """A restore would replace content that is saved nowhere else.
-
-    Args:
-        paths: the files, relative to the project.
-    """
+    """A restore would replace content that is saved nowhere else."""
 
     def __init__(self, paths: list[str]) -> None:
         have = "has" if len(paths) == 1 else "have"

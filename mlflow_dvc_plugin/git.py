@@ -24,9 +24,6 @@ def run_git(
 
     The process's own ``GIT_*`` variables do not apply (a hook sets some), and no
     hooks run: ``dvc install`` sets one that would check out data.
-
-    Raises:
-        GitError: Git is missing or failed.
     """
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environ.update(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
@@ -51,11 +48,7 @@ def run_git(
 
 
 def resolve_commit(project: str, rev: str) -> str:
-    """The full hash of the commit that `rev` names.
-
-    Raises:
-        GitError: the repository has no such commit.
-    """
+    """The full hash of the commit that `rev` names; a GitError if there is none."""
     try:
         out = run_git(
             project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"
@@ -84,11 +77,7 @@ def find_ignored(
 ) -> set[str]:
     """Find those of the paths that Git ignores; none outside a repository.
 
-    Args:
-        project: absolute path of the project.
-        paths: relative to the project.
-        without: patterns that do not count, as pairs of a ``.gitignore`` file
-            (relative to the project) and a pattern in it.
+    The pairs in `without`, of a ``.gitignore`` and a pattern in it, do not count.
     """
     if not paths:
         return set()
@@ -108,13 +97,7 @@ def find_ignored(
 
 
 def read_blob(project: str, commit: str, path: str) -> bytes | None:
-    """Read a file of a commit; None if the commit has no such file.
-
-    Args:
-        project: absolute path of the project.
-        commit: a full commit hash.
-        path: relative to the project.
-    """
+    """Read a file of a commit, by path in the project; None if the commit has no such file."""
     if not is_commit(commit):
         return None
     try:
@@ -124,14 +107,7 @@ def read_blob(project: str, commit: str, path: str) -> bytes | None:
 
 
 def is_in_commit(project: str, commit: str, path: str, data: bytes) -> bool:
-    """Does a commit have a file with this content, except for line ends that Git converts?
-
-    Args:
-        project: absolute path of the project.
-        commit: a full commit hash.
-        path: of the file, relative to the project.
-        data: the content.
-    """
+    """Does a commit have a file with this content, except for line ends that Git converts?"""
     if not is_commit(commit):
         return False
     try:

@@ -45,16 +45,7 @@ class Settings:
 
 
 def load_settings(project: str | None = None) -> Settings:
-    """The settings of the environment, which win over those of a project.
-
-    Args:
-        project: the project whose pyproject.toml to read; None before a
-            project is known.
-
-    Raises:
-        SettingsError: a setting has a value that cannot be used, or
-            pyproject.toml cannot be read.
-    """
+    """The settings of the environment, which win over those of a project's pyproject.toml."""
     values = _read_pyproject(os.path.join(project, "pyproject.toml")) if project else {}
     values.update({name: text for name, key in _KEYS.items() if (text := os.environ.get(key))})
     if not values:

@@ -31,16 +31,8 @@ _MAX_SIZE = 64 * 1024 * 1024  # bytes of one file
 def read_commit_state(project: str, commit: str, selected: bool = False) -> DataState:
     """Read the data state that a commit's metafiles record, with the metafiles' bytes.
 
-    Args:
-        project: absolute path of the project.
-        commit: a full commit hash. It may come from a tag, so it is checked before use.
-        selected: only the outs that a run at that commit would record, by the settings
-            of the commit's pyproject.toml and of the environment.
-
-    Raises:
-        GitError: Git does not have the commit.
-        CaptureError: the commit's metafiles cannot be read.
-        SettingsError: a setting has a value that cannot be used.
+    With `selected`, only the outs that a run at that commit would record, by the settings
+    of the commit's pyproject.toml and of the environment.
     """
     if not is_commit(commit):
         raise GitError(f"{commit[:80]!r} is not a commit hash.")
@@ -63,11 +55,7 @@ def read_commit_state(project: str, commit: str, selected: bool = False) -> Data
 
 
 def write_commit_files(project: str, commit: str, folder: str) -> None:
-    """Write every file of a commit that DVC reads to find the outs, and make `folder` a project.
-
-    Raises:
-        GitError: Git does not have the commit.
-    """
+    """Write every file of a commit that DVC reads to find the outs, and make `folder` a project."""
     os.makedirs(os.path.join(folder, ".dvc"), exist_ok=True)
     for path, data in _read_files(project, commit, find_prefix(project)):
         target = os.path.join(folder, path)

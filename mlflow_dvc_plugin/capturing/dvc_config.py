@@ -16,8 +16,7 @@ def load_config(project: str, add_file: Callable[[str], None] = lambda _: None) 
     """Merge DVC's system, global, project and local configuration.
 
     A file that cannot be read counts as absent: no setting in it decides which
-    outs there are, and DVC itself reports a broken configuration. `add_file` is
-    called with the path of each file before it is read.
+    outs there are, and DVC itself reports a broken configuration.
     """
     merged: Config = {}
     own = os.path.join(project, ".dvc")

@@ -25,11 +25,7 @@ _own_locks = threading.local()
 
 @contextmanager
 def own_lock(project: str) -> Iterator[None]:
-    """Let this thread's readings not wait for DVC's lock, because the thread holds it itself.
-
-    Args:
-        project: absolute path of the project.
-    """
+    """Let this thread's readings not wait for DVC's lock, because the thread holds it itself."""
     before: frozenset[int | None] = getattr(_own_locks, "inodes", frozenset())
     _own_locks.inodes = before | {_find_inode(_lock_file(project))}
     try:
@@ -50,11 +46,7 @@ def _find_inode(path: str) -> int | None:
 
 
 class DvcWriter:
-    """A DVC command that may be writing the metafiles of a project while they are read.
-
-    Args:
-        project: absolute path of the project.
-    """
+    """A DVC command that may be writing the metafiles of a project while they are read."""
 
     def __init__(self, project: str) -> None:
         self._lock = _lock_file(project)
@@ -79,12 +71,7 @@ class DvcWriter:
         return is_held
 
     def wait(self, signatures: Mapping[str, Signature | None]) -> None:
-        """Wait while metafiles that were written just now may be incomplete.
-
-        Args:
-            signatures: of the metafiles, by absolute path. The wait ends as soon
-                as one of them changes.
-        """
+        """Wait until metafiles that were written just now are complete, or one of them changes."""
         if not any(is_fresh(each, _RECENT_NS) for each in signatures.values()):
             return
         is_seen = self.is_seen()

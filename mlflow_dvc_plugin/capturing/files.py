@@ -21,15 +21,7 @@ Signature = tuple[int, int, int, int]
 
 
 def read_file(path: str, name: str) -> bytes:
-    """Read all bytes of a file.
-
-    Args:
-        path: where it is.
-        name: its name in an error message.
-
-    Raises:
-        CaptureError: it is not a regular file, or cannot be read.
-    """
+    """Read all bytes of a file; `name` stands for it in an error message."""
     data, is_whole = _read_once(path, name)
     if not is_whole:
         # A program wrote to it during the read: DVC rewrites dvc.lock in place.
@@ -91,13 +83,9 @@ def hash_bytes(data: bytes) -> str:
 
 
 class HashedFiles(Mapping[str, bytes]):
-    """The contents of files, by path, read when they are first needed.
+    """The contents of files in a folder, read when they are first needed.
 
     A file that no longer has its hash by then is left out.
-
-    Args:
-        folder: absolute path of the folder that the paths are relative to.
-        hashes: the MD5 of each file, by path.
     """
 
     def __init__(self, folder: str, hashes: Mapping[str, str]) -> None:

@@ -40,16 +40,8 @@ def read_metafiles(
     DVC writes metafiles in place, and half of one can be valid YAML. So a reading
     counts only if the lock files, which DVC writes for the longest time, and all
     metafiles that were written just before are still the same afterwards.
-
-    Args:
-        project: absolute path of the project.
-        git: its Git work tree and ``.git`` directory; None if DVC does not use Git.
-        config: its DVC configuration.
-        watch: receives everything that the metafiles and stages depend on.
-        known: from an earlier reading with the same configuration.
-
-    Raises:
-        CaptureError: a metafile cannot be read, or DVC would refuse it.
+    `git` is None if DVC does not use Git; `known` comes from an earlier reading with
+    the same configuration.
     """
     writer = DvcWriter(project)
     attempts = 0

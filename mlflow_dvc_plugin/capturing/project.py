@@ -12,17 +12,9 @@ from mlflow_dvc_plugin.settings import PREFIX, Settings, load_settings
 def find_project(
     path: str | os.PathLike[str] | None = None, settings: Settings | None = None
 ) -> str | None:
-    """Find the DVC project that a process works on.
+    """Find the DVC project that a process works on; None outside any project.
 
-    Args:
-        path: search only this folder and those above it.
-        settings: the environment's by default.
-
-    Returns:
-        The project's absolute path; None outside any project.
-
-    Raises:
-        SettingsError: ``MLFLOW_DVC_ROOT`` names a folder that is no project.
+    With `path`, only that folder and those above it are searched.
     """
     if path is not None:
         return _search_upwards(os.path.abspath(path))

@@ -32,19 +32,12 @@ _new = tuple.__new__
 
 
 class Reading(NamedTuple):
-    """Everything that capture reads of a project, except for its data.
-
-    Attributes:
-        config: the DVC configuration.
-        metafiles: the metafiles and their stages.
-        watch: everything that the reading depends on.
-        derived: what was computed from this reading alone, for the next capture.
-    """
+    """Everything that capture reads of a project, except for its data."""
 
     config: Config
     metafiles: ProjectMetafiles
     watch: Watch
-    derived: dict[Any, Any]
+    derived: dict[Any, Any]  # what was computed from this reading alone
 
 
 _readings: dict[str, Reading] = {}
@@ -53,12 +46,7 @@ _readings: dict[str, Reading] = {}
 def read_project(project: str, save: bool = True) -> Reading:
     """Read a project, or return the very same reading as before if nothing changed.
 
-    Args:
-        project: absolute path of the project.
-        save: use and leave a saved reading, for other processes.
-
-    Raises:
-        CaptureError: the metafiles cannot be read, or DVC would refuse them.
+    With `save`, use and leave a saved reading, for other processes.
     """
     before = _readings.get(project)
     if before is not None and before.watch.is_unchanged():
@@ -152,11 +140,7 @@ def _out_from_json(saved: list[Any]) -> Out:
 
 @contextmanager
 def pause_collector() -> Iterator[None]:
-    """Stop the garbage collector while tens of thousands of values are created at once.
-
-    Keep this short: a process that another thread forks in the meantime keeps
-    its collector stopped.
-    """
+    """Stop the garbage collector while tens of thousands of values are created at once."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -14,32 +14,18 @@ if TYPE_CHECKING:
 
 
 class RunStart(NamedTuple):
-    """A data state and where it comes from.
-
-    Attributes:
-        state: the state.
-        settings: the settings that apply to it.
-        file: the exported file that the state was read from; empty if it was
-            captured in a project.
-    """
+    """A data state, its settings, and the exported file that it was read from, if any."""
 
     state: DataState
     settings: Settings
-    file: str = ""
+    file: str = ""  # empty if the state was captured in a project
 
 
 def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunStart | None:
     """Read the exported file that the settings name, or else capture the project here.
 
-    Args:
-        judge: compare the workspace with what the metafiles record.
-        even_disabled: capture even where the settings disable it.
-
-    Returns:
-        None outside a project, or if the settings disable capture.
-
-    Raises:
-        MlflowDvcError: the state cannot be read.
+    None outside a project, or if the settings disable capture. With `judge`, compare
+    the workspace with what the metafiles record.
     """
     settings = load_settings()
     if settings.disable and not even_disabled:
@@ -63,11 +49,7 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
 
 
 def read_exported_state() -> RunStart | None:
-    """Read the exported file that the settings name; None if they name none.
-
-    Raises:
-        MlflowDvcError: the file cannot be used.
-    """
+    """Read the exported file that the settings name; None if they name none."""
     settings, _ = _find_settings(load_settings())
     return _read_exported(settings) if settings.state else None
 

@@ -22,35 +22,17 @@ _MAX_RESULTS = 8
 
 
 class _Selection(NamedTuple):
-    """The outs of a reading that are in the state.
+    """The outs of a reading that are in the state."""
 
-    Attributes:
-        stage: address of the running stage; None outside one.
-        outs: sorted by path.
-        expected: those that should be in the workspace.
-        lock_hash: MD5 over the lock files; None without one.
-        states: the states built from it, by everything else that a state contains.
-    """
-
-    stage: str | None
+    stage: str | None  # address of the running stage
     outs: list[Out]
     expected: ExpectedOuts
     lock_hash: str | None
-    states: dict[tuple[object, ...], DataState]
+    states: dict[tuple[object, ...], DataState]  # by everything else that a state contains
 
 
 def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataState:
-    """Capture the data state of a project; an unchanged state is the very same object.
-
-    Args:
-        project: absolute path of the project.
-        settings: those of the project.
-        save: leave what was read of the project for other processes.
-
-    Raises:
-        CaptureError: the metafiles cannot be read, or DVC would refuse them.
-        SettingsError: an include or exclude pattern is invalid.
-    """
+    """Capture the data state of a project; an unchanged state is the very same object."""
     reading = read_project(project, save)
     selection = _select_outs(project, reading, settings)
     status, modified = judge_status(

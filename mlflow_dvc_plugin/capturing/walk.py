@@ -33,18 +33,10 @@ class MetafileFolder(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A folder, and the ignore rules that apply to what it contains.
-
-    Attributes:
-        path: relative to the project, "" for the project itself.
-        prefix: the project's path in the Git work tree, "" or ending in "/"; None
-            if DVC does not use Git.
-        dvc: the ``.dvcignore`` patterns.
-        git: the Git rules.
-    """
+    """A folder (path relative to the project), and the ignore rules that apply in it."""
 
     path: str
-    prefix: str | None
+    prefix: str | None  # the project's path in Git, "" or ending in "/"; None without Git
     dvc: DvcIgnore
     git: GitRules
 
@@ -70,16 +62,9 @@ def walk_project(
 ) -> Iterator[MetafileFolder]:
     """Walk the folders of a project that have metafiles, in the order in which DVC reads them.
 
-    Args:
-        project: absolute path of the project.
-        git: its Git work tree and ``.git`` directory; None if DVC does not use Git.
-        outs: absolute paths of the outs so far, in which DVC does not look. The
-            caller adds the outs of a folder before it continues.
-        dvcignores: receives the patterns of each folder with a ``.dvcignore``.
-        watch: receives every file and folder that is looked at.
-
-    Raises:
-        CaptureError: DVC refuses what is here.
+    DVC does not look into outs, so the caller adds the absolute paths of a folder's outs
+    to `outs` before it continues. `dvcignores` receives the patterns of each folder with
+    a ``.dvcignore``. `git` is None if DVC does not use Git.
     """
     prefix, rules = read_rules_above(project, git, watch.add_file)
     if rules is None:

@@ -64,12 +64,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_entry(entry: Entry) -> None:
-    """Check the types of an entry that comes from an untrusted source.
-
-    Raises:
-        TypeError: a field has another type.
-        ValueError: a field has an impossible value.
-    """
+    """Check an untrusted entry: a TypeError or ValueError names the field."""
     for name, types in _TYPES.items():
         value = getattr(entry, name)
         if type(value) not in types:  # a bool is an int to Python, but not a size
@@ -83,12 +78,7 @@ def check_entry(entry: Entry) -> None:
 
 
 def check_text(value: Any) -> str:
-    """Check a text that comes from an untrusted source.
-
-    Raises:
-        TypeError: it is not a string.
-        ValueError: it is neither UTF-8 nor the name of a file.
-    """
+    """Check an untrusted text: a TypeError or UnicodeError if it is not even a file's name."""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} instead of str")
     # A surrogate can stand for a byte in the name of a file, but not for half a character.
@@ -100,8 +90,7 @@ def fingerprint(entries: Iterable[Entry]) -> str:
     """MD5, in hex, over the outs that DVC caches and that have a hash.
 
     The hashed text has one line ``path TAB hashname COLON hash LF`` for each,
-    sorted by the path's code points, in UTF-8. Without any: the MD5 of the
-    empty text.
+    sorted by the path's code points, in UTF-8.
     """
     lines = sorted((e.path, e.hash_name, e.hash) for e in entries if e.cached and e.hash)
     text = "".join([f"{path}\t{name}:{value}\n" for path, name, value in lines])

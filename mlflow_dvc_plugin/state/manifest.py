@@ -76,12 +76,7 @@ def dump(manifest: Manifest) -> list[str]:
 
 
 def parse(parts: Sequence[str]) -> Manifest:
-    """Read what :func:`dump` wrote.
-
-    Raises:
-        ManifestError: the parts are of a newer version, cut off, changed or not a
-            manifest at all.
-    """
+    """Read what :func:`dump` wrote, or raise a ManifestError."""
     if len(parts) > MAX_PARTS:
         raise ManifestError("it has too many parts")
     head, _, data = "".join(parts).partition(":")

@@ -22,16 +22,10 @@ def build_manifest(
     metafiles: Mapping[str, bytes],
     room: int,
 ) -> list[str]:
-    """Write a state as a manifest of at most `room` characters.
+    """Write a state as parts of a manifest, of at most `room` characters together.
 
-    Args:
-        entries: the whole state.
-        committed: what the commit's metafiles record, if that is known.
-        metafiles: bytes of the metafiles, by path.
-        room: how many characters all parts may have together.
-
-    Returns:
-        The parts, each at most 5,000 characters; none if the state does not fit.
+    `committed` is what the commit's metafiles record, if that is known. There are no
+    parts if the state does not fit.
     """
     for manifest in _list_candidates(entries, committed, metafiles):
         parts = dump(manifest)

@@ -11,12 +11,7 @@ DIR_SUFFIX = ".dir"
 
 
 class Obj(NamedTuple):
-    """An object of a cache or remote.
-
-    Attributes:
-        hash_name: DVC's name of the hash. It also decides which cache has the object.
-        value: the hash, with ``.dir`` for the listing of a folder.
-    """
+    """An object of a cache or remote; a listing's hash ends in ``.dir``."""
 
     hash_name: str
     value: str
@@ -28,11 +23,7 @@ class Obj(NamedTuple):
 
 
 def build_listing(hashes: Mapping[str, str]) -> tuple[Obj, bytes]:
-    """A folder's listing, as DVC writes it.
-
-    Args:
-        hashes: the MD5 of each file, by path relative to the folder.
-    """
+    """A folder's listing, as DVC writes it, from the MD5 of each file by relative path."""
     rows = [{"md5": hashes[path], "relpath": path} for path in sorted(hashes)]
     data = json.dumps(rows, sort_keys=True).encode()
     return Obj("md5", Obj.from_bytes(data).value + DIR_SUFFIX), data

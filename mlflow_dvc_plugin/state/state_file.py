@@ -45,15 +45,7 @@ def dumps(state: DataState) -> str:
 
 
 def loads(text: bytes | str, where: str) -> DataState:
-    """Read the text that :func:`dumps` wrote.
-
-    Args:
-        text: the file's content.
-        where: its name in an error message.
-
-    Raises:
-        StateFileError: the text is not that of a state, or was changed.
-    """
+    """Read the text that :func:`dumps` wrote; `where` names it in an error message."""
     if len(text) > MAX_BYTES:
         raise StateFileError(where, f"it is larger than {MAX_BYTES:,} bytes")
     try:
@@ -77,11 +69,7 @@ def loads(text: bytes | str, where: str) -> DataState:
 
 
 def read(path: str) -> DataState:
-    """Read the state in a file.
-
-    Raises:
-        StateFileError: it cannot be read, or does not contain a state.
-    """
+    """Read the state in a file, or raise a StateFileError."""
     path = os.path.abspath(os.path.expanduser(path))
     try:
         info = os.stat(path)

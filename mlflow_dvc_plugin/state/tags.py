@@ -45,12 +45,7 @@ def build_error_tags(message: str) -> dict[str, str]:
 
 
 def to_tag_key(path: str, prefix: str = DATA_PREFIX) -> str:
-    """The key of the tag with the hash of the out at `path`.
-
-    Args:
-        path: relative to the project.
-        prefix: how the keys of such tags start.
-    """
+    """The key of the tag with the hash of the out at `path`."""
     clean = _DOTS.sub("_", _OUTSIDE.sub("_", path))
     if clean == path and len(clean) <= MAX_KEY - len(prefix):
         return prefix + clean

@@ -32,9 +32,6 @@ def resolve_with_dvc(
     """Resolve the stages of the ``dvc.yaml`` at `metafile`, whose bytes are `data`.
 
     `add_file` is called with the path of every other file that the result depends on.
-
-    Raises:
-        CaptureError: DVC refuses the file, takes too long, or is not installed.
     """
     saved_at = result_path(project, f"templates\0{project}\0{metafile}", data)
     result = load_result(saved_at)

@@ -13,11 +13,7 @@ from mlflow_dvc_plugin.state import Kind
 
 
 def parse_dvcfile(data: bytes) -> dict[str, Any]:
-    """Parse what capture needs of a ``.dvc`` file.
-
-    Raises:
-        FormatError: it is not YAML, or DVC refuses it.
-    """
+    """Parse what capture needs of a ``.dvc`` file, or raise a FormatError."""
     found = regex_parser.parse_dvcfile(data)
     if found is None:
         from mlflow_dvc_plugin.capturing.formats import schema
@@ -27,11 +23,7 @@ def parse_dvcfile(data: bytes) -> dict[str, Any]:
 
 
 def build_stage(content: dict[str, Any], metafile: str, project: str, config: Config) -> Stage:
-    """Build the stage that a ``.dvc`` file stands for.
-
-    Raises:
-        CaptureError: DVC refuses a path in it.
-    """
+    """Build the stage that a ``.dvc`` file stands for."""
     deps = content.get("deps") or []
     outs = content.get("outs") or []
     folder = WorkingDir(project, config, metafile, content.get("wdir"))

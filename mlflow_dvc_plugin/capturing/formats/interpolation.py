@@ -17,16 +17,10 @@ class UnsupportedError(Exception):
 
 
 def interpolate(value: Any, context: Mapping[str, Any], key: str | None = None) -> Any:
-    """Resolve the expressions in a value.
+    """Resolve the expressions in a value, or raise an UnsupportedError.
 
-    Args:
-        value: a value of ``dvc.yaml``.
-        context: the variables.
-        key: the key that the value belongs to: it decides where lists and mappings
-            can be used. None where they can be used everywhere.
-
-    Raises:
-        UnsupportedError: only DVC can resolve it.
+    `key`, the key in ``dvc.yaml`` that the value belongs to, decides where lists and
+    mappings can be used; None where they can be used everywhere.
     """
     if isinstance(value, str):
         return _interpolate_text(value, context, key) if "${" in value else value

@@ -16,39 +16,22 @@ _MD5_NAMES = ("md5", "md5-dos2unix")
 
 
 class Out(NamedTuple):
-    """An out, and where it is.
-
-    Attributes:
-        entry: what the metafiles record of it.
-        path: its absolute path; a URL if it is not local.
-        local: it is in the project.
-        files: the members of a cloud-versioned folder, each with its relpath
-            and hashes; None for everything else.
-    """
+    """An out, and where it is."""
 
     entry: Entry
-    path: str
-    local: bool = True
-    files: tuple[Mapping[str, Any], ...] | None = None
+    path: str  # absolute; a URL if it is not local
+    local: bool = True  # it is in the project
+    files: tuple[Mapping[str, Any], ...] | None = None  # members of a cloud-versioned folder
 
 
 class Stage(NamedTuple):
-    """A stage of ``dvc.yaml``, or the one that a ``.dvc`` file stands for.
+    """A stage of ``dvc.yaml``, or the one that a ``.dvc`` file stands for."""
 
-    Attributes:
-        address: as DVC prints it; None for a ``.dvc`` file.
-        name: its name in ``dvc.yaml``; None for a ``.dvc`` file.
-        metafile: the ``dvc.yaml`` or ``.dvc`` file, relative to the project.
-        folder: its working directory.
-        dep_paths: its deps, as they are written.
-        outs: its outs.
-    """
-
-    address: str | None
-    name: str | None
-    metafile: str
+    address: str | None  # as DVC prints it; None for a `.dvc` file
+    name: str | None  # None for a `.dvc` file
+    metafile: str  # relative to the project
     folder: WorkingDir
-    dep_paths: Sequence[str]
+    dep_paths: Sequence[str]  # as they are written
     outs: tuple[Out, ...]
 
     @property
@@ -67,19 +50,12 @@ KnownStages = dict[str, tuple[list[bytes], list[Stage]]]
 
 
 class ProjectMetafiles(NamedTuple):
-    """The metafiles of a project.
-
-    Attributes:
-        stages: those of all ``dvc.yaml`` and ``.dvc`` files.
-        contents: bytes by path relative to the project.
-        hashes: MD5 of the contents, by path.
-        known: the stages of each metafile that depend on nothing else.
-    """
+    """The metafiles of a project, by path relative to it, and their stages."""
 
     stages: list[Stage]
     contents: Mapping[str, bytes]
     hashes: Mapping[str, str]
-    known: KnownStages
+    known: KnownStages  # those that depend on no other file
 
 
 def build_out(
@@ -91,16 +67,7 @@ def build_out(
     stage: str | None = None,
     kind: Kind = "plain",
 ) -> Out:
-    """Build an out from what its metafile records.
-
-    Args:
-        place: where it is.
-        record: hashes, size and so on.
-        flags: cache, remote, push.
-        metafile: the file that contains the record.
-        stage: address of the stage that makes it.
-        kind: where its bytes come from, if not from a cloud-versioned remote.
-    """
+    """Build an out from the record of it in `metafile`, and its flags (cache, remote, push)."""
     members: list[dict[str, Any]] = []
     if "cloud" in record or "files" in record or "version_id" in record:
         record, members, is_versioned = _merge_versions(record)

@@ -25,33 +25,16 @@ _new = tuple.__new__
 
 
 class Place(NamedTuple):
-    """Where an out or dep is.
+    """Where an out or dep is."""
 
-    Attributes:
-        path: absolute path, or URL.
-        key: the path that ``dvc.lock`` has for it.
-        inside: path relative to the project; None outside it.
-        hash_name: the hash that its file system has.
-    """
-
-    path: str
-    key: str
-    inside: str | None
-    hash_name: str
+    path: str  # absolute, or a URL
+    key: str  # the path that `dvc.lock` has for it
+    inside: str | None  # relative to the project; None outside it
+    hash_name: str  # the hash that its file system has
 
 
 class WorkingDir:
-    """The folder that paths in a metafile are relative to.
-
-    Args:
-        project: absolute path of the project.
-        config: its DVC configuration, for ``remote://`` paths.
-        metafile: path of the metafile, relative to the project.
-        wdir: the ``wdir`` that the metafile states; None or empty for its own folder.
-
-    Attributes:
-        path: absolute path of the folder.
-    """
+    """The folder that paths in a metafile are relative to: its own, or its ``wdir``."""
 
     def __init__(self, project: str, config: Config, metafile: str, wdir: str | None) -> None:
         parent = os.path.dirname(os.path.join(project, metafile))
@@ -68,11 +51,7 @@ class WorkingDir:
             self._inside = self._start[len(self._project) :]
 
     def locate(self, path: str) -> Place:
-        """Find where `path` leads.
-
-        Raises:
-            CaptureError: DVC refuses it.
-        """
+        """Find where `path` leads, or raise a CaptureError if DVC refuses it."""
         inside = self._inside
         # A simple path needs no normalization, and most paths are simple.
         if (
@@ -106,11 +85,7 @@ class WorkingDir:
         return Place(full, key, inside, "md5")
 
     def locate_deps(self, paths: Sequence[str]) -> list[str]:
-        """The absolute paths, or URLs, of some deps.
-
-        Raises:
-            CaptureError: DVC refuses one.
-        """
+        """The absolute paths, or URLs, of some deps."""
         found = self._deps
         for path in paths:
             if path not in found and not path.startswith(_DATASET):
@@ -118,11 +93,7 @@ class WorkingDir:
         return [found[path] for path in paths if path in found]
 
     def check_deps(self, paths: Iterable[str]) -> None:
-        """Raise what :meth:`locate_deps` would raise, at a lower cost.
-
-        Raises:
-            CaptureError: DVC refuses one.
-        """
+        """Raise what :meth:`locate_deps` would raise, at a lower cost."""
         for path in paths:
             is_odd = path.endswith(_DVC_FILES) or ":" in path or "\0" in path
             if is_odd and not path.startswith(_DATASET):

@@ -24,11 +24,7 @@ _NEVER_RAN = {"hash": "md5"}
 
 
 def parse_pipeline(data: bytes) -> dict[str, Any]:
-    """Parse a ``dvc.yaml``.
-
-    Raises:
-        FormatError: it is not YAML, or DVC refuses it.
-    """
+    """Parse a ``dvc.yaml``, or raise a FormatError."""
     found = regex_parser.parse_pipeline(data)
     if found is None:
         from mlflow_dvc_plugin.capturing.formats import schema
@@ -38,11 +34,7 @@ def parse_pipeline(data: bytes) -> dict[str, Any]:
 
 
 def parse_lock_outs(data: bytes) -> dict[str, Any]:
-    """Parse the records of each stage's outs in a ``dvc.lock``.
-
-    Raises:
-        FormatError: it is not YAML, or DVC refuses it.
-    """
+    """Parse the records of each stage's outs in a ``dvc.lock``, or raise a FormatError."""
     found = regex_parser.parse_lock_outs(data)
     if found is not None:
         return found
@@ -50,11 +42,7 @@ def parse_lock_outs(data: bytes) -> dict[str, Any]:
 
 
 def parse_lock(data: bytes) -> dict[str, Any]:
-    """Parse the stages of a ``dvc.lock``.
-
-    Raises:
-        FormatError: it is not YAML, or DVC refuses it.
-    """
+    """Parse the stages of a ``dvc.lock``, or raise a FormatError."""
     from mlflow_dvc_plugin.capturing.formats import schema
 
     return dict(schema.load_checked(data, schema.LOCK).get("stages", {}))
@@ -77,11 +65,7 @@ def is_group(definition: Mapping[str, Any]) -> bool:
 def build_stages(
     definitions: Definitions, lock: LockOuts, metafile: str, project: str, config: Config
 ) -> list[Stage]:
-    """Build the stages that a ``dvc.yaml`` defines, with what its lock records of them.
-
-    Raises:
-        CaptureError: DVC refuses a path in it.
-    """
+    """Build the stages that a ``dvc.yaml`` defines, with what its lock records of them."""
     lockfile = posixpath.splitext(metafile)[0] + ".lock"
     prefix = "" if metafile == "dvc.yaml" else f"{metafile}:"
     own = WorkingDir(project, config, metafile, None)
@@ -104,11 +88,7 @@ def build_stages(
 
 
 def check_paths(definitions: Definitions, metafile: str) -> None:
-    """Check that the paths are still strings after their templates were resolved.
-
-    Raises:
-        CaptureError: DVC would refuse one.
-    """
+    """Check that the paths are still strings after their templates were resolved."""
     for stage, definition in definitions.items():
         items = [item for section in _OUT_SECTIONS for item in definition.get(section) or ()]
         outs = [path for item in items for path in (item if isinstance(item, dict) else [item])]

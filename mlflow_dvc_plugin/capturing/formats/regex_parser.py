@@ -24,19 +24,12 @@ _NOT_IN_ONE_STAGE = r"\n ?[^ \n]|\s&\w"
 
 
 class _Kind(NamedTuple):
-    """A kind of file with stages.
+    """A kind of file with stages."""
 
-    Attributes:
-        head: its first lines.
-        compile_stage: compiles the expression of one stage.
-        schema: name of its schema.
-        convert: gives what capture needs of a stage that was parsed as YAML.
-    """
-
-    head: str
+    head: str  # its first lines
     compile_stage: Callable[[], re.Pattern[str]]
     schema: str
-    convert: Callable[[dict[str, Any]], Any]
+    convert: Callable[[dict[str, Any]], Any]  # what capture needs of a stage in YAML
 
 
 _LOCK = _Kind(
@@ -113,12 +106,7 @@ def _read_definition(
 
 
 def _check_params(params: str, checked: dict[str, bool]) -> bool:
-    """Does DVC accept the params of a stage in a ``dvc.lock``?
-
-    Args:
-        params: the text below ``params:``.
-        checked: the answer for each text, with those of other stages.
-    """
+    """Does DVC accept the params of a stage in a ``dvc.lock``? `checked` has earlier answers."""
     if params not in checked:
         files = re.split(r"(?m)^(?=      [^ ])", params)[1:]
         names = [text.partition("\n")[0] for text in files]
@@ -262,11 +250,7 @@ def _read_records(text: str) -> list[dict[str, Any]]:
 
 
 def _read_items(text: str) -> list[Any]:
-    """The items of a list.
-
-    Raises:
-        ValueError: YAML would read something else, because of the indentation.
-    """
+    """The items of a list; a ValueError if YAML would read something else by the indentation."""
     dash = "\n    - " if text[4] == "-" else "\n     - " if text[5] == "-" else "\n      - "
     items: list[Any]
     if ":" not in text:

@@ -62,11 +62,7 @@ def _record(indent: str) -> str:
 
 @cache
 def compile_param_line() -> re.Pattern[str]:
-    """A line of the params in a ``dvc.lock``.
-
-    Its groups are the indent, the dash of a list's item, the key, whether there is
-    a key, and the value.
-    """
+    """A line of the params in a ``dvc.lock``: indent, dash of a list's item, key, and value."""
     word = r"[A-Za-z][A-Za-z0-9_./-]*"
     number = r"-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,3})?"
     value = rf"(?:{word}|{number}|'[ -&(-~]*'|\[\]|{{}})"
@@ -79,10 +75,7 @@ def compile_param_line() -> re.Pattern[str]:
 
 @cache
 def compile_lock_stage() -> re.Pattern[str]:
-    """A stage in a ``dvc.lock``. Its groups have the text of params and outs.
-
-    The text of the params is not checked.
-    """
+    """A stage in a ``dvc.lock``, whose params are not checked."""
     record = _record("      ")
     return re.compile(
         rf"  ([A-Za-z_][A-Za-z0-9_.@-]{_REST}):\n    cmd: {_COMMAND}"

@@ -32,27 +32,14 @@ class _Required(str):
 
 
 def load_checked(data: bytes, schema: dict[Any, Any]) -> dict[str, Any]:
-    """Load a metafile as YAML.
-
-    Raises:
-        FormatError: it is not YAML, or does not match the schema.
-    """
+    """Load a metafile as YAML, or raise a FormatError if it does not match the schema."""
     content = load_yaml(data) or {}
     check(content, schema)
     return dict(content)
 
 
 def check(value: Any, schema: Any, where: str = "") -> None:
-    """Compare a value with a schema.
-
-    Args:
-        value: the value.
-        schema: what DVC accepts.
-        where: the place of the value, as keys and indices.
-
-    Raises:
-        FormatError: DVC would refuse it.
-    """
+    """Compare a value with a schema; the FormatError says `where`, as keys and indices."""
     if isinstance(schema, tuple):
         _check_alternatives(value, schema, where)
         return

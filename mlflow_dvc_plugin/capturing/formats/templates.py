@@ -31,17 +31,11 @@ _MAX_STAGES = 200_000
 
 
 class _Scope(NamedTuple):
-    """The variables of ``dvc.yaml`` or of one stage.
-
-    Attributes:
-        context: the variables.
-        loaded: absolute paths of the files that they were loaded from.
-        reserved: names that cannot be defined.
-    """
+    """The variables of ``dvc.yaml`` or of one stage."""
 
     context: dict[str, Any]
-    loaded: set[str]
-    reserved: tuple[str, ...] = ()
+    loaded: set[str]  # absolute paths of the files that they are from
+    reserved: tuple[str, ...] = ()  # names that cannot be defined
 
     def add(self, **variables: Any) -> _Scope:
         """The scope with the variables of a group, such as ``item``."""
@@ -61,15 +55,8 @@ def resolve_templates(
 ) -> dict[str, dict[str, Any]]:
     """Resolve the definition of every stage, by name.
 
-    Args:
-        content: the parsed ``dvc.yaml``.
-        data: its bytes.
-        project: absolute path of the project.
-        metafile: path of the ``dvc.yaml``, relative to the project.
-        add_file: called with the path of every other file that it depends on.
-
-    Raises:
-        CaptureError: DVC refuses it, or is needed but not installed.
+    `content` is the parsed ``dvc.yaml``, `data` its bytes. `add_file` is called with the
+    path of every other file that it depends on.
     """
     stages: dict[str, dict[str, Any]] = content.get("stages", {})
     if not has_templates(content, data):

@@ -51,11 +51,9 @@ _VALUE = object()
 
 
 def load_yaml(data: bytes) -> Any:
-    """Load the one document in `data`, as values of Python's own types.
+    """Load the one document in `data`, or raise a FormatError if DVC would refuse it.
 
-    Raises:
-        FormatError: it is not UTF-8 or not YAML, or DVC would refuse it: more
-            than one document, a duplicate key, an unknown tag, too many levels.
+    It refuses more than one document, a duplicate key, an unknown tag, too many levels.
     """
     import yaml
 

@@ -30,11 +30,7 @@ class DvcIgnore:
         self._ignores_all = False
 
     def add_file(self, project: str, folder: str) -> DvcIgnore:
-        """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one.
-
-        Raises:
-            CaptureError: the file cannot be read.
-        """
+        """Add the patterns of the ``.dvcignore`` in a folder of the project, if it has one."""
         name = f"{folder}/.dvcignore" if folder else ".dvcignore"
         path = os.path.join(project, name)
         if not os.path.lexists(path):
@@ -69,11 +65,7 @@ class DvcIgnore:
 
 
 class DvcIgnoreTree:
-    """The ``.dvcignore`` patterns in each folder of a project.
-
-    Args:
-        add_own: adds the patterns of a folder's own ``.dvcignore`` to those from above.
-    """
+    """The patterns in each folder; `add_own` adds a folder's own to those from above."""
 
     def __init__(self, add_own: Callable[[DvcIgnore, str], DvcIgnore]) -> None:
         self._add_own = add_own

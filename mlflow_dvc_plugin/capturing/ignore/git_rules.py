@@ -20,14 +20,8 @@ def read_rules_above(
 ) -> tuple[str, GitRules | None]:
     """Read the rules that apply to a project from outside it.
 
-    Args:
-        project: absolute path of the project.
-        git: its Git work tree and ``.git`` directory; None if DVC does not use Git.
-        add_file: called with the path of each file before it is read.
-
-    Returns:
-        The project's path in the work tree, "" or ending in "/", and the rules;
-        None for the rules if Git ignores the project itself.
+    Returns the project's path in the work tree, "" or ending in "/", and the rules;
+    None for the rules if Git ignores the project itself.
     """
     if git is None:
         return "", ()

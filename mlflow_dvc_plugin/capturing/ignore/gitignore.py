@@ -103,42 +103,23 @@ class _Rule:
 def _translate_pattern(pattern: str) -> str:
     """A gitignore pattern, without ``!`` and a final ``/``, as a regular expression."""
     regex = "" if "/" in pattern else "(?:.*/)?"
-    if pattern == "/**":
-        return r".+\Z"
-    pattern = pattern.removeprefix("/")
-    index = 0
-    while index < len(pattern):
-        char = pattern[index]
-        if pattern.startswith("**/", index) and (index == 0 or pattern[index - 1] == "/"):
-            regex += "(?:.*/)?"
-            index += 3
-        elif (
-            pattern.startswith("**", index)
-            and index
-            and pattern[index - 1] == "/"
-            and (index + 2 == len(pattern))
-        ):
-            regex += ".+"
-            index += 2
-        elif char == "*":
-            while pattern.startswith("*", index):
-                index += 1
-            regex += "[^/]*"
-        elif char == "?":
+    # Folders, everything below, a star, a character class, and an escaped character.
+    token = re.compile(
+        r"(?:^|(?<=/))(\*\*/)|(?<=/)(\*\*\Z)|(\*+)"
+        r"|\[([!^]?)(\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]|\\(.)|.",
+        re.DOTALL,
+    )
+    for match in token.finditer(pattern, 1 if pattern[0] == "/" else 0):
+        folders, everything, star, negated, body, escaped = match.groups()
+        if match[0] == "[":
+            return "(?!)"
+        if negated is not None:
+            regex += _translate_class(negated, body)
+        elif match[0] == "?":
             regex += "[^/]"
-            index += 1
-        elif char == "[":
-            found = re.compile(r"\[([!^]?)(\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]").match(pattern, index)
-            if not found:
-                return "(?!)"
-            regex += _translate_class(found.group(1), found.group(2))
-            index = found.end()
-        elif char == "\\" and index + 1 < len(pattern):
-            regex += re.escape(pattern[index + 1])
-            index += 2
         else:
-            regex += re.escape(char)
-            index += 1
+            known = (folders and "(?:.*/)?") or (everything and ".+") or (star and "[^/]*")
+            regex += known or re.escape(escaped or match[0])
     return regex + r"\Z"
 
 

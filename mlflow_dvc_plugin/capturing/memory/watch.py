@@ -39,14 +39,7 @@ Listing = tuple[dict[str, bool], list[str]]
 
 
 class Watch:
-    """The state of everything that a reading depends on, taken before it is read.
-
-    Args:
-        project: absolute path of the project.
-
-    Attributes:
-        git: the project's Git work tree and ``.git`` directory; None without Git.
-    """
+    """The state of everything that a reading depends on, taken before it is read."""
 
     def __init__(self, project: str) -> None:
         self._project = project
@@ -75,11 +68,7 @@ class Watch:
 
     @classmethod
     def from_json(cls, project: str, saved: Mapping[str, Any]) -> Watch:
-        """The watch that :meth:`to_json` described.
-
-        Raises:
-            LookupError, TypeError, ValueError: it describes none.
-        """
+        """The watch that :meth:`to_json` described; a LookupError or such if it described none."""
         watch = cls(project)
         watch._environment = tuple(saved["environment"])
         watch.git = _to_tuple(saved["git"])

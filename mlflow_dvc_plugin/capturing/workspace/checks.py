@@ -18,19 +18,7 @@ _SAME_WRITE_NS = 20_000_000
 
 
 class FileCheck:
-    """The check of a file's content.
-
-    Args:
-        path: where it is.
-        info: its stat.
-        hash_name: name of the hash.
-        expected: the hash that it should have; None if any hash will do.
-        cached_ns: when DVC put it into the cache, or later, in nanoseconds; 0 if
-            that is not known.
-
-    Attributes:
-        found: the hash that it has; None while that is not proven.
-    """
+    """The check of a file's content, whose `expected` hash is None if any will do."""
 
     __slots__ = ("_cached_ns", "_expected", "found", "hash_name", "info", "path")
 
@@ -92,16 +80,7 @@ class FileCheck:
 
 
 class FolderCheck:
-    """The check of a folder's members.
-
-    Args:
-        out: the folder.
-
-    Attributes:
-        verdict: what was decided without its files; None if nothing was.
-        files: the checks of its files, by POSIX path relative to the folder; None
-            until the folder was listed.
-    """
+    """The check of a folder's members."""
 
     def __init__(self, out: Out) -> None:
         self.out = out

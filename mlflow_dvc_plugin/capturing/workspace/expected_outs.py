@@ -15,10 +15,7 @@ _MIN_LISTED = 8
 
 
 class ExpectedOuts:
-    """The outs of a state that have a hash, and so should be in the workspace.
-
-    It is used for every run, so it remembers what does not depend on the workspace.
-    """
+    """The outs of a state that have a hash, with what does not depend on the workspace."""
 
     def __init__(self, outs: Iterable[Out]) -> None:
         self._all = outs

@@ -39,11 +39,8 @@ def walk_folder(project: str, path: str) -> Iterator[tuple[str, os.stat_result |
     """Walk the files in a folder of the project: POSIX path relative to it, and stat.
 
     ``.dvcignore`` applies, and links to folders are not followed. The stat of a link
-    is that of its target, which DVC hashes; None for a broken link.
-
-    Raises:
-        OSError: a folder or file cannot be read.
-        CaptureError: a ``.dvcignore`` cannot be read.
+    is that of its target, which DVC hashes; None for a broken link. An OSError or
+    CaptureError leaves it if something cannot be read.
     """
     pending = [("", os.path.join(project, path), _read_rules_above(project, path))]
     while pending:
@@ -72,13 +69,7 @@ def walk_folder(project: str, path: str) -> Iterator[tuple[str, os.stat_result |
 
 
 def find_dvcignored(project: str, paths: Iterable[str]) -> Iterator[str]:
-    """Find those of some files in the project that ``.dvcignore`` hides from DVC.
-
-    The files need not exist.
-
-    Raises:
-        CaptureError: a ``.dvcignore`` cannot be read.
-    """
+    """Find those of some files in the project, present or not, that ``.dvcignore`` hides."""
     tree = DvcIgnoreTree(lambda rules, folder: rules.add_file(project, folder))
     for path in paths:
         folder, _, name = path.rpartition("/")

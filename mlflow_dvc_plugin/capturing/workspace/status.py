@@ -42,17 +42,7 @@ _folder_verdicts: dict[tuple[str, str], tuple[float, Verdict, float]] = {}
 def judge_status(
     project: str, expected: ExpectedOuts, config: Config, budget_ms: int
 ) -> tuple[Status, tuple[str, ...]]:
-    """Judge the status of some outs together.
-
-    Args:
-        project: absolute path of the project.
-        expected: the outs.
-        config: the project's DVC configuration.
-        budget_ms: how long it may take; with 0, the status is ``unverified``.
-
-    Returns:
-        The status, and the paths that are proven different.
-    """
+    """Judge the status of some outs together, and find the paths that are proven different."""
     if budget_ms == 0:
         return "unverified", ()
     inspection = _Inspection(project, config, budget_ms / 1000)
