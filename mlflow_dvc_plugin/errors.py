@@ -25,7 +25,6 @@ class CaptureError(MlflowDvcError):
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{where}: {what}")
         self.where = where
-        self.what = what
 
 
 class FormatError(MlflowDvcError):
@@ -41,7 +40,6 @@ class SettingsError(MlflowDvcError):
 
     def __init__(self, name: str, value: object, wanted: str) -> None:
         super().__init__(f"{name} is {value!r}, but it takes {wanted}.")
-        self.name = name
 
 
 class ManifestError(MlflowDvcError):
@@ -49,7 +47,6 @@ class ManifestError(MlflowDvcError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The run's dvc.manifest cannot be used: {what}.")
-        self.what = what
 
 
 class StateFileError(MlflowDvcError):
@@ -59,8 +56,6 @@ class StateFileError(MlflowDvcError):
         super().__init__(
             f"{where} cannot be used: {what}. Write it anew with `mlflow-dvc export --output FILE`."
         )
-        self.where = where
-        self.what = what
 
 
 class GitError(MlflowDvcError):
@@ -123,7 +118,6 @@ class UnsafePathError(RestoreError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"The recorded path {path[:200]!a} is refused: {reason}.")
-        self.path = path
 
 
 class MissingObjectsError(RestoreError):

@@ -140,12 +140,6 @@ def _find_git_dir(folder: str) -> str | None:
     return path if os.path.isfile(os.path.join(path, "HEAD")) else None
 
 
-def _find_common_dir(git_dir: str) -> str:
-    """The ``.git`` directory that linked work trees share."""
-    pointer = _read_line(os.path.join(git_dir, "commondir"))
-    return os.path.normpath(os.path.join(git_dir, pointer)) if pointer else git_dir
-
-
 def read_head(git_dir: str) -> str | None:
     """Read the commit that HEAD points to; None before the first commit."""
     value = _read_line(os.path.join(git_dir, "HEAD"))
@@ -178,7 +172,8 @@ def _ask_git_for_head(git_dir: str) -> str | None:
 
 
 def _read_shared_ref(git_dir: str, ref: str) -> str:
-    common = _find_common_dir(git_dir)
+    # Linked work trees share a `.git` directory.
+    common = os.path.normpath(os.path.join(git_dir, _read_line(os.path.join(git_dir, "commondir"))))
     value = _read_line(os.path.join(common, ref))
     if value:
         return value

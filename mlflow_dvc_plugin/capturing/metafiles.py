@@ -6,16 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from mlflow_dvc_plugin.capturing import files
 from mlflow_dvc_plugin.capturing.dvc_config import Config
 from mlflow_dvc_plugin.capturing.dvc_writer import DvcWriter
-from mlflow_dvc_plugin.capturing.files import (
-    Signature,
-    find_signature,
-    hash_bytes,
-    is_fresh,
-    pause,
-    read_file,
-)
 from mlflow_dvc_plugin.capturing.formats import dvcfile, pipeline
 from mlflow_dvc_plugin.capturing.formats.outs import KnownStages, ProjectMetafiles, Stage
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore, OutIgnore
@@ -49,7 +42,7 @@ def read_metafiles(
         reader = _Reader(project, config, writer, watch, known or {})
         metafiles = reader.read(git)
         writer.wait(reader.signatures)
-        changed = [path for path, s in reader.signatures.items() if find_signature(path) != s]
+        changed = [path for path, s in reader.signatures.items() if files.find_signature(path) != s]
         if not changed:
             return metafiles
         attempts += 1
@@ -71,24 +64,26 @@ class _Reader:
         self._known: KnownStages = {}
         self._contents: dict[str, bytes] = {}
         # Of the files that must be the same after the reading, taken before it.
-        self.signatures: dict[str, Signature | None] = {}
+        self.signatures: dict[str, files.Signature | None] = {}
 
     def read(self, git: tuple[str, str] | None) -> ProjectMetafiles:
         stages: list[Stage] = []
         outs: set[str] = set()
         dvcignores: dict[str, DvcIgnore] = {}
-        for folder in walk_project(self._project, git, outs, dvcignores, self._watch):
-            base = f"{folder.path}/" if folder.path else ""
-            for name in folder.metafiles:
-                new = self._read_stages(base, name, folder.has_lock)
+        for path, names, has_lock in walk_project(
+            self._project, git, outs, dvcignores, self._watch
+        ):
+            base = f"{path}/" if path else ""
+            for name in names:
+                new = self._read_stages(base, name, has_lock)
                 stages += new
                 outs.update([out.path for stage in new for out in stage.outs])
-            if folder.has_lock and f"{base}dvc.lock" not in self._contents:
+            if has_lock and f"{base}dvc.lock" not in self._contents:
                 # DVC reads a lock file only for a dvc.yaml, but this one, too, belongs
                 # to what a run records.
                 self._read_bytes(f"{base}dvc.lock")
         self._check_ignored(stages, dvcignores)
-        hashes = {path: hash_bytes(data) for path, data in self._contents.items()}
+        hashes = {path: files.hash_bytes(data) for path, data in self._contents.items()}
         return ProjectMetafiles(stages, self._contents, hashes, self._known)
 
     def _read_stages(self, base: str, name: str, has_lock: bool) -> list[Stage]:
@@ -132,10 +127,10 @@ class _Reader:
     def _read_bytes(self, name: str) -> bytes:
         path = os.path.join(self._project, name)
         self._watch.add_file(path)
-        before = find_signature(path)
-        if name.endswith(".lock") or is_fresh(before):
+        before = files.find_signature(path)
+        if name.endswith(".lock") or files.is_fresh(before):
             self.signatures[path] = before
-        self._contents[name] = read_file(path, name)
+        self._contents[name] = files.read_file(path, name)
         return self._contents[name]
 
     def _parse(self, name: str, parse: _Parse) -> Any:
@@ -149,8 +144,8 @@ class _Reader:
         path = os.path.join(self._project, name)
         while True:
             is_writing = self._writer.is_seen()
-            pause()
-            self._contents[name] = read_file(path, name)
+            files.pause()
+            self._contents[name] = files.read_file(path, name)
             try:
                 return parse(self._contents[name])
             except FormatError as err:

@@ -17,12 +17,7 @@ from mlflow_dvc_plugin.capturing.dvc_config import Config, load_config, uses_git
 from mlflow_dvc_plugin.capturing.files import HashedFiles
 from mlflow_dvc_plugin.capturing.formats.outs import Out, ProjectMetafiles, Stage
 from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
-from mlflow_dvc_plugin.capturing.memory.saved_results import (
-    is_json,
-    load_result,
-    result_path,
-    save_result,
-)
+from mlflow_dvc_plugin.capturing.memory import saved_results
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
 from mlflow_dvc_plugin.state import Entry
 
@@ -81,7 +76,7 @@ def _read(project: str, before: Reading | None) -> Reading:
 
 def _load(project: str) -> Reading | None:
     """The saved reading of a project; None if there is none that still holds."""
-    saved = load_result(_saved_path(project))
+    saved = saved_results.load_result(_saved_path(project))
     try:
         watch = Watch.from_json(project, saved["watch"])
         if not watch.is_unchanged():
@@ -98,27 +93,24 @@ def _load(project: str) -> Reading | None:
 def _save(project: str, reading: Reading) -> None:
     metafiles = reading.metafiles
     members = [out.files for stage in metafiles.stages for out in stage.outs if out.files]
-    if not all(is_json([dict(member) for member in files]) for files in members):
+    if not all(saved_results.is_json([dict(member) for member in files]) for files in members):
         return
-    save_result(
+    saved_results.save_result(
         _saved_path(project),
         {
             "config": reading.config,
             "hashes": metafiles.hashes,
             "watch": reading.watch.to_json(),
             "stages": [
-                [
-                    *(stage.address, stage.name, stage.metafile, stage.wdir, stage.dep_paths),
-                    stage.outs,
-                ]
-                for stage in metafiles.stages
+                [s.address, s.name, s.metafile, s.wdir, s.dep_paths, s.outs]
+                for s in metafiles.stages
             ],
         },
     )
 
 
 def _saved_path(project: str) -> str:
-    return result_path(project, "reading", project.encode("utf-8", "surrogateescape"))
+    return saved_results.result_path(project, "reading", project.encode("utf-8", "surrogateescape"))
 
 
 def _stages_from_json(project: str, config: Config, saved: list[list[Any]]) -> list[Stage]:

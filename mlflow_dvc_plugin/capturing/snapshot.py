@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
 from mlflow_dvc_plugin.capturing.files import hash_bytes
-from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
+from mlflow_dvc_plugin.capturing.formats.outs import Out
 from mlflow_dvc_plugin.capturing.reading import Reading, pause_collector, read_project
 from mlflow_dvc_plugin.capturing.running_stage import find_running_stage, find_valid_outs
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.errors import SettingsError
 from mlflow_dvc_plugin.git import read_head
 from mlflow_dvc_plugin.settings import PREFIX, Settings
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state.entry import sort_key
 
 _MAX_RESULTS = 8
 
@@ -71,7 +72,12 @@ def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selecti
     selection: _Selection | None = reading.derived.get(key)
     if selection is None:
         with pause_collector():
-            outs = sorted(_match_patterns(_list_outs(stages, stage), settings), key=_sort_key)
+            outs = (
+                find_valid_outs(stages, stage)
+                if stage
+                else [out for each in stages for out in each.outs]
+            )
+            outs = sorted(_match_patterns(outs, settings), key=lambda out: sort_key(out.entry))
             lock_hash = _hash_locks(reading.metafiles.hashes)
             selection = _Selection(address, outs, ExpectedOuts(outs), lock_hash, {})
         _store(reading.derived, key, selection)
@@ -83,12 +89,6 @@ def _store(results: dict[Any, Any], key: tuple[object, ...], result: object) -> 
     if len(results) >= _MAX_RESULTS:
         results.clear()
     results[key] = result
-
-
-def _list_outs(stages: list[Stage], running: Stage | None) -> list[Out]:
-    if running is not None:
-        return find_valid_outs(stages, running)
-    return [out for stage in stages for out in stage.outs]
 
 
 def _match_patterns(outs: list[Out], settings: Settings) -> list[Out]:
@@ -113,11 +113,6 @@ def _compile_patterns(name: str, patterns: tuple[str, ...]) -> Any:
         return PathSpec.from_lines(find_pattern_class(), patterns)
     except ValueError as err:
         raise SettingsError(PREFIX + name, ",".join(patterns), "gitwildmatch patterns") from err
-
-
-def _sort_key(out: Out) -> tuple[str, str, str]:
-    entry = out.entry
-    return entry.path, entry.hash or "", entry.metafile
 
 
 def _hash_locks(hashes: Mapping[str, str]) -> str | None:

@@ -6,30 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from mlflow_dvc_plugin.capturing.ignore import git_rules
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
-from mlflow_dvc_plugin.capturing.ignore.git_rules import (
-    GitRules,
-    ignores_own_folder,
-    is_git_ignored,
-    read_gitignore,
-    read_rules_above,
-)
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
 from mlflow_dvc_plugin.errors import CaptureError
 
-
-class MetafileFolder(NamedTuple):
-    """A folder with metafiles.
-
-    Attributes:
-        path: relative to the project, "" for the project itself.
-        metafiles: names of the ``.dvc`` and ``dvc.yaml`` files that DVC reads.
-        has_lock: DVC sees a ``dvc.lock`` here.
-    """
-
-    path: str
-    metafiles: tuple[str, ...]
-    has_lock: bool
+# A folder in the project, the names of the `.dvc` and `dvc.yaml` files in it that DVC reads,
+# and whether DVC sees a `dvc.lock`.
+MetafileFolder = tuple[str, list[str], bool]
 
 
 class _Folder(NamedTuple):
@@ -38,7 +22,7 @@ class _Folder(NamedTuple):
     path: str
     prefix: str | None  # the project's path in Git, "" or ending in "/"; None without Git
     dvc: DvcIgnore
-    git: GitRules
+    git: git_rules.GitRules
 
     def join(self, name: str) -> str:
         """The path of an entry, relative to the project."""
@@ -50,7 +34,7 @@ class _Folder(NamedTuple):
     def is_git_ignored(self, name: str, is_dir: bool) -> bool:
         if self.prefix is None or not self.git:
             return False
-        return is_git_ignored(self.git, self.prefix + self.join(name), name, is_dir)
+        return git_rules.is_git_ignored(self.git, self.prefix + self.join(name), name, is_dir)
 
 
 def walk_project(
@@ -66,7 +50,7 @@ def walk_project(
     to `outs` before it continues. `dvcignores` receives the patterns of each folder with
     a ``.dvcignore``. `git` is None if DVC does not use Git.
     """
-    prefix, rules = read_rules_above(project, git, watch.add_file)
+    prefix, rules = git_rules.read_rules_above(project, git, watch.add_file)
     if rules is None:
         return  # Git ignores the whole project, and so does DVC
     stack = [_Folder("", prefix if git else None, DvcIgnore(), rules)]
@@ -79,7 +63,7 @@ def walk_project(
             continue
         folders, files = listing
         folder = _add_rules(folder, project, files, dvcignores, watch)
-        if ignores_own_folder(folder.git):
+        if git_rules.ignores_own_folder(folder.git):
             continue
         yield from _find_metafiles(folder, folders, files)
         # The last one first, because the stack returns the newest entry.
@@ -105,7 +89,7 @@ def _add_rules(
         folder = folder._replace(dvc=dvcignores[folder.path])
     if ".gitignore" in files and folder.prefix is not None:
         base = folder.prefix + folder.join("")
-        added = read_gitignore(base, os.path.join(full, ".gitignore"), watch.add_file)
+        added = git_rules.read_gitignore(base, os.path.join(full, ".gitignore"), watch.add_file)
         folder = folder._replace(git=folder.git + added)
     return folder
 
@@ -132,4 +116,4 @@ def _find_metafiles(
             )
         has_lock = False
     if metafiles or has_lock:
-        yield MetafileFolder(folder.path, tuple(metafiles), has_lock)
+        yield folder.path, metafiles, has_lock

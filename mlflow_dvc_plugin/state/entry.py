@@ -63,6 +63,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+def sort_key(entry: Entry) -> tuple[str, str, str]:
+    """What the entries of a state are sorted by."""
+    return entry.path, entry.hash or "", entry.metafile
+
+
 def check_entry(entry: Entry) -> None:
     """Check an untrusted entry: a TypeError or ValueError names the field."""
     for name, types in _TYPES.items():

@@ -111,7 +111,9 @@ def _to_columns(
     entries: Sequence[Entry],
 ) -> tuple[list[list[Any]], bytes, dict[str, list[str | None]]]:
     """The columns of the entries, their MD5 hashes, and the tables that columns refer to."""
-    stages, files, names = _Table(), _Table(), _Table()
+    stages: dict[str | None, int] = {}
+    files: dict[str | None, int] = {}
+    names: dict[str | None, int] = {}
     rows: list[list[Any]] = []
     hashes = bytearray()
     for e in entries:
@@ -127,14 +129,14 @@ def _to_columns(
                 e.size,
                 e.nfiles,
                 flags + (_KINDS.index(e.kind) << len(_FLAGS)),
-                names.index(e.hash_name),
-                stages.index(e.stage),
-                -1 if e.metafile == f"{e.path}.dvc" else files.index(e.metafile),
-                names.index(e.remote),
+                names.setdefault(e.hash_name, len(names)),
+                stages.setdefault(e.stage, len(stages)),
+                -1 if e.metafile == f"{e.path}.dvc" else files.setdefault(e.metafile, len(files)),
+                names.setdefault(e.remote, len(names)),
             ]
         )
     columns = [list(column) for column in zip(*rows, strict=True)]
-    tables = {"stages": stages.strings, "files": files.strings, "names": names.strings}
+    tables = {"stages": list(stages), "files": list(files), "names": list(names)}
     return columns, bytes(hashes), tables
 
 
@@ -170,20 +172,6 @@ def _interpret(body: bytes, packed: int, hashed: int) -> Manifest:
         metafiles={path: text.encode("latin-1") for path, text in metafiles.items()},
         pipelines={path: check_text(md5) for path, md5 in pipelines.items()},
     )
-
-
-class _Table:
-    """Texts, each stored once, for columns that refer to them by number."""
-
-    def __init__(self) -> None:
-        self.strings: list[str | None] = []
-        self._numbers: dict[str | None, int] = {}
-
-    def index(self, text: str | None) -> int:
-        number = self._numbers.setdefault(text, len(self.strings))
-        if number == len(self.strings):
-            self.strings.append(text)
-        return number
 
 
 def _compress(document: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from mlflow_dvc_plugin.errors import StateFileError
 from mlflow_dvc_plugin.state.data_state import DataState, Status
-from mlflow_dvc_plugin.state.entry import PUBLIC_FIELDS, Entry, check_entry, check_text
+from mlflow_dvc_plugin.state.entry import PUBLIC_FIELDS, Entry, check_entry, check_text, sort_key
 
 FORMAT = "mlflow-dvc state"
 VERSION = 1
@@ -87,12 +87,15 @@ def _read_file(path: str, *_: int) -> DataState:
 
 def _load_state(document: Mapping[str, Any]) -> DataState:
     committed = document.get("committed")
+    scalars: dict[str, Any] = {
+        name: None if document[name] is None else check_text(document[name]) for name in _SCALARS
+    }
     status: Status = document["status"]
     if status not in get_args(Status):
         raise ValueError(f"status {status!r}")
     return DataState(
         root=check_text(document["root"]),
-        entries=tuple(sorted((_load_entry(item) for item in document["entries"]), key=_sort_key)),
+        entries=tuple(sorted(map(_load_entry, document["entries"]), key=sort_key)),
         status=status,
         modified=tuple(map(check_text, document["modified"])),
         metafiles={
@@ -102,17 +105,8 @@ def _load_state(document: Mapping[str, Any]) -> DataState:
             check_text(path): check_text(md5) for path, md5 in document["pipelines"].items()
         },
         committed=None if committed is None else tuple(map(_load_entry, committed)),
-        lock_hash=_load_optional(document["lock_hash"]),
-        git_commit=_load_optional(document["git_commit"]),
-        stage=_load_optional(document["stage"]),
-        exp_name=_load_optional(document["exp_name"]),
-        exp_baseline=_load_optional(document["exp_baseline"]),
-        remote=_load_optional(document["remote"]),
+        **scalars,
     )
-
-
-def _sort_key(entry: Entry) -> tuple[str, str, str]:
-    return entry.path, entry.hash or "", entry.metafile
 
 
 def _dump_entry(entry: Entry) -> dict[str, Any]:
@@ -142,7 +136,3 @@ def _load_bytes(value: Any) -> bytes:
     if isinstance(value, dict):
         return base64.b64decode(check_text(value["base64"]), validate=True)
     return check_text(value).encode()
-
-
-def _load_optional(value: Any) -> str | None:
-    return None if value is None else check_text(value)

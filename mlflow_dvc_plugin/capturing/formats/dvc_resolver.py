@@ -10,20 +10,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from mlflow_dvc_plugin.capturing.files import hash_bytes
-from mlflow_dvc_plugin.capturing.memory.saved_results import (
-    load_result,
-    result_path,
-    save_result,
-)
+from mlflow_dvc_plugin.capturing.formats.dvc_resolver_process import hash_file
+from mlflow_dvc_plugin.capturing.memory import saved_results
 from mlflow_dvc_plugin.errors import CaptureError
 
 TIMEOUT_SECONDS = 60
 _ATTEMPTS = 3
-_MAX_BYTES = 1 << 26
 
 
 def resolve_with_dvc(
@@ -33,15 +28,16 @@ def resolve_with_dvc(
 
     `add_file` is called with the path of every other file that the result depends on.
     """
-    saved_at = result_path(project, f"templates\0{project}\0{metafile}", data)
-    result = load_result(saved_at)
+    saved_at = saved_results.result_path(project, f"templates\0{project}\0{metafile}", data)
+    result = saved_results.load_result(saved_at)
     for attempt in range(_ATTEMPTS + 1):
         if _is_valid(result):
-            for name in result["files"]:
-                add_file(os.path.join(project, name))
+            hashes = {os.path.join(project, name): each for name, each in result["files"].items()}
+            for path in hashes:
+                add_file(path)
             # DVC reads the files itself. The hashes were taken before, so the
             # result holds only if no program wrote to the files meanwhile.
-            if _has_same_files(result["files"], project):
+            if all(hash_file(path) == value for path, value in hashes.items()):
                 stages: dict[str, dict[str, Any]] = result["stages"]
                 return stages
         if attempt < _ATTEMPTS:
@@ -50,22 +46,8 @@ def resolve_with_dvc(
                 for name in result.get("files", ()):
                     add_file(os.path.join(project, name))
                 raise CaptureError(metafile, result["error"])
-            save_result(saved_at, result)
+            saved_results.save_result(saved_at, result)
     raise CaptureError(metafile, "files that its templates use change while they are read")
-
-
-def _has_same_files(hashes: Mapping[str, str | None], project: str) -> bool:
-    return all(_hash_file(os.path.join(project, name)) == value for name, value in hashes.items())
-
-
-def _hash_file(path: str) -> str | None:
-    try:
-        if not os.path.isfile(path):
-            return None
-        with open(path, "rb") as file:
-            return hash_bytes(file.read(_MAX_BYTES))
-    except OSError:
-        return None
 
 
 def _run_dvc(data: bytes, project: str, metafile: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A script for a process of its own: DVC resolves the templates of one ``dvc.yaml``.
 
 It reads a request from stdin and writes one line of JSON to stdout. It imports
-nothing of this package, and no process that captures imports it.
+nothing of this package, and DVC only in that process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def resolve_templates(project: str, metafile: str, text: str) -> dict[str, Any]:
 
         def exists(self, path: str, **kwargs: Any) -> bool:
             absolute = os.path.abspath(path)
-            hashes.setdefault(os.path.relpath(absolute, project), _hash_file(absolute))
+            hashes.setdefault(os.path.relpath(absolute, project), hash_file(absolute))
             return bool(super().exists(path, **kwargs))
 
     try:
@@ -55,7 +55,8 @@ def resolve_templates(project: str, metafile: str, text: str) -> dict[str, Any]:
     return {"files": hashes, "stages": stages}
 
 
-def _hash_file(path: str) -> str | None:
+def hash_file(path: str) -> str | None:
+    """The MD5 of a file; None if it cannot be read."""
     try:
         if not os.path.isfile(path):
             return None

@@ -14,12 +14,7 @@ from mlflow_dvc_plugin.state import Kind
 
 def parse_dvcfile(data: bytes) -> dict[str, Any]:
     """Parse what capture needs of a ``.dvc`` file, or raise a FormatError."""
-    found = regex_parser.parse_dvcfile(data)
-    if found is None:
-        from mlflow_dvc_plugin.capturing.formats import schema
-
-        found = schema.load_checked(data, schema.DVCFILE)
-    return found
+    return regex_parser.parse_dvcfile(data) or regex_parser.load_as_yaml(data, "DVCFILE")
 
 
 def build_stage(content: dict[str, Any], metafile: str, project: str, config: Config) -> Stage:

@@ -25,12 +25,7 @@ _NEVER_RAN = {"hash": "md5"}
 
 def parse_pipeline(data: bytes) -> dict[str, Any]:
     """Parse a ``dvc.yaml``, or raise a FormatError."""
-    found = regex_parser.parse_pipeline(data)
-    if found is None:
-        from mlflow_dvc_plugin.capturing.formats import schema
-
-        found = schema.load_checked(data, schema.PIPELINE)
-    return found
+    return regex_parser.parse_pipeline(data) or regex_parser.load_as_yaml(data, "PIPELINE")
 
 
 def parse_lock_outs(data: bytes) -> dict[str, Any]:
@@ -43,9 +38,7 @@ def parse_lock_outs(data: bytes) -> dict[str, Any]:
 
 def parse_lock(data: bytes) -> dict[str, Any]:
     """Parse the stages of a ``dvc.lock``, or raise a FormatError."""
-    from mlflow_dvc_plugin.capturing.formats import schema
-
-    return dict(schema.load_checked(data, schema.LOCK).get("stages", {}))
+    return dict(regex_parser.load_as_yaml(data, "LOCK").get("stages", {}))
 
 
 def has_templates(content: Mapping[str, Any], data: bytes) -> bool:
@@ -55,11 +48,6 @@ def has_templates(content: Mapping[str, Any], data: bytes) -> bool:
     definitions = content.get("stages", {})
     keys = set().union(*definitions.values())
     return "foreach" in keys or "matrix" in keys or any("@" in name for name in definitions)
-
-
-def is_group(definition: Mapping[str, Any]) -> bool:
-    """Does a definition stand for several stages?"""
-    return "foreach" in definition or "matrix" in definition
 
 
 def build_stages(

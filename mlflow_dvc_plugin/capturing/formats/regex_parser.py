@@ -77,6 +77,13 @@ def parse_pipeline(data: bytes) -> dict[str, Any] | None:
     return None if stages is None else {"stages": stages}
 
 
+def load_as_yaml(data: bytes, kind: str) -> dict[str, Any]:
+    """Load a file with the YAML parser and the schema, which few projects need."""
+    from mlflow_dvc_plugin.capturing.formats import schema
+
+    return schema.load_checked(data, getattr(schema, kind))
+
+
 def _read_definition(
     has_templates: bool, shared: dict[str, list[Any]], match: re.Match[str]
 ) -> dict[str, Any] | None:
@@ -219,10 +226,8 @@ def _parse_stage_as_yaml(block: str, kind: _Kind) -> tuple[str, Any] | None:
     """Name and value of a stage of another form; None if it is not a stage by itself."""
     if not re.match(r"  \S", block) or re.search(_NOT_IN_ONE_STAGE, block):
         return None
-    from mlflow_dvc_plugin.capturing.formats import schema
-
     try:
-        content = schema.load_checked((kind.head + block).encode(), getattr(schema, kind.schema))
+        content = load_as_yaml((kind.head + block).encode(), kind.schema)
     except FormatError:
         return None
     stages = content["stages"]

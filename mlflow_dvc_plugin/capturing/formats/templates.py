@@ -21,7 +21,7 @@ from mlflow_dvc_plugin.capturing.formats.interpolation import (
     interpolate,
     to_text,
 )
-from mlflow_dvc_plugin.capturing.formats.pipeline import has_templates, is_group
+from mlflow_dvc_plugin.capturing.formats.pipeline import has_templates
 from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp, load_yaml
 from mlflow_dvc_plugin.errors import CaptureError, FormatError
 
@@ -91,7 +91,7 @@ class _Resolver:
         for name, definition in content.get("stages", {}).items():
             if "@" in name:
                 raise UnsupportedError
-            if not is_group(definition):
+            if {"foreach", "matrix"}.isdisjoint(definition):
                 stages[name] = self._resolve_stage(definition, scope)
                 continue
             expand = self._expand_matrix if "matrix" in definition else self._expand_foreach

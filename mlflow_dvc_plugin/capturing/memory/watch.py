@@ -74,12 +74,8 @@ class Watch:
         watch.git = _to_tuple(saved["git"])
         watch._files = {path: tuple(found) for path, found in saved["files"].items()}
         watch._absent = set(saved["absent"])
-        watch._folders = {
-            p: tuple(found) if found else None for p, found in saved["folders"].items()
-        }
-        watch._listings = {
-            p: tuple(found) if found else None for p, found in saved["listings"].items()
-        }
+        watch._folders = {path: _to_tuple(found) for path, found in saved["folders"].items()}
+        watch._listings = {path: _to_tuple(found) for path, found in saved["listings"].items()}
         watch._fresh_files = dict(saved["fresh_files"])
         watch._fresh_folders = set(saved["fresh_folders"])
         return watch
