@@ -19,29 +19,16 @@ AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user can set.
+    """What a user can set."""
 
-    Attributes:
-        disable: capture nothing.
-        root: the project's folder; None to search for it.
-        include: gitwildmatch patterns; only outs that match are in the state.
-        exclude: gitwildmatch patterns; outs that match are not in the state.
-        max_path_tags: how many ``dvc.data.<path>`` tags a run gets at most.
-        status_budget_ms: milliseconds that ``dvc.status`` may take; with 0,
-            the status is always ``unverified``.
-        state: a file written by ``mlflow-dvc export``.
-        autolog: what to log for each run in addition to tags: all or some of
-            `AUTOLOG_PARTS`.
-    """
-
-    disable: bool = False
-    root: str | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    max_path_tags: int = 20
-    status_budget_ms: int = 100
-    state: str | None = None
-    autolog: tuple[str, ...] = ()
+    disable: bool = False  # capture nothing
+    root: str | None = None  # the project's folder; None to search for it
+    include: tuple[str, ...] = ()  # gitwildmatch patterns; only outs that match are in the state
+    exclude: tuple[str, ...] = ()  # gitwildmatch patterns; outs that match are not in the state
+    max_path_tags: int = 20  # how many `dvc.data.<path>` tags a run gets at most
+    status_budget_ms: int = 100  # with 0, the status is always `unverified`
+    state: str | None = None  # a file written by `mlflow-dvc export`
+    autolog: tuple[str, ...] = ()  # of `AUTOLOG_PARTS`: what to log in addition to tags
 
 
 def load_settings(project: str | None = None) -> Settings:

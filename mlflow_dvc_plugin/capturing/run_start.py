@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlflow_dvc_plugin.capturing.project import find_project
+from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.settings import Settings, load_settings
 
 if TYPE_CHECKING:

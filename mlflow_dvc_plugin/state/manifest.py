@@ -37,22 +37,13 @@ _FLAGS = ("isdir", "cached", "input", "isexec", "push")
 
 
 class Manifest(NamedTuple):
-    """A manifest.
-
-    Attributes:
-        entries: the outs; if `complete` is False, only those that differ from
-            the commit's metafiles.
-        removed: paths of outs that the commit's metafiles have and the state has not.
-        complete: the entries are the whole state.
-        metafiles: exact bytes of metafiles, by path.
-        pipelines: the first 16 hex of the MD5 of each ``dvc.yaml``, by path.
-    """
+    """A manifest; without `complete`, of the outs that differ from the commit's metafiles."""
 
     entries: tuple[Entry, ...]
-    removed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()  # paths that the commit's metafiles have and the state has not
     complete: bool = True
     metafiles: Mapping[str, bytes] = {}
-    pipelines: Mapping[str, str] = {}
+    pipelines: Mapping[str, str] = {}  # the first 16 hex of the MD5 of each `dvc.yaml`
 
 
 def dump(manifest: Manifest) -> list[str]:

@@ -33,11 +33,6 @@ def interpolate(value: Any, context: Mapping[str, Any], key: str | None = None) 
     return value
 
 
-def has_template(text: str) -> bool:
-    """Does a text contain an expression?"""
-    return _TEMPLATE.search(text) is not None
-
-
 def to_text(value: Any) -> str:
     """A value as DVC writes it into a text."""
     if isinstance(value, bool):

@@ -15,12 +15,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.files import read_file
-from mlflow_dvc_plugin.capturing.formats.interpolation import (
-    UnsupportedError,
-    has_template,
-    interpolate,
-    to_text,
-)
+from mlflow_dvc_plugin.capturing.formats.interpolation import UnsupportedError, interpolate, to_text
 from mlflow_dvc_plugin.capturing.formats.pipeline import has_templates
 from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp, load_yaml
 from mlflow_dvc_plugin.errors import CaptureError, FormatError
@@ -146,7 +141,7 @@ class _Resolver:
 
     def _load_vars(self, scope: _Scope, items: Any, folder: str) -> None:
         for item in items:
-            _refuse_templates(item)
+            interpolate(item, {})  # DVC resolves no templates here: without variables, each fails
             if isinstance(item, str):
                 self._load_file(scope, item, folder)
             else:
@@ -195,19 +190,6 @@ def _refuse_booleans(values: list[Any]) -> None:
     # DVC names stages after Python's True, not YAML's, if the list comes from a template.
     if any(type(value) is bool for value in values):
         raise UnsupportedError
-
-
-def _refuse_templates(value: Any) -> None:
-    if isinstance(value, str):
-        if has_template(value):
-            raise UnsupportedError
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_templates(key)
-            _refuse_templates(item)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_templates(item)
 
 
 def _read_values(path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing.files import read_file
@@ -87,13 +87,9 @@ class DvcIgnoreTree:
 
 
 class OutIgnore:
-    """The outs that DVC refuses because a ``.dvcignore`` ignores them.
+    """The outs that DVC refuses, by the patterns of each folder that has its own ``.dvcignore``.
 
-    Args:
-        dvcignores: the patterns of each folder that has its own ``.dvcignore``,
-            by path relative to the project.
-        add_file: called with the absolute path of an out if the answer depends
-            on what is there.
+    `add_file` is called with the path of an out if the answer depends on what is there.
     """
 
     def __init__(
@@ -120,33 +116,25 @@ class OutIgnore:
 
 
 class _PatternSet:
-    """Patterns that are matched together: one regular expression, or none for simple ones."""
+    """Patterns that are matched together: one regular expression, or none for simple ones.
 
-    def __init__(self) -> None:
+    Each pattern comes without its ``!``, and with the regular expression that it stands for.
+    """
+
+    def __init__(self, patterns: Iterable[tuple[str, str]]) -> None:
         self._names: set[str] = set()
         self._suffixes: tuple[str, ...] = ()
-        self._regexes: list[str] = []
-        self._regex: re.Pattern[str] | None = None
-
-    def add(self, pattern: str, regex: str) -> None:
-        """Add a pattern, without its ``!``, and the regular expression that it stands for."""
-        simple = _SIMPLE.fullmatch(pattern)
-        if simple is None:
-            # A name may stand only once in a regular expression.
-            self._regexes.append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
-        elif simple[1]:
-            self._suffixes += (simple[2],)
-        else:
-            self._names.add(simple[2])
-
-    def compile(self) -> None:
-        """Compile the regular expression.
-
-        Raises:
-            re.error: a pattern is invalid.
-        """
-        if self._regexes:
-            self._regex = compile_regex("|".join(self._regexes))
+        regexes = []
+        for pattern, regex in patterns:
+            simple = _SIMPLE.fullmatch(pattern)
+            if simple is None:
+                # A name may stand only once in a regular expression.
+                regexes.append(f"(?:{regex.replace('?P<ps_d>', '?:')})")
+            elif simple[1]:
+                self._suffixes += (simple[2],)
+            else:
+                self._names.add(simple[2])
+        self._regex = compile_regex("|".join(regexes)) if regexes else None
 
     def match(self, path: str, parts: list[str], is_dir: bool) -> bool:
         """Does one of the patterns match the path, of which `parts` are the parts?"""
@@ -159,13 +147,7 @@ class _PatternSet:
 
 
 class _Rule(NamedTuple):
-    """Neighbouring patterns that decide the same.
-
-    Attributes:
-        ignored: DVC ignores what they match.
-        always: those for files and folders.
-        for_folders: those that end in a slash.
-    """
+    """Neighbouring patterns that decide the same."""
 
     ignored: bool
     always: _PatternSet
@@ -175,25 +157,24 @@ class _Rule(NamedTuple):
 def _compile_rules(patterns: tuple[str, ...]) -> list[_Rule]:
     """The rules of some patterns; the first that matches decides."""
     spec = find_pattern_class()
-    rules: list[_Rule] = []
+    groups: list[tuple[bool, list[tuple[str, str]], list[tuple[str, str]]]] = []
     pattern = ""
     try:
         for pattern in patterns:
             regex, ignored = spec.pattern_to_regex(pattern)
             if regex is None or ignored is None:
                 continue
-            if not rules or rules[-1].ignored != ignored:
-                rules.append(_Rule(ignored, _PatternSet(), _PatternSet()))
-            chosen = rules[-1].for_folders if pattern.endswith("/") else rules[-1].always
-            chosen.add(pattern.removeprefix("!"), regex)
+            if not groups or groups[-1][0] != ignored:
+                groups.append((ignored, [], []))
+            _, always, for_folders = groups[-1]
+            chosen = for_folders if pattern.endswith("/") else always
+            chosen.append((pattern.removeprefix("!"), regex))
         pattern = ""
-        for rule in rules:
-            rule.always.compile()
-            rule.for_folders.compile()
+        # The last pattern that matches decides.
+        return [_Rule(ignored, _PatternSet(a), _PatternSet(f)) for ignored, a, f in groups[::-1]]
     except (ValueError, re.error) as err:
         what = f"the pattern {pattern!r} is invalid" if pattern else f"a pattern is invalid: {err}"
         raise CaptureError(".dvcignore", what) from err
-    return rules[::-1]  # the last pattern that matches decides
 
 
 def find_pattern_class() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Literal
 
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -17,32 +18,23 @@ HASH_NAMES = ("md5", "md5-dos2unix")
 _SAME_WRITE_NS = 20_000_000
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class FileCheck:
-    """The check of a file's content, whose `expected` hash is None if any will do."""
+    """The check of a file's content."""
 
-    __slots__ = ("_cached_ns", "_expected", "found", "hash_name", "info", "path")
-
-    def __init__(
-        self, path: str, info: os.stat_result, hash_name: str, expected: str | None, cached_ns: int
-    ) -> None:
-        self.path = path
-        self.info = info
-        self.hash_name = hash_name
-        self.found: str | None = None
-        self._expected = expected
-        self._cached_ns = cached_ns
-
-    @property
-    def has_expectation(self) -> bool:
-        """Is it known which hash the file should have?"""
-        return self._expected is not None
+    path: str
+    info: os.stat_result
+    hash_name: str
+    expected: str | None  # the hash that it should have; None if any hash will do
+    cached_ns: int  # when DVC put it into the cache, or later; 0 if that is not known
+    found: str | None = None  # the hash that it has, once that is proven
 
     @property
     def verdict(self) -> Verdict:
         """What is proven so far."""
         if self.found is None:
             return "open"
-        return "equal" if self._expected in (None, self.found) else "different"
+        return "equal" if self.expected in (None, self.found) else "different"
 
     def use_record(self, record: str | None) -> None:
         """Take the hash from DVC's state database, if its record is of this very file.
@@ -55,15 +47,15 @@ class FileCheck:
             return
         info = self.info
         is_last_write = abs(info.st_ctime_ns - info.st_mtime_ns) <= _SAME_WRITE_NS
-        if not is_last_write and info.st_ctime_ns > self._cached_ns:
+        if not is_last_write and info.st_ctime_ns > self.cached_ns:
             return
         checksum = hash_record.compute_checksum(info)
         if (
-            self._expected is not None
+            self.expected is not None
             and self.hash_name == "md5"
-            and hash_record.has_hash(record, checksum, self._expected)
+            and hash_record.has_hash(record, checksum, self.expected)
         ):
-            self.found = self._expected
+            self.found = self.expected
             return
         known = hash_record.parse_record(record, checksum)
         if known and known[0] == self.hash_name:
@@ -71,12 +63,12 @@ class FileCheck:
 
     def use_link(self, cache: Cache) -> None:
         """Take the hash from the object in the cache, if this file is a link to it."""
-        if self._expected is None:
+        if self.expected is None:
             return
         if self.info.st_nlink > 1 or os.path.islink(self.path):
-            info = cache.stat_object(self.hash_name, self._expected)
+            info = cache.stat_object(self.hash_name, self.expected)
             if info and (info.st_dev, info.st_ino) == (self.info.st_dev, self.info.st_ino):
-                self.found = self._expected
+                self.found = self.expected
 
 
 class FolderCheck:
@@ -84,8 +76,8 @@ class FolderCheck:
 
     def __init__(self, out: Out) -> None:
         self.out = out
-        self.verdict: Verdict | None = None
-        self.files: dict[str, FileCheck] | None = None
+        self.verdict: Verdict | None = None  # what was decided without its files
+        self.files: dict[str, FileCheck] | None = None  # by POSIX path in it, once it was listed
 
     def decide(self) -> Verdict:
         """The verdict, after everything that the budget allows."""
@@ -96,7 +88,7 @@ class FolderCheck:
             return "different"
         if "open" in verdicts:
             return "open"
-        if all(file.has_expectation for file in self.files.values()):
+        if all(file.expected is not None for file in self.files.values()):
             return "equal"
         # The hash of each member is not recorded, only that of all together.
         members = {name: file.found or "" for name, file in self.files.items()}

@@ -10,6 +10,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import md5
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,12 @@ _MAX_ROWS = 2_000_000
 
 def find_database(project: str, config: Config) -> str | None:
     """Find the project's database; None if there is none."""
-    token = (project, None, _read_btime(project), _find_user(), _DVC_MAJOR, 0)
+    btime = user = None
+    with suppress(OSError):
+        btime = os.path.getmtime(os.path.join(project, ".dvc", "tmp", "btime"))
+    with suppress(OSError, KeyError, ImportError):
+        user = getpass.getuser()
+    token = (project, None, btime, user, _DVC_MAJOR, 0)
     name = md5(str(token).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
     path = os.path.join(_find_site_cache_dir(config), "repo", name, "hashes", "local", "cache.db")
     return path if os.path.isfile(path) else None
@@ -39,20 +45,6 @@ def _find_site_cache_dir(config: Config) -> str:
         base = os.environ.get("PROGRAMDATA", "C:\\ProgramData")
         return os.path.join(base, "iterative", "dvc", "Cache")
     return "/var/tmp/dvc"  # noqa: S108 - the folder that DVC uses
-
-
-def _read_btime(project: str) -> float | None:
-    try:
-        return os.path.getmtime(os.path.join(project, ".dvc", "tmp", "btime"))
-    except OSError:
-        return None
-
-
-def _find_user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return None
 
 
 class StateDatabase:
