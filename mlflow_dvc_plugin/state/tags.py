@@ -71,7 +71,7 @@ def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
             break
         key = to_tag_key(entry.path)
         value = _line(str(entry.hash))
-        above = _folders_of(key)
+        above = {key[: match.start()] for match in re.finditer("/", key)}
         # A file store writes each tag to a file, so it cannot have both "a" and "a/b".
         if key in folders or not above.isdisjoint(tags) or not 0 < len(value) <= room:
             continue
@@ -82,10 +82,6 @@ def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
     if omitted:
         tags["dvc.data_omitted"] = str(omitted)
     return tags
-
-
-def _folders_of(key: str) -> set[str]:
-    return {key[: match.start()] for match in re.finditer("/", key)}
 
 
 def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,9 @@ def build_stage(content: dict[str, Any], metafile: str, project: str, config: Co
     deps = content.get("deps") or []
     outs = content.get("outs") or []
     folder = WorkingDir(project, config, metafile, content.get("wdir"))
-    kind = _find_kind(deps, outs)
+    kind: Kind = "plain"
+    if len(deps) == len(outs) == 1 and "db" not in deps[0]:
+        kind = "import" if "repo" in deps[0] else "import-url"
     found = []
     for out in outs:
         if "path" not in out:
@@ -33,9 +35,3 @@ def build_stage(content: dict[str, Any], metafile: str, project: str, config: Co
     ]
     folder.check_deps(dep_paths)
     return Stage(None, None, metafile, folder, dep_paths, tuple(found))
-
-
-def _find_kind(deps: list[dict[str, Any]], outs: list[dict[str, Any]]) -> Kind:
-    if len(deps) != 1 or len(outs) != 1 or "db" in deps[0]:
-        return "plain"
-    return "import" if "repo" in deps[0] else "import-url"

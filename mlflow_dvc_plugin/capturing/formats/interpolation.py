@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -73,7 +73,7 @@ def _to_part(value: Any) -> str:
         raise UnsupportedError
     if isinstance(value, dict):
         # The options of a command, which is not part of the state.
-        if not all(_is_option(option) for option in _list_leaves(value)):
+        if not _are_options(value):
             raise UnsupportedError
         return ""
     return to_text(value)
@@ -89,13 +89,7 @@ def _look_up(context: Any, expression: tuple[str, ...]) -> Any:
     return value
 
 
-def _list_leaves(value: Any) -> Iterator[Any]:
-    for item in value.values():
-        if isinstance(item, dict):
-            yield from _list_leaves(item)
-        else:
-            yield item
-
-
-def _is_option(value: Any) -> bool:
+def _are_options(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_are_options, value.values()))
     return not isinstance(value, list) or not any(isinstance(v, (dict, list)) for v in value)

@@ -70,9 +70,11 @@ def build_out(
     """Build an out from the record of it in `metafile`, and its flags (cache, remote, push)."""
     members: list[dict[str, Any]] = []
     if "cloud" in record or "files" in record or "version_id" in record:
-        record, members, is_versioned = _merge_versions(record)
-        if is_versioned and kind == "plain":
+        merged = _merge_cloud(record)
+        members = [_merge_cloud(file) for file in merged.get("files") or ()]
+        if kind == "plain" and (members or record.get("cloud") or merged.get("version_id")):
             kind = "cloud-versioned"
+        record = merged
     name, value = _read_hash(place, record)
     size, nfiles = record.get("size"), record.get("nfiles")
     isdir = bool(members or nfiles or (value and value.endswith(".dir")))
@@ -88,15 +90,6 @@ def build_out(
     isexec, remote = bool(record.get("isexec")), flags.get("remote")
     where = (stage, metafile, isexec, remote, flags.get("push", True), kind)
     return _new(Out, (_new(Entry, what + where), place.path, local, tuple(members) or None))
-
-
-def _merge_versions(
-    record: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
-    """A record with what it says of versions in a remote, its members, and if it has versions."""
-    merged = _merge_cloud(record)
-    members = [_merge_cloud(file) for file in merged.get("files") or ()]
-    return merged, members, bool(members or record.get("cloud") or merged.get("version_id"))
 
 
 def _read_hash(place: Place, record: Mapping[str, Any]) -> tuple[str, str | None]:
