@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 # all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Python keeps what it compiled, as it does where people train: otherwise each process that
+# a test starts would compile the whole package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the slow proofs in full, for an hour")
