@@ -81,7 +81,7 @@ def _load(project: str) -> Reading | None:
         watch = Watch.from_json(project, saved["watch"])
         if not watch.is_unchanged():
             return None
-        config = saved["config"]
+        config = load_config(project)  # it is not saved: it can contain passwords
         stages = _stages_from_json(project, config, saved["stages"])
         contents = HashedFiles(project, saved["hashes"])
         metafiles = ProjectMetafiles(stages, contents, saved["hashes"], {})
@@ -98,7 +98,6 @@ def _save(project: str, reading: Reading) -> None:
     saved_results.save_result(
         _saved_path(project),
         {
-            "config": reading.config,
             "hashes": metafiles.hashes,
             "watch": reading.watch.to_json(),
             "stages": [

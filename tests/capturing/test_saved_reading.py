@@ -211,6 +211,13 @@ def test_an_unchanged_project_is_not_read_again(root: Path, parsers: list[str]) 
     assert parsers == [str(root)]
 
 
+def test_no_password_is_saved(root: Path) -> None:
+    (root / ".dvc/config.local").write_text("['remote \"r\"']\npassword = secret\n")
+    look(root)
+    (saved,) = (root / ".dvc/tmp/mlflow-dvc").iterdir()
+    assert b"secret" not in saved.read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed", "foreign", "other release"])
 def test_a_damaged_reading_is_as_good_as_none(
     root: Path, parsers: list[str], damage: str, monkeypatch: pytest.MonkeyPatch
