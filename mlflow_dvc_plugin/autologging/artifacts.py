@@ -43,14 +43,7 @@ _DVCIGNORE, _IGNORE_ALL = ".dvcignore", "*\n"
 
 
 def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of the files, by their path below ``dvc/``.
-
-    Files with a secret in them are left out.
-
-    Args:
-        state: the run's state.
-        params_files: paths relative to the project.
-    """
+    """The bytes of the files, by their path below ``dvc/``, without files with a secret in them."""
     public = {path: data for path, data in state.metafiles.items() if not _SECRET.search(data)}
     # Pipelines and the files at the top come first.
     paths = sorted(public, key=lambda path: (path.endswith(".dvc"), path.count("/"), path))
@@ -100,11 +93,7 @@ def has_state_file(client: Any, run_id: str) -> bool:
 
 
 def upload_plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -> list[str]:
-    """Upload plots files. Their paths are relative to the project.
-
-    Returns:
-        Warnings about files that are too large or too many.
-    """
+    """Upload plots files, and return warnings about those that are too large or too many."""
     problems: list[str] = []
     count, room = 0, MAX_PLOTS_BYTES
     for path in paths:
@@ -122,14 +111,12 @@ def upload_plots(client: Any, run_id: str, project: str, paths: Iterable[str]) -
 
 
 def _read_file(path: str) -> bytes | None:
-    try:
-        if not os.path.isfile(path):
-            return None
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError:
-        return None
-    return data if len(data) <= MAX_BYTES else None
+    with suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            return data if len(data) <= MAX_BYTES else None
+    return None
 
 
 def _is_artifact_path(path: str) -> bool:
@@ -144,9 +131,7 @@ def _is_artifact_path(path: str) -> bool:
 def _hide_from_dvc(state: DataState, run_id: str, artifact_uri: str) -> bool:
     """Write a ``.dvcignore`` into the folder of the experiment's runs, if it is in the project.
 
-    Returns:
-        False if the artifacts may be in the project and the run needs a
-        ``.dvcignore`` of its own.
+    False if the artifacts may be in the project and the run needs a ``.dvcignore`` of its own.
     """
     if not state.project:
         return True
@@ -163,10 +148,8 @@ def _hide_from_dvc(state: DataState, run_id: str, artifact_uri: str) -> bool:
     if runs == path or inside == "./" or any(name.startswith(inside) for name in paths):
         return False
     os.makedirs(runs, exist_ok=True)
-    with (
-        suppress(FileExistsError),
-        open(os.path.join(runs, _DVCIGNORE), "x", encoding="utf-8") as file,
-    ):
+    ignore = os.path.join(runs, _DVCIGNORE)
+    with suppress(FileExistsError), open(ignore, "x", encoding="utf-8") as file:
         file.write(_IGNORE_ALL)
     return True
 

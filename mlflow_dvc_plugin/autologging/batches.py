@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
+
+from mlflow import entities
 
 _BATCH = 100  # params or tags
 _METRICS_BATCH = 800
@@ -13,27 +15,16 @@ _MAX_PARAM = 6_000  # characters of a value
 
 def log_tags(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags of a run."""
-    from mlflow.entities import RunTag
-
-    items = [RunTag(key, value) for key, value in tags.items()]
-    for batch in _split(items, _BATCH):
-        client.log_batch(run_id, tags=batch, synchronous=True)
+    _log(client, run_id, "tags", [entities.RunTag(*item) for item in tags.items()])
 
 
 def log_params(
     client: Any, run_id: str, params: Mapping[str, str], known: Mapping[str, str]
 ) -> list[str]:
-    """Log the params that the run does not have yet, in `known`.
-
-    Returns:
-        Warnings about params that have another value there, or are too long.
-    """
-    from mlflow.entities import Param
-
+    """Log the params that the run does not have in `known`, and return warnings."""
     new = {key: value for key, value in params.items() if key not in known}
-    items = [Param(key, value[:_MAX_PARAM]) for key, value in new.items()]
-    for batch in _split(items, _BATCH):
-        client.log_batch(run_id, params=batch, synchronous=True)
+    items = [entities.Param(key, value[:_MAX_PARAM]) for key, value in new.items()]
+    _log(client, run_id, "params", items)
     problems = [
         f"Param {key!r} keeps the logged value {known[key]!r}; DVC has {value!r}."
         for key, value in params.items()
@@ -46,15 +37,13 @@ def log_params(
 def log_metrics(
     client: Any, run_id: str, metrics: Mapping[str, float], known: Container[str]
 ) -> None:
-    """Log the metrics that the run does not have yet, in `known`."""
-    from mlflow.entities import Metric
-
+    """Log the metrics that the run does not have in `known`."""
     now = int(time.time() * 1000)
-    items = [Metric(key, value, now, 0) for key, value in metrics.items() if key not in known]
-    for batch in _split(items, _METRICS_BATCH):
-        client.log_batch(run_id, metrics=batch, synchronous=True)
+    new = [(key, value) for key, value in metrics.items() if key not in known]
+    items = [entities.Metric(key, value, now, 0) for key, value in new]
+    _log(client, run_id, "metrics", items, _METRICS_BATCH)
 
 
-def _split(items: list[Any], size: int) -> Iterator[list[Any]]:
+def _log(client: Any, run_id: str, kind: str, items: Sequence[Any], size: int = _BATCH) -> None:
     for start in range(0, len(items), size):
-        yield items[start : start + size]
+        client.log_batch(run_id, **{kind: items[start : start + size]}, synchronous=True)

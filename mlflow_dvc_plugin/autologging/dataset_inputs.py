@@ -10,13 +10,15 @@ from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any
 
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
 from mlflow_dvc_plugin.datasets.dataset import from_dvc
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.tags import MAX_MODIFIED, MAX_MODIFIED_TOTAL
 
-CONTEXT = "input"
 MAX_TABLE = 16 * 1024 * 1024  # bytes
 _MAX_NAME = 500
 
@@ -35,24 +37,15 @@ def log_datasets(
     client: Any, run_id: str, state: DataState, entries: Sequence[Entry], known: Container[str]
 ) -> None:
     """Add outs as dataset inputs of a run, without those whose digest is in `known`."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
-
     inputs = []
     for entry in entries:
         digest = digest_of(str(entry.hash))
         if digest in known:
             continue
-        schema, profile = _describe(state.project, entry)
-        dataset = Dataset(
-            name=entry.path[:_MAX_NAME],
-            digest=digest,
-            source_type="dvc",
-            source=source_of(entry, state).to_json(),
-            schema=schema,
-            profile=profile,
-        )
-        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, CONTEXT)]))
+        source = source_of(entry, state).to_json()
+        described = _describe(state.project, entry)
+        dataset = Dataset(entry.path[:_MAX_NAME], digest, "dvc", source, *described)
+        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "input")]))
     if inputs:
         client.log_inputs(run_id, inputs)
 

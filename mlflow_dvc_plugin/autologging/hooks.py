@@ -80,13 +80,13 @@ def _create_client(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
 
 def _create_run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     run = original(self, *args, **kwargs)
-    _start(self, run, created=True)
+    _start(self, run)
     return run
 
 
 def _resume_run(original: Any, self: Any, run: Any, *args: Any, **kwargs: Any) -> None:
     original(self, run, *args, **kwargs)
-    _start(None, run, created=False)
+    _start(None, run)
 
 
 def _set_terminated(original: Any, self: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -94,10 +94,11 @@ def _set_terminated(original: Any, self: Any, run_id: str, *args: Any, **kwargs:
     return original(self, run_id, *args, **kwargs)
 
 
-def _start(client: Any, run: Any, created: bool) -> None:
+def _start(client: Any, run: Any) -> None:
+    """Start the recording of a run: one that `client` created, or a resumed one if it is None."""
     try:
         # A run that was created in this process becomes an ActiveRun as well.
-        if not created and find_recording(run.info.run_id) is not None:
+        if client is None and find_recording(run.info.run_id) is not None:
             return
         parts = select_parts()
         if parts is None:
@@ -112,7 +113,7 @@ def _start(client: Any, run: Any, created: bool) -> None:
             run,
             parts,
             parent_hash=parent.files_hash if parent is not None else None,
-            created=created,
+            created=client is not None,
         )
         if recording is not None:
             with _lock:

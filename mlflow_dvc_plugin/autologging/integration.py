@@ -81,28 +81,23 @@ def log_state(
         RunNotFoundError: there is no such run, or no run is active.
     """
     parts = Parts(log_datasets, log_artifacts, log_params, log_metrics, log_plots, silent)
-    return _log_parts(run_id or _find_active_run(), parts)
+    return _log_parts(run_id, parts)
 
 
-def _find_active_run() -> str:
+def _log_parts(run_id: str | None, parts: Parts) -> DataState | None:
     import mlflow
-
-    from mlflow_dvc_plugin.errors import RunNotFoundError
-
-    active = mlflow.active_run()
-    if active is None:
-        raise RunNotFoundError("No run is active. Start one, or pass its run_id.")
-    return str(active.info.run_id)
-
-
-def _log_parts(run_id: str, parts: Parts) -> DataState | None:
-    from mlflow.tracking import MlflowClient
 
     from mlflow_dvc_plugin.autologging.run_end import finish_recording
     from mlflow_dvc_plugin.autologging.run_start import start_recording
+    from mlflow_dvc_plugin.errors import RunNotFoundError
     from mlflow_dvc_plugin.tracking import find_run
 
-    client = MlflowClient()
+    if not run_id:
+        active = mlflow.active_run()
+        if active is None:
+            raise RunNotFoundError("No run is active. Start one, or pass its run_id.")
+        run_id = active.info.run_id
+    client = mlflow.MlflowClient()
     run = client.get_run(find_run(run_id).run_id)
     recording = start_recording(client, run, parts, created=False)
     if recording is None:

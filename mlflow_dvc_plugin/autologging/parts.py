@@ -11,16 +11,7 @@ NAME = "dvc"  # of the autologging integration
 
 @dataclass(frozen=True)
 class Parts:
-    """What to log, and whether to warn.
-
-    Attributes:
-        datasets: the data inputs, as dataset inputs.
-        artifacts: the state, metafiles, params files and environment files.
-        params: parameters.
-        metrics: the numbers in metrics files.
-        plots: plots files.
-        silent: suppress all warnings.
-    """
+    """What to log, and whether to suppress warnings; see :func:`mlflow_dvc_plugin.autolog`."""
 
     datasets: bool = True
     artifacts: bool = True
@@ -31,11 +22,7 @@ class Parts:
 
 
 def select_parts() -> Parts | None:
-    """The parts to log for a run that starts now: ``autolog()``'s arguments, else the settings.
-
-    Returns:
-        None if autologging is off.
-    """
+    """The parts that ``autolog()``, or else the settings, switch on; None if autologging is off."""
     utils: Any = sys.modules.get("mlflow.utils.autologging_utils")
     if utils is not None and utils._AUTOLOGGING_GLOBALLY_DISABLED:
         return None
@@ -45,10 +32,6 @@ def select_parts() -> Parts | None:
             return None
         names = Parts.__dataclass_fields__
         return Parts(**{name: config.get(f"log_{name}", config.get(name)) for name in names})
-    return _from_settings()
-
-
-def _from_settings() -> Parts | None:
     from mlflow_dvc_plugin.capturing import find_project
     from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, load_settings
 

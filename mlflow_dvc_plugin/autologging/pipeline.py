@@ -18,14 +18,7 @@ PARAMS_FILE = "params.yaml"
 
 @dataclass
 class PipelineFiles:
-    """Files of a project, by path relative to it.
-
-    Attributes:
-        params: the keys that a stage uses from each params file; all keys of a
-            file if there are none.
-        metrics: metrics files.
-        plots: plots files and folders.
-    """
+    """Files of a project; ``params`` has the keys to read from each, all keys if it has none."""
 
     params: dict[str, list[str]] = field(default_factory=dict)
     metrics: list[str] = field(default_factory=list)

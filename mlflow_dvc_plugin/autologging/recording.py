@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
-from mlflow_dvc_plugin.autologging.file_stamps import Stamp
 from mlflow_dvc_plugin.autologging.parts import Parts
 from mlflow_dvc_plugin.autologging.pipeline import PipelineFiles
 from mlflow_dvc_plugin.state import DataState
 
+Stamp = tuple[int, int, int]  # mtime in nanoseconds, size, inode: they change with a write
+
 _logger = logging.getLogger("mlflow_dvc_plugin.autolog")
+_MAX_FILES = 2_000  # in one folder
 
 
 @dataclass
@@ -21,12 +24,8 @@ class Recording:
     """What autologging knows about a run between its start and its end.
 
     Attributes:
-        run_id: the run.
-        parts: what to log.
         state: the data state; None if the run was recorded on another one.
         max_datasets: how many outs become dataset inputs.
-        start_ns: when the run started.
-        pipeline: the params, metrics and plots files that ``dvc.yaml`` names.
         params: the values of the parameters when the run started.
         stamps: the stamps of metrics and plots files when the run started; None
             if it started in another process.
@@ -71,3 +70,23 @@ def warn(parts: Parts, messages: Iterable[str]) -> None:
     """Log warnings, unless they are suppressed."""
     for message in () if parts.silent else messages:
         _logger.warning("%s", message)
+
+
+def read_stamps(project: str, paths: Iterable[str]) -> dict[str, Stamp]:
+    """The stamps of files and of the files in folders, by path relative to the project."""
+    stamps: dict[str, Stamp] = {}
+    for path in paths:
+        for name in _list_files(project, path):
+            with suppress(OSError):
+                info = os.stat(os.path.join(project, name))
+                stamps[name] = (info.st_mtime_ns, info.st_size, info.st_ino)
+    return stamps
+
+
+def _list_files(project: str, path: str) -> Iterator[str]:
+    full = os.path.join(project, path)
+    if not os.path.isdir(full):
+        return iter([path])
+    below = (os.path.join(folder, name) for folder, _, names in os.walk(full) for name in names)
+    files = (os.path.relpath(name, project).replace(os.sep, "/") for name in below)
+    return islice(files, _MAX_FILES)

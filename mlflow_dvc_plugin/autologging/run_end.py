@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlflow_dvc_plugin.autologging import batches
 from mlflow_dvc_plugin.autologging.artifacts import upload_plots
-from mlflow_dvc_plugin.autologging.batches import log_metrics, log_params
 from mlflow_dvc_plugin.autologging.dataset_inputs import is_modified, log_datasets
-from mlflow_dvc_plugin.autologging.file_stamps import find_written
-from mlflow_dvc_plugin.autologging.recording import Recording, guard, has_upload_failed, warn
+from mlflow_dvc_plugin.autologging.recording import (
+    Recording,
+    guard,
+    has_upload_failed,
+    read_stamps,
+    warn,
+)
 from mlflow_dvc_plugin.autologging.structured_files import read_metrics
 from mlflow_dvc_plugin.state import DataState
 
@@ -18,25 +23,27 @@ _NOT_LOGGED = "{} is not logged as a dataset: its content may differ from the ha
 
 def finish_recording(client: Any, recording: Recording) -> None:
     """Log the run's data inputs, params, metrics and plots that the user did not log."""
-    state, parts = recording.state, recording.parts
+    run_id, state, parts = recording.run_id, recording.state, recording.parts
     if state is None:
         return
     with guard(parts, "datasets, params, metrics and plots"):
-        run = client.get_run(recording.run_id)
+        run = client.get_run(run_id)
         if parts.datasets:
             with guard(parts, "datasets"):
                 _log_datasets(client, recording, state, run)
         if parts.params:
             with guard(parts, "params"):
-                known = run.data.params
-                warn(parts, log_params(client, recording.run_id, recording.params, known))
+                warn(parts, batches.log_params(client, run_id, recording.params, run.data.params))
         if parts.metrics:
             with guard(parts, "metrics"):
-                _log_metrics(client, recording, state, run)
+                written = _find_written(recording, state.project, recording.pipeline.metrics)
+                metrics, problems = read_metrics(state.project, written)
+                warn(parts, problems)
+                batches.log_metrics(client, run_id, metrics, run.data.metrics)
         if parts.plots and not has_upload_failed():
             with guard(parts, "plots"):
-                paths = _find_written(recording, state, recording.pipeline.plots)
-                warn(parts, upload_plots(client, recording.run_id, state.project, paths))
+                written = _find_written(recording, state.project, recording.pipeline.plots)
+                warn(parts, upload_plots(client, run_id, state.project, written))
 
 
 def _log_datasets(client: Any, recording: Recording, state: DataState, run: Any) -> None:
@@ -49,12 +56,9 @@ def _log_datasets(client: Any, recording: Recording, state: DataState, run: Any)
     log_datasets(client, recording.run_id, state, unmodified, known)
 
 
-def _log_metrics(client: Any, recording: Recording, state: DataState, run: Any) -> None:
-    paths = _find_written(recording, state, recording.pipeline.metrics)
-    metrics, problems = read_metrics(state.project, paths)
-    warn(recording.parts, problems)
-    log_metrics(client, recording.run_id, metrics, run.data.metrics)
-
-
-def _find_written(recording: Recording, state: DataState, paths: Sequence[str]) -> list[str]:
-    return find_written(state.project, paths, recording.stamps, recording.start_ns)
+def _find_written(recording: Recording, project: str, paths: Sequence[str]) -> list[str]:
+    """The files, also those in folders, that were written during the run."""
+    now, before = read_stamps(project, paths), recording.stamps
+    if before is not None:
+        return [path for path, stamp in now.items() if before.get(path) != stamp]
+    return [path for path, (mtime_ns, *_) in now.items() if mtime_ns >= recording.start_ns]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
 from mlflow_dvc_plugin.autologging.artifacts import collect_files, has_state_file, upload_files
 from mlflow_dvc_plugin.autologging.batches import log_tags
-from mlflow_dvc_plugin.autologging.file_stamps import read_stamps
 from mlflow_dvc_plugin.autologging.parts import Parts
 from mlflow_dvc_plugin.autologging.pipeline import read_pipeline
-from mlflow_dvc_plugin.autologging.recording import Recording, guard, has_upload_failed, warn
+from mlflow_dvc_plugin.autologging.recording import (
+    Recording,
+    guard,
+    has_upload_failed,
+    read_stamps,
+    warn,
+)
 from mlflow_dvc_plugin.autologging.structured_files import read_params
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.state import DataState, Status
@@ -24,16 +28,15 @@ def start_recording(
 ) -> Recording | None:
     """Record the data state, the params values and the files that a run starts with.
 
+    None outside a project, or if the state cannot be read.
+
     Args:
         client: the ``MlflowClient`` to log with.
-        run: the run, an ``mlflow.entities.Run``.
+        run: an ``mlflow.entities.Run``.
         parts: what to log.
-        parent_hash: the hash of the files that the run's parent has. The same
-            files are not uploaded again.
+        parent_hash: the ``files_hash`` of the run's parent. The same files are not
+            uploaded again.
         created: the run was created just now; False for a resumed run.
-
-    Returns:
-        None outside a project, or if the state cannot be read.
     """
     run_id = run.info.run_id
     found = _read_state(client, run, parts)
@@ -47,7 +50,8 @@ def start_recording(
         recording.state = None
         return recording
     with guard(parts, "what dvc.yaml declares"):
-        _read_pipeline(recording, found.state)
+        if found.state.project:
+            _read_pipeline(recording, found.state)
     if parts.artifacts and not has_upload_failed():
         with guard(parts, "artifacts"):
             files = collect_files(found.state, recording.pipeline.params)
@@ -60,37 +64,26 @@ def start_recording(
 
 def _read_state(client: Any, run: Any, parts: Parts) -> RunStart | None:
     """The data state with the status that the run's tags have, which it gets if it has none."""
-    run_id, tags = run.info.run_id, run.data.tags
+    tags = run.data.tags
     tagged = "dvc.schema" in tags
     try:
         found = capture_run_start(judge=not tagged)
     except Exception as err:  # noqa: BLE001 - an error must not fail the run
-        new_tags = build_error_tags(str(err))
-        found = None
+        found, new_tags = None, build_error_tags(str(err))
     else:
-        if found is None:
-            return None
-        new_tags = found.state.to_tags(found.settings.max_path_tags)
-    if tagged:
-        return found and found._replace(state=_with_status(found.state, tags))
-    with guard(parts, "tags"):
-        log_tags(client, run_id, new_tags)
+        new_tags = found.state.to_tags(found.settings.max_path_tags) if found else {}
+    if not tagged:
+        with guard(parts, "tags"):
+            log_tags(client, run.info.run_id, new_tags)
+    elif found is not None:
+        known: tuple[Status, ...] = get_args(Status)
+        status: Status = next((s for s in known if s == tags.get("dvc.status")), "unverified")
+        modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
+        return found._replace(state=replace(found.state, status=status, modified=modified))
     return found
 
 
-def _with_status(state: DataState, tags: Mapping[str, str]) -> DataState:
-    """The state with the status that the run's tags have."""
-    status: Status = "unverified"
-    for known in get_args(Status):
-        if known == tags.get("dvc.status"):
-            status = known
-    modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
-    return replace(state, status=status, modified=modified)
-
-
 def _read_pipeline(recording: Recording, state: DataState) -> None:
-    if not state.project:
-        return
     pipeline = recording.pipeline = read_pipeline(state)
     recording.params, problems = read_params(state.project, pipeline.params)
     warn(recording.parts, problems)

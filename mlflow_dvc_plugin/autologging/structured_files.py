@@ -25,15 +25,12 @@ _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_./ -]")
 def read_params(
     project: str, keys_by_file: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The values of parameters, with nested keys joined by dots.
+    """The values of parameters, and warnings about what could not be read.
 
     Args:
         project: absolute path of the project.
         keys_by_file: which keys to read from each params file; all keys of a
             file if there are none. A file that does not exist is skipped.
-
-    Returns:
-        The params, and warnings about what could not be read.
     """
     params: dict[str, str] = {}
     problems: list[str] = []
@@ -49,41 +46,26 @@ def read_params(
 
 
 def read_metrics(project: str, paths: Iterable[str]) -> tuple[dict[str, float], list[str]]:
-    """The numbers in metrics files, with nested keys joined by dots.
-
-    Args:
-        project: absolute path of the project.
-        paths: the metrics files, relative to the project.
-
-    Returns:
-        The metrics, and warnings about what could not be read.
-    """
+    """The numbers in metrics files, and warnings about what could not be read."""
     metrics: dict[str, float] = {}
     problems: list[str] = []
     for path in paths:
         for name, value in _read_leaves(project, path, problems):
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                _add(metrics, path, name, _to_float(value))
+                try:
+                    number = float(value)
+                except OverflowError:
+                    number = math.inf
+                _add(metrics, path, name, number)
     return metrics, problems
 
 
 def _add(into: dict[str, Any], path: str, name: str, value: Any) -> None:
     """Add a value, with the file's path in its key if another file has another value."""
-    key = _to_key(name)
+    key = _NOT_IN_KEYS.sub("_", name)[:_MAX_KEY]
     if into.get(key, value) != value:
-        key = _to_key(f"{path}/{name}")
+        key = _NOT_IN_KEYS.sub("_", f"{path}/{name}")[:_MAX_KEY]
     into[key] = value
-
-
-def _to_key(name: str) -> str:
-    return _NOT_IN_KEYS.sub("_", name)[:_MAX_KEY]
-
-
-def _to_float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 def _read_leaves(project: str, path: str, problems: list[str]) -> Iterator[tuple[str, Any]]:
