@@ -25,13 +25,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class FileVersion(NamedTuple):
-    """One version of a file.
-
-    Attributes:
-        path: relative to the out; empty if the file is the out itself.
-        hash: MD5 of its bytes.
-        id: the remote's id of the version.
-    """
+    """One version of a file; the path is relative to the out, and empty for the out itself."""
 
     path: str
     hash: str
@@ -39,12 +33,7 @@ class FileVersion(NamedTuple):
 
 
 class CloudVersions(NamedTuple):
-    """The version of each file of an out.
-
-    Attributes:
-        remote: name of the remote.
-        files: the files, sorted by path.
-    """
+    """The version of each file of an out, sorted by path."""
 
     remote: str
     files: tuple[FileVersion, ...]
@@ -72,9 +61,8 @@ class CloudVersions(NamedTuple):
             DatasetError: they are damaged.
         """
         try:
-            found = cls(
-                str(stored["remote"]), tuple(FileVersion(*file) for file in stored["files"])
-            )
+            files = tuple(FileVersion(*file) for file in stored["files"])
+            found = cls(str(stored["remote"]), files)
             if not found.is_valid():
                 raise ValueError("a file has no valid hash or version id")
         except (KeyError, TypeError, ValueError) as err:
@@ -85,12 +73,8 @@ class CloudVersions(NamedTuple):
 def find_versions(state: DataState, entry: Entry) -> CloudVersions | None:
     """The versions that the metafile names for an out, or for a file in one.
 
-    Returns:
-        None for an out that is not cloud-versioned, or has too many files for
-        a dataset's source.
+    None for an out that has too many files for a dataset's source.
     """
-    if entry.kind != "cloud-versioned":
-        return None
     for path, versions in _read_outs(state.metafiles.get(entry.metafile, b"")):
         if entry.isdir:
             if len(versions.files) <= MAX_FILES and versions.listing()[0].value == entry.hash:
@@ -105,16 +89,10 @@ def find_versions(state: DataState, entry: Entry) -> CloudVersions | None:
 
 
 def fetch_versions(project: str, path: str, value: str, versions: CloudVersions) -> None:
-    """Fetch the files of an out into the cache. Each file is verified by its hash.
-
-    Args:
-        project: absolute path of a project in which the remote is configured.
-        path: the out, relative to the project and to the remote.
-        value: its hash.
-        versions: its files.
+    """Fetch the files of an out, at `path` in the remote, into the cache; verify their hashes.
 
     Raises:
-        MlflowDvcError: the remote does not have them.
+        DvcError: the remote does not have them.
     """
     from mlflow_dvc_plugin.dvc.project import DvcProject
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.data.dataset import Dataset
+from mlflow.data.dataset_source import DatasetSource
 
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
-from mlflow_dvc_plugin.datasets.verification import VerifiedData, read_verified
+from mlflow_dvc_plugin.datasets.verification import read_verified
 from mlflow_dvc_plugin.errors import DatasetError
-
-if TYPE_CHECKING:
-    from mlflow.data.dataset_source import DatasetSource
 
 
 def from_dvc(
@@ -40,15 +38,14 @@ def from_dvc(
         DatasetError: DVC does not track the data, the data differs from DVC's
             hash, or `targets` is not a column of it.
     """
-    data = read_verified(os.fspath(path))
-    source = source_of(data.entry, data.state)
+    entry, state, table = read_verified(os.fspath(path))
+    source = source_of(entry, state)
     name, digest = name or source.path, digest_of(source.hash)
-    df, reason = _read_table(data)
+    df, reason = _read_table(source.path.lower(), table)
     if df is None:
         if targets is not None:
             raise DatasetError(f"{source.path} has no column {targets!r}: {reason}.")
-        profile = profile_of(data.entry)
-        return DvcDataset(source, name, digest, profile=profile, reason=reason)
+        return DvcDataset(source, name, digest, profile_of(entry), reason)
     if targets is not None and targets not in df.columns:
         columns = ", ".join(map(str, df.columns[:20]))
         raise DatasetError(f"{source.path} has no column {targets!r}. Its columns are: {columns}.")
@@ -58,24 +55,10 @@ def from_dvc(
 
 
 class DvcDataset(Dataset):  # type: ignore[misc]
-    """Data that is not a table, such as a folder, a model or images.
-
-    Args:
-        source: its path and version.
-        name: the dataset's name.
-        digest: the hash that DVC has.
-        profile: number of files and bytes, as far as DVC recorded them.
-        reason: why there is no `df`.
-    """
+    """Data that is not a table, such as a folder; `reason` says why it has no `df`."""
 
     def __init__(
-        self,
-        source: DatasetSource,
-        name: str,
-        digest: str,
-        *,
-        profile: dict[str, int],
-        reason: str,
+        self, source: DatasetSource, name: str, digest: str, profile: dict[str, int], reason: str
     ) -> None:
         self._profile = profile
         self._reason = reason
@@ -112,11 +95,11 @@ class DvcDataset(Dataset):  # type: ignore[misc]
         return stored
 
 
-def _read_table(data: VerifiedData) -> tuple[Any, str]:
+def _read_table(path: str, table: bytes | None) -> tuple[Any, str]:
     """The data frame of a table; None, and why there is none, for other data."""
-    if data.table is None:
+    if table is None:
         return None, "it is not a CSV, TSV or Parquet file"
-    path, stream = data.entry.path.lower(), io.BytesIO(data.table)
+    stream = io.BytesIO(table)
     try:
         import pandas as pd
 

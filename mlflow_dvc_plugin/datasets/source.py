@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlflow.data.dataset_source import DatasetSource
 
 if TYPE_CHECKING:
-    from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
+    from mlflow_dvc_plugin.errors import DatasetError
     from mlflow_dvc_plugin.state import DataState, Entry, Kind
 
 _MAX_DIGEST = 36  # characters that MLflow keeps of a dataset's digest
@@ -25,6 +26,7 @@ _ORIGINS = {
 }
 
 
+@dataclass(eq=False)
 class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
     """One version of DVC-tracked data: its path and its hash.
 
@@ -43,24 +45,14 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
             :class:`~mlflow_dvc_plugin.datasets.cloud_versions.CloudVersions` writes them.
     """
 
-    def __init__(
-        self,
-        path: str,
-        hash: str,  # noqa: A002 - DVC's word for it
-        hash_name: str = "md5",
-        *,
-        remote: str | None = None,
-        kind: Kind = "plain",
-        commit: str | None = None,
-        cloud_versions: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.path = path
-        self.hash = hash
-        self.hash_name = hash_name
-        self.remote = remote
-        self.kind = kind
-        self.commit = commit
-        self.cloud_versions = cloud_versions
+    path: str
+    hash: str
+    hash_name: str = "md5"
+    _: KW_ONLY
+    remote: str | None = None
+    kind: Kind = "plain"
+    commit: str | None = None
+    cloud_versions: Mapping[str, Any] | None = None
 
     def load(self, dst_path: str | None = None, project: str | None = None) -> str:
         """Write exactly this version of the data into a folder, from the DVC cache or remote.
@@ -93,7 +85,8 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
         except MissingObjectsError as err:
             if self.kind == "plain":
                 raise
-            raise self._missing(err) from err
+            reason = next(iter(err.reasons.values()), "")
+            raise self._cannot_load(reason) from err
         return os.path.join(folder, *self.path.split("/"))
 
     def _to_entry(self) -> Entry:
@@ -121,10 +114,9 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]
             with suppress(DvcError):
                 fetch_versions(root, self.path, self.hash, versions)
 
-    def _missing(self, err: MissingObjectsError) -> DatasetError:
+    def _cannot_load(self, reason: str) -> DatasetError:
         from mlflow_dvc_plugin.errors import DatasetError
 
-        reason = next(iter(err.reasons.values()), "")
         which = f" that has commit {self.commit[:12]}" if self.commit else ""
         return DatasetError(
             f"{self.path} cannot be loaded here ({reason}): it {_ORIGINS[self.kind]}. Load it in "

@@ -8,11 +8,11 @@ import os
 import re
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing import capture, find_project
+from mlflow_dvc_plugin.capturing.run_start import read_exported_state
 from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
 from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
-from mlflow_dvc_plugin.datasets.location import Location, find_owner, locate
 from mlflow_dvc_plugin.errors import DatasetError
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -21,54 +21,106 @@ from mlflow_dvc_plugin.state.objects import build_listing
 _NO_LIMIT_MS = 10**9
 _TABLE = re.compile(r"\.(csv|tsv|csv\.gz|parquet)\Z", re.IGNORECASE)
 _WILDCARD = re.compile(r"([\\*?\[\]! #])")
+# What to do about data that is absent, untracked or changed; `{0}` is its path.
+_PROJECT_HINTS = {
+    "absent": "Run `dvc pull {0}` or `mlflow-dvc restore RUN` to get it.",
+    "untracked": "Run `dvc add {0}` first.",
+    "changed": "Run `dvc add {0}` (`dvc commit` for a stage's output) to track the new content, or "
+    "`dvc checkout {0}` to get the old content back.",
+}
+_EXPORT_HINTS = {
+    "absent": "Provide the data that was exported.",
+    "untracked": "Run `dvc add {0}` and `mlflow-dvc export` in the project.",
+    "changed": "Provide the data that was exported, or run `mlflow-dvc export` in the project "
+    "again.",
+}
 
 
-class VerifiedData(NamedTuple):
-    """Data whose content has the hash that DVC has for it.
+class _Location(NamedTuple):
+    """Where data is: its path in the folder that is the project's, or has the exported data."""
 
-    Attributes:
-        entry: its path, hash and, if known, size. For a file in a tracked
-            folder, the other fields are those of the folder.
-        state: the state that it is part of.
-        table: the bytes of a table, as they were hashed; None for other data.
-    """
-
-    entry: Entry
+    root: str
+    path: str
     state: DataState
-    table: bytes | None
+    is_exported: bool
+
+    def hint(self, problem: str, path: str) -> str:
+        hints = _EXPORT_HINTS if self.is_exported else _PROJECT_HINTS
+        return hints[problem].format(path)
 
 
-def read_verified(path: str) -> VerifiedData:
+def read_verified(path: str) -> tuple[Entry, DataState, bytes | None]:
     """Read data, and verify that it has the hash that DVC has for it.
 
     Args:
-        path: an out, or a file in one; see :func:`locate`.
+        path: an out, or a file in one: relative to the working directory or to the
+            project, or absolute. For an exported state, the data may be in any
+            folder, as long as its path ends as it does in the project.
+
+    Returns:
+        The data's path, hash and, if known, size, in an entry which for a file in a
+        tracked folder is otherwise the folder's; the state that it is part of; and
+        the bytes of a table, as they were hashed.
 
     Raises:
         DatasetError: DVC does not track the data, or the data differs.
         CaptureError: the project's metafiles cannot be read.
         StateFileError: the exported state cannot be used.
     """
-    location = locate(path)
-    inside, entry = location.path, _find_entry(location)
+    location = _locate(path)
+    inside, state, entry = location.path, location.state, _find_entry(location)
     full = os.path.join(location.root, inside)
     if not os.path.exists(full):
-        hint = location.hints.absent.format(inside)
+        hint = location.hint("absent", inside)
         raise DatasetError(f"{inside} is not in the workspace. {hint}")
     if entry.isdir and not _is_unchanged(location, entry):
         raise _changed(location, entry.path)
     if entry.isdir and inside == entry.path:
-        return VerifiedData(entry, location.state, None)
+        return entry, state, None
     value, table = _hash_file(full, inside, entry.hash_name)
     if not entry.isdir and value != entry.hash:
         raise _changed(location, inside)
     if inside != entry.path:
         entry = entry._replace(path=inside, hash=value, size=None, nfiles=None, isdir=False)
-    return VerifiedData(entry, location.state, table)
+    return entry, state, table
 
 
-def _find_entry(location: Location) -> Entry:
-    entry, stage = find_owner(location.state, location.path), location.state.stage
+def _locate(path: str) -> _Location:
+    full = os.path.abspath(path)
+    if not os.path.lexists(full) and not os.path.isabs(path):
+        here = find_project()
+        if here is not None:
+            full = os.path.normpath(os.path.join(here, path))
+    exported = read_exported_state()
+    if exported is not None:
+        return _locate_exported(path, full.replace(os.sep, "/"), exported.state)
+    project = find_project(os.path.dirname(full))
+    if project is None:
+        raise DatasetError(f"{path} is not in a DVC project. Run `dvc init` and `dvc add` first.")
+    inside = os.path.relpath(full, project).replace(os.sep, "/")
+    if inside.startswith("../"):
+        raise DatasetError(f"{path} is outside the DVC project {project}.")
+    state = capture(project, settings=Settings(status_budget_ms=0))
+    assert state is not None
+    return _Location(project, inside, state, is_exported=False)
+
+
+def _locate_exported(path: str, full: str, state: DataState) -> _Location:
+    for index, char in enumerate(full):
+        # The longest end of the path that is tracked.
+        if char == "/" and _find_owner(state, full[index + 1 :]) is not None:
+            return _Location(full[: index + 1], full[index + 1 :], state, is_exported=True)
+    return _Location("", path, state, is_exported=True)
+
+
+def _find_owner(state: DataState, path: str) -> Entry | None:
+    """The out that is at a path or above it."""
+    above = (e for e in state.entries if e.hash and f"{path}/".startswith(f"{e.path}/"))
+    return next(above, None)
+
+
+def _find_entry(location: _Location) -> Entry:
+    entry, stage = _find_owner(location.state, location.path), location.state.stage
     if entry is not None:
         return entry
     if stage is not None:
@@ -76,11 +128,11 @@ def _find_entry(location: Location) -> Entry:
             f"DVC has no hash for {location.path} while stage {stage!r} runs: either this run of "
             "the stage writes it, or DVC does not track it."
         )
-    hint = location.hints.untracked.format(location.path)
+    hint = location.hint("untracked", location.path)
     raise DatasetError(f"DVC does not track {location.path}. {hint}")
 
 
-def _is_unchanged(location: Location, folder: Entry) -> bool:
+def _is_unchanged(location: _Location, folder: Entry) -> bool:
     if location.is_exported:
         return _hash_folder(location.root, folder) == folder.hash
     # In a project, DVC's state database and the cache know most hashes: no need to read all files.
@@ -93,13 +145,13 @@ def _is_unchanged(location: Location, folder: Entry) -> bool:
 
 def _hash_folder(root: str, folder: Entry) -> str | None:
     """The hash of a folder from the content of each file; None if a file cannot be read."""
-    full = os.path.join(root, folder.path)
     files = list_folder(root, folder.path, math.inf)
     if files is None:
         return None
     hashes = {}
     for name, info in files.items():
-        value = hash_file(os.path.join(full, name), info, folder.hash_name, math.inf)
+        full = os.path.join(root, folder.path, name)
+        value = hash_file(full, info, folder.hash_name, math.inf)
         if value is None:
             return None
         hashes[name] = value
@@ -121,6 +173,6 @@ def _hash_file(full: str, path: str, hash_name: str) -> tuple[str, bytes | None]
     return value, None
 
 
-def _changed(location: Location, path: str) -> DatasetError:
-    hint = location.hints.changed.format(path)
+def _changed(location: _Location, path: str) -> DatasetError:
+    hint = location.hint("changed", path)
     return DatasetError(f"{path} differs from the hash that DVC has for it. {hint}")

@@ -5,19 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.demo.shell import DemoError
 
 
 class IdenticalFile(NamedTuple):
-    """A file that was found identical to its copy.
-
-    Attributes:
-        path: relative to the project.
-        size: bytes.
-        md5: in hex.
-    """
+    """A file that was found identical to its copy."""
 
     path: str
     size: int
@@ -43,11 +38,7 @@ def copy_data(project: str, copy: str) -> None:
 
 
 def compare_data(project: str, copy: str) -> list[IdenticalFile]:
-    """Compare the project's data with its copy.
-
-    Raises:
-        DemoError: a file is missing, extra or different.
-    """
+    """Compare the project's data with its copy; raise DemoError if it differs."""
     copied, restored = list_data(copy), list_data(project)
     if copied != restored:
         raise DemoError(
@@ -56,16 +47,11 @@ def compare_data(project: str, copy: str) -> list[IdenticalFile]:
         )
     identical = []
     for path in copied:
-        before, after = _read_file(copy, path), _read_file(project, path)
-        if before != after:
+        after = Path(project, path).read_bytes()
+        if after != Path(copy, path).read_bytes():
             raise DemoError(
                 f"{path} differs from the file that the first run used. "
                 "Please report this with the output above."
             )
         identical.append(IdenticalFile(path, len(after), hashlib.md5(after).hexdigest()))
     return identical
-
-
-def _read_file(folder: str, path: str) -> bytes:
-    with open(os.path.join(folder, path), "rb") as file:
-        return file.read()

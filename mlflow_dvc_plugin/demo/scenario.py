@@ -31,10 +31,6 @@ def run_demo(directory: str | None, echo: Callable[[str], None]) -> None:
         directory: a new or empty folder for the project; None for a new
             temporary folder. It is not deleted.
         echo: prints a line.
-
-    Raises:
-        DemoError: the demo cannot start, one of its steps failed, or the restored
-            data is not the data of the first run.
     """
     _check_requirements()
     folder = _make_folder(directory)
@@ -105,10 +101,9 @@ def _load_patients() -> list[list[str]]:
 
     data = load_breast_cancer()
     header = ["diagnosis", *(str(name).replace(" ", "_") for name in data.feature_names)]
-    diagnoses = [str(data.target_names[label]) for label in data.target]
     rows = [
-        [diagnosis, *(str(float(value)) for value in measurements)]
-        for diagnosis, measurements in zip(diagnoses, data.data, strict=True)
+        [str(data.target_names[label]), *map(str, measurements)]
+        for label, measurements in zip(data.target, data.data.tolist(), strict=True)
     ]
     return [header, *rows]
 
@@ -181,8 +176,7 @@ def _show_runs(runs: tuple[Run, Run], echo: Callable[[str], None]) -> None:
         *((tag, *(_shorten(run.tags.get(tag, "-")) for run in runs)) for tag in tags),
     ]
     echo("")
-    for line in _align(rows):
-        echo(f"     {line}")
+    _show_table(rows, "     ", echo)
 
 
 def _shorten(value: str) -> str:
@@ -192,7 +186,7 @@ def _shorten(value: str) -> str:
 
 
 def _delete_data(folder: str, echo: Callable[[str], None]) -> None:
-    files = list_data(folder)
+    files = ", ".join(list_data(folder))
     deleted = [RAW, "data/processed", "models/model.pkl", ".dvc/cache"]
     echo(f"     $ rm -rf {' '.join(deleted)}")
     for path in (os.path.join(folder, name) for name in deleted):
@@ -202,7 +196,7 @@ def _delete_data(folder: str, echo: Callable[[str], None]) -> None:
             os.remove(path)
     if list_data(folder):
         raise DemoError(f"{folder}/data is not empty after `rm`. Run the demo in a new folder.")
-    echo(f"     Deleted: {', '.join(files)}.")
+    echo(f"     Deleted: {files}.")
 
 
 def _prove(folder: str, copy: str, first: Run, echo: Callable[[str], None]) -> None:
@@ -213,8 +207,7 @@ def _prove(folder: str, copy: str, first: Run, echo: Callable[[str], None]) -> N
         ("file", "bytes".rjust(width), "md5", ""),
         *((file.path, f"{file.size:>{width},}", file.md5, "identical") for file in files),
     ]
-    for line in _align(rows):
-        echo(f"     {line}")
+    _show_table(rows, "     ", echo)
     total = sum(file.size for file in files)
     echo(
         f"\nProved: {len(files)} files, {total:,} bytes, "
@@ -237,15 +230,12 @@ def _show_commands(folder: str, second: Run, echo: Callable[[str], None]) -> Non
     if shutil.which("mlflow-dvc") != os.path.join(binaries, "mlflow-dvc"):
         echo(f"  export PATH={shlex.quote(binaries)}:$PATH")
     echo(f"  export MLFLOW_TRACKING_URI={TRACKING_URI}")
-    for line in _align(commands):
-        echo(f"  {line}")
+    _show_table(commands, "  ", echo)
     echo(f"  mlflow ui --backend-store-uri {TRACKING_URI}")
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines of text, with each column as wide as its widest cell."""
+def _show_table(rows: Sequence[Sequence[str]], indent: str, echo: Callable[[str], None]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        echo(indent + "  ".join(cells).rstrip())

@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.errors import MlflowDvcError
 TRACKING_URI = "sqlite:///mlflow.db"
 
 # Variables that would point the commands to a repository, server or experiment of the user.
-REMOVED_PREFIXES = ("DVC_", "GIT_", "MLFLOW_")
+REMOVED_PREFIXES = ("DVC_", "GIT_", "MLFLOW_", "FORCE_COLOR")
 GIT_OPTIONS = {
     "user.name": "mlflow-dvc demo",
     "user.email": "demo@example.com",
@@ -32,13 +32,7 @@ class DemoError(MlflowDvcError):
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs commands in one folder. It prints each command, and the output of a failed one.
-
-    Attributes:
-        folder: the working directory, absolute.
-        env: the environment of every command.
-        echo: prints a line.
-    """
+    """Runs commands in one folder. It echoes each command, and the output of a failed one."""
 
     folder: str
     env: Mapping[str, str]
@@ -72,9 +66,10 @@ class Shell:
             check=False,
         )
         lines = done.stdout.rstrip().splitlines()
-        if show or done.returncode:
-            for line in lines if show else lines[-LAST_LINES:]:
-                self.echo(f"       {line}".rstrip())
+        if not show:
+            lines = lines[-LAST_LINES:] if done.returncode else []
+        for line in lines:
+            self.echo(f"       {line}".rstrip())
         if done.returncode:
             raise DemoError(
                 f"`{shlex.join(typed)}` exited with {done.returncode} in {self.folder}. Its last "
@@ -83,13 +78,12 @@ class Shell:
 
 
 def build_environment(tools: str) -> dict[str, str]:
-    """The environment for the demo's commands.
-
-    Args:
-        tools: an empty folder for a DVC configuration, and for a ``python`` if
-            there is none. It must exist as long as the commands run.
-    """
-    env = {name: value for name, value in os.environ.items() if not _is_removed(name)}
+    """The environment for the demo's commands, which use the folder `tools` until they end."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "DVC_SITE_CACHE_DIR" or not name.startswith(REMOVED_PREFIXES)
+    }
     with open(os.path.join(tools, "config"), "w", encoding="utf-8") as config:
         config.write("[core]\n    analytics = false\n    check_update = false\n")
     return env | {
@@ -105,12 +99,6 @@ def build_environment(tools: str) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "SHELL": "/bin/sh",  # DVC runs a stage's command with it
     }
-
-
-def _is_removed(name: str) -> bool:
-    if name == "DVC_SITE_CACHE_DIR":
-        return False
-    return name == "FORCE_COLOR" or name.startswith(REMOVED_PREFIXES)
 
 
 def _find_python(tools: str) -> str:
