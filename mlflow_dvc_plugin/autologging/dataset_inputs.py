@@ -6,19 +6,20 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from mlflow_dvc_plugin.autologging.recording import Recording, warn
 from mlflow_dvc_plugin.datasets.dataset import from_dvc
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.tags import MAX_MODIFIED, MAX_MODIFIED_TOTAL
 
+_NOT_LOGGED = "{} is not logged as a dataset: its content may differ from the hash that DVC has."
 MAX_TABLE = 16 * 1024 * 1024  # bytes
 _MAX_NAME = 500
 
@@ -33,21 +34,24 @@ def is_modified(state: DataState, path: str) -> bool:
     return is_cut or f",{path}," in f",{listed},"
 
 
-def log_datasets(
-    client: Any, run_id: str, state: DataState, entries: Sequence[Entry], known: Container[str]
-) -> None:
-    """Add outs as dataset inputs of a run, without those whose digest is in `known`."""
+def log_datasets(client: Any, recording: Recording, state: DataState, run: Any) -> None:
+    """Add the outs that a run used as dataset inputs, without modified ones and those it has."""
+    logged = getattr(run, "inputs", None)
+    known = {item.dataset.digest for item in (logged.dataset_inputs if logged else ())}
+    entries = state.used_entries()[: recording.max_datasets]
+    modified = sorted(entry.path for entry in entries if is_modified(state, entry.path))
+    warn(recording.parts, [_NOT_LOGGED.format(path) for path in modified])
     inputs = []
     for entry in entries:
         digest = digest_of(str(entry.hash))
-        if digest in known:
+        if digest in known or entry.path in modified:
             continue
         source = source_of(entry, state).to_json()
         described = _describe(state.project, entry)
         dataset = Dataset(entry.path[:_MAX_NAME], digest, "dvc", source, *described)
         inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "input")]))
     if inputs:
-        client.log_inputs(run_id, inputs)
+        client.log_inputs(recording.run_id, inputs)
 
 
 def _describe(project: str, entry: Entry) -> tuple[str | None, str | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.autologging import batches
 from mlflow_dvc_plugin.autologging.artifacts import upload_plots
-from mlflow_dvc_plugin.autologging.dataset_inputs import is_modified, log_datasets
+from mlflow_dvc_plugin.autologging.dataset_inputs import log_datasets
 from mlflow_dvc_plugin.autologging.recording import (
     Recording,
     guard,
@@ -16,9 +16,6 @@ from mlflow_dvc_plugin.autologging.recording import (
     warn,
 )
 from mlflow_dvc_plugin.autologging.structured_files import read_metrics
-from mlflow_dvc_plugin.state import DataState
-
-_NOT_LOGGED = "{} is not logged as a dataset: its content may differ from the hash that DVC has."
 
 
 def finish_recording(client: Any, recording: Recording) -> None:
@@ -30,7 +27,7 @@ def finish_recording(client: Any, recording: Recording) -> None:
         run = client.get_run(run_id)
         if parts.datasets:
             with guard(parts, "datasets"):
-                _log_datasets(client, recording, state, run)
+                log_datasets(client, recording, state, run)
         if parts.params:
             with guard(parts, "params"):
                 warn(parts, batches.log_params(client, run_id, recording.params, run.data.params))
@@ -44,16 +41,6 @@ def finish_recording(client: Any, recording: Recording) -> None:
             with guard(parts, "plots"):
                 written = _find_written(recording, state.project, recording.pipeline.plots)
                 warn(parts, upload_plots(client, run_id, state.project, written))
-
-
-def _log_datasets(client: Any, recording: Recording, state: DataState, run: Any) -> None:
-    inputs = getattr(run, "inputs", None)
-    known = {item.dataset.digest for item in (inputs.dataset_inputs if inputs else ())}
-    entries = state.used_entries()[: recording.max_datasets]
-    modified = {entry.path for entry in entries if is_modified(state, entry.path)}
-    warn(recording.parts, [_NOT_LOGGED.format(path) for path in sorted(modified)])
-    unmodified = [entry for entry in entries if entry.path not in modified]
-    log_datasets(client, recording.run_id, state, unmodified, known)
 
 
 def _find_written(recording: Recording, project: str, paths: Sequence[str]) -> list[str]:

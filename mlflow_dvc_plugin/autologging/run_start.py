@@ -34,8 +34,7 @@ def start_recording(
         client: the ``MlflowClient`` to log with.
         run: an ``mlflow.entities.Run``.
         parts: what to log.
-        parent_hash: the ``files_hash`` of the run's parent. The same files are not
-            uploaded again.
+        parent_hash: the parent's ``files_hash``: it has the same files, so they are not uploaded.
         created: the run was created just now; False for a resumed run.
     """
     run_id = run.info.run_id
