@@ -21,13 +21,18 @@ _NAME = 40  # characters
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def tracking_uri_option(command: _F) -> _F:
-    """Add ``--tracking-uri``, which all commands have."""
-    return click.option(
-        "--tracking-uri",
-        metavar="URI",
-        help="The MLflow store. [default: MLFLOW_TRACKING_URI, or MLflow's own default]",
-    )(command)
+tracking_uri_option = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="The MLflow store. [default: MLFLOW_TRACKING_URI, or MLflow's own default]",
+)
+experiment_option = click.option(
+    "--experiment",
+    "experiments",
+    metavar="NAME",
+    multiple=True,
+    help="Only runs of this experiment. Can be used several times.",
+)
 
 
 def common_options(command: _F) -> _F:
@@ -36,17 +41,6 @@ def common_options(command: _F) -> _F:
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )
     return tracking_uri_option(as_json(command))
-
-
-def experiment_option(command: _F) -> _F:
-    """Add ``--experiment``, which commands over many runs have."""
-    return click.option(
-        "--experiment",
-        "experiments",
-        metavar="NAME",
-        multiple=True,
-        help="Only runs of this experiment. Can be used several times.",
-    )(command)
 
 
 def to_project_path(

@@ -9,7 +9,7 @@ from typing import Literal
 from mlflow_dvc_plugin.errors import ManifestError, MlflowDvcError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry, fingerprint, manifest
-from mlflow_dvc_plugin.state.tags import DATA_PREFIX, MANIFEST, read_manifest_parts
+from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
 from mlflow_dvc_plugin.tracking import Run
 
 Entries = tuple[Entry, ...]
@@ -56,11 +56,6 @@ class RecordedStates:
                 return None
             self._by_fingerprint[key] = used
         return self._by_fingerprint[key]
-
-
-def read_path_tags(tags: Mapping[str, str], prefix: str = DATA_PREFIX) -> dict[str, str]:
-    """The hashes of a run's ``dvc.data.<path>`` tags, by the path in the key."""
-    return {key[len(prefix) :]: value for key, value in tags.items() if key.startswith(prefix)}
 
 
 def _to_manifest_key(tags: Mapping[str, str]) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mlflow_dvc_plugin.errors import RunNotFoundError
+from mlflow_dvc_plugin.errors import RunNotFoundError, join_some
 from mlflow_dvc_plugin.tracking.run import Run, to_run
 from mlflow_dvc_plugin.tracking.search import search_runs
 from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
@@ -20,15 +20,8 @@ _HINT = "Check --tracking-uri or MLFLOW_TRACKING_URI."
 def find_run(text: str, tracking_uri: str | None = None) -> Run:
     """The run that a user means.
 
-    Args:
-        text: a run id, a unique prefix of one, ``runs:/ID``,
-            ``models:/NAME/VERSION``, ``models:/NAME/latest``,
-            ``models:/NAME@ALIAS``, or ``models:/ID`` of a logged model of MLflow 3.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-
-    Raises:
-        RunNotFoundError: there is no such run, or more than one.
-        TrackingError: the store does not answer.
+    The text is a run id, a unique prefix of one, ``runs:/ID``, ``models:/NAME/VERSION``,
+    ``models:/NAME/latest``, ``models:/NAME@ALIAS``, or ``models:/ID`` of MLflow 3.
     """
     client = open_client(tracking_uri)
     if text.startswith("models:/"):
@@ -63,11 +56,9 @@ def _find_prefix(prefix: str, tracking_uri: str | None) -> Run:
             f"There is no run whose id starts with {prefix!r} in this MLflow store. {_HINT}"
         )
     if len(found) > 1:
-        shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN_CANDIDATES])
-        more = len(found) - _SHOWN_CANDIDATES
+        shown = join_some([f"{run.run_id} ({run.name})" for run in found], _SHOWN_CANDIDATES)
         raise RunNotFoundError(
-            f"{len(found)} run ids start with {prefix!r}. Give more characters of one: {shown}"
-            + (f" and {more} more." if more > 0 else ".")
+            f"{len(found)} run ids start with {prefix!r}. Give more characters of one: {shown}."
         )
     return found[0]
 

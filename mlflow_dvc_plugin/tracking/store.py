@@ -38,10 +38,8 @@ def open_client(tracking_uri: str | None) -> Any:
 def close_databases() -> None:
     """Close the databases that MLflow opened in this process, as Python does when it ends.
 
-    SQLite then moves what it has in a ``-wal`` file into the database.
-
-    Raises:
-        AttributeError: this version of MLflow keeps them elsewhere.
+    SQLite then moves what it has in a ``-wal`` file into the database. It is an
+    AttributeError if this version of MLflow keeps them elsewhere.
     """
     for part in ("tracking", "model_registry"):
         module: Any = sys.modules.get(f"mlflow.store.{part}.sqlalchemy_store")

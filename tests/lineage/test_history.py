@@ -10,8 +10,7 @@ import pytest
 
 from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.cli.lineage import log
-from mlflow_dvc_plugin.lineage.search.history import group_by_version
-from mlflow_dvc_plugin.lineage.search.results import FoundRun
+from mlflow_dvc_plugin.lineage.search.results import FoundRun, group_by_version
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 from tests.record import record

@@ -6,7 +6,7 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.derivation.link import LinkResult, link
+from mlflow_dvc_plugin.lineage.derivation.link import LinkedRun, link
 
 
 @click.command("link")
@@ -25,22 +25,22 @@ def command(
     Exits with 1 if no stage was linked.
     """
     with ProgressBar():
-        result = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
-    remarks = [f"{stage} was not linked: {reason}." for stage, reason in result.unlinked.items()]
-    document = [run.to_dict() for run in result.runs]
-    output.print_result(document, as_json, lambda: _draw(result, dry_run), remarks)
-    return 0 if result.runs else 1
+        linked, unlinked = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
+    remarks = [f"{stage} was not linked: {reason}." for stage, reason in unlinked.items()]
+    document = [run.to_dict() for run in linked]
+    output.print_result(document, as_json, lambda: _draw(linked, unlinked, dry_run), remarks)
+    return 0 if linked else 1
 
 
-def _draw(result: LinkResult, dry_run: bool) -> None:
-    for run in result.runs:
+def _draw(linked: list[LinkedRun], unlinked: dict[str, str], dry_run: bool) -> None:
+    for run in linked:
         output.print_line(f"{run.run_id}  {run.stage}")
         for path, value in run.outs.items():
             output.print_line(f"  {path}  {value}")
-    if result.runs:
+    if linked:
         verb = "Would link" if dry_run else "Linked"
-        output.print_line(f"{verb} {output.format_count(len(result.runs), 'stage')} to their runs.")
-    elif result.unlinked:
+        output.print_line(f"{verb} {output.format_count(len(linked), 'stage')} to their runs.")
+    elif unlinked:
         output.print_line("No stage was linked.")
     else:
         output.print_line("There is nothing to link: dvc.lock records no cached outputs of stages.")

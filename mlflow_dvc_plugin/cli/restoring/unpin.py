@@ -6,7 +6,7 @@ import click
 
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.retention.pin import Pin, unpin
+from mlflow_dvc_plugin.lineage.retention.pin import unpin
 
 
 @click.command("unpin")
@@ -16,12 +16,9 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
     with ProgressBar():
         pinned = unpin(run, tracking_uri)
-    print_result(pinned.to_dict(), as_json, lambda: _draw(pinned))
-
-
-def _draw(pinned: Pin) -> None:
     name = pinned.ref.removeprefix("refs/tags/")
-    print_line(
+    text = (
         f"Run {pinned.run_id} is no longer pinned. To pin it again: git tag {name} "
         f"{pinned.commit[:12]}"
     )
+    print_result(pinned.to_dict(), as_json, lambda: print_line(text))

@@ -32,37 +32,32 @@ class LinkedRun(Result):
     outs: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LinkResult:
-    """The runs that have the tags of a stage's outs now, and why other stages have no run."""
-
-    runs: list[LinkedRun]
-    unlinked: dict[str, str]
-
-
-def link(*, experiments: Sequence[str], dry_run: bool, tracking_uri: str | None) -> LinkResult:
+def link(
+    *, experiments: Sequence[str], dry_run: bool, tracking_uri: str | None
+) -> tuple[list[LinkedRun], dict[str, str]]:
     """Tag the run of each stage with the outs that ``dvc.lock`` records.
 
     The run was started in that stage, on the inputs that ``dvc.lock`` records,
     has finished, and had started when the outs were written. If this is not
-    certain of one run, no run is tagged.
+    certain of one run, no run is tagged, and the second result says why.
     """
     root = find_root()
-    result = LinkResult([], {})
+    linked: list[LinkedRun] = []
+    unlinked: dict[str, str] = {}
     with closing(DvcProject(root)) as dvc:
         for record in read_stage_records(root):
             if not record.outs:
                 continue
             run = _find_run(dvc, record, experiments, tracking_uri)
             if isinstance(run, str):
-                result.unlinked[record.address] = run
+                unlinked[record.address] = run
                 continue
             tags = _to_tags(record)
             if not dry_run and not tags.items() <= run.tags.items():
                 write_tags(run.run_id, tags, tracking_uri=tracking_uri)
             outs = {e.path: str(e.hash) for e in record.outs}
-            result.runs.append(LinkedRun(run.run_id, record.address, outs))
-    return result
+            linked.append(LinkedRun(run.run_id, record.address, outs))
+    return linked, unlinked
 
 
 def select_run(runs: Sequence[Run], tags: Mapping[str, str], written: int) -> Run | str:

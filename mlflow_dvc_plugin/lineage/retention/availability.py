@@ -107,8 +107,9 @@ class Locator:
         if key not in self._absent_at_source:
             self._progress.begin("Looking where it was imported from", 0)
             try:
-                missing = self._dvc.sources.find_missing(entry.path, obj, commit)
-                self._absent_at_source[key] = missing
+                self._absent_at_source[key] = self._dvc.sources.find_missing(
+                    entry.path, obj, commit
+                )
             except DvcError as err:
                 self._absent_at_source[key] = err
         return self._absent_at_source[key]

@@ -57,8 +57,3 @@ def read_refs(project: str, prefix: str) -> dict[str, str]:
     """The refs below a prefix, with the hashes that they point to."""
     listed = run_git(project, "for-each-ref", "--format=%(refname) %(objectname)", prefix).decode()
     return dict(line.split(" ") for line in listed.splitlines())
-
-
-def set_ref(project: str, ref: str, commit: str | None) -> None:
-    """Point a ref to a commit; None deletes the ref."""
-    run_git(project, "update-ref", *(["-d", ref] if commit is None else [ref, commit]))

@@ -86,15 +86,14 @@ class ObjectIndex:
             return ""
         return self._unread.get(obj, NOT_FOUND)
 
-    def add_listing(self, entry: Entry, data: bytes) -> bool:
-        """Take the listing of a folder from elsewhere; False if it is another folder's."""
+    def add_listing(self, entry: Entry, data: bytes) -> None:
+        """Take the listing of a folder from elsewhere, unless it is another folder's."""
         obj = to_object(entry)
         if Obj.from_bytes(data).value + DIR_SUFFIX != obj.value:
-            return False
+            return
         self._members[obj] = parse_listing(data) or {}
         self._cached.add(obj)
         self._find_in_cache(self._list_files(obj))
-        return True
 
     def _list_files(self, folder: Obj) -> set[Obj]:
         return {Obj(folder.hash_name, value) for value in self._members[folder].values()}

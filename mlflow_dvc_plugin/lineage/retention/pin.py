@@ -11,9 +11,9 @@ from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
-from mlflow_dvc_plugin.git import is_commit, resolve_commit
+from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, set_ref, write_commit
+from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, write_commit
 from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.restoring.metafiles.planner import MetafilePlanner
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -62,7 +62,7 @@ def pin(run: str, tracking_uri: str | None) -> Pin:
             seconds=min(max(found.start_time // 1000, 0), _LATEST),
         )
         if _identify(state.entries) <= _identify(read_commit_state(root, commit).entries):
-            set_ref(root, ref, commit)
+            run_git(root, "update-ref", ref, commit)
             return Pin(found.run_id, ref, commit, found.modified)
     raise LineageError(
         f"Run {found.run_id} is not pinned: no metafiles can record its data. Save a copy with "
@@ -79,7 +79,7 @@ def unpin(run: str, tracking_uri: str | None) -> Pin:
     ref = matches[0] if len(matches) == 1 else PREFIX + find_run(run, tracking_uri).run_id
     if ref not in pins:
         raise LineageError(f"Run {ref.removeprefix(PREFIX)} is not pinned in this repository.")
-    set_ref(root, ref, None)
+    run_git(root, "update-ref", "-d", ref)
     return Pin(ref.removeprefix(PREFIX), ref, pins[ref])
 
 

@@ -12,18 +12,13 @@ from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import LineageError, NoRecordedStateError
 from mlflow_dvc_plugin.lineage.derivation.stage_records import hash_stage_inputs
 from mlflow_dvc_plugin.lineage.observation import observe_workspace
-from mlflow_dvc_plugin.lineage.recorded_states import (
-    Entries,
-    RecordedStates,
-    Role,
-    read_path_tags,
-)
-from mlflow_dvc_plugin.lineage.search.results import FoundRun, RunCollector, SearchResult
+from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
+from mlflow_dvc_plugin.lineage.search.results import FoundRun, Match, RunCollector, SearchResult
 from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
-from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
+from mlflow_dvc_plugin.state.tags import DATA_PREFIX, OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause
 
 OMITTED = "dvc.data_omitted"
@@ -180,15 +175,15 @@ class _Search:
         runs = self._read_runs(tag_clause("dvc.data_hash"), phase)
         # Many runs together, so that the listings of their folders are read in parallel.
         while batch := list(islice(runs, _BATCH)):
-            outs = [(run, self._read_used_outs(run), _read_made_outs(run)) for run in batch]
+            outs = [
+                (run, self._read_used_outs(run), _read_tagged_outs(run, OUT_PREFIX))
+                for run in batch
+            ]
             lookup.read_folders(entries for _, *both in outs for entries in both)
             for run, used, made in outs:
-                self._collector.add_run(
-                    run, [(path, value, "input") for path in lookup.find_paths(used)]
-                )
-                self._collector.add_run(
-                    run, [(path, value, "output") for path in lookup.find_paths(made)]
-                )
+                matches: list[Match] = [(path, value, "input") for path in lookup.find_paths(used)]
+                matches += [(path, value, "output") for path in lookup.find_paths(made)]
+                self._collector.add_run(run, matches)
         return self._collector.to_result(lookup.unread)
 
     def _read_runs(self, clause: str, phase: str = "Reading runs") -> Iterator[Run]:
@@ -201,17 +196,16 @@ class _Search:
         entries = self._states.read_used_outs(run)
         if entries is not None:
             return entries
-        tags = read_path_tags(run.tags)
-        if OMITTED in run.tags or not tags:
+        outs = _read_tagged_outs(run, DATA_PREFIX)
+        if OMITTED in run.tags or not outs:
             self._collector.add_unread(run)
-        return tuple(_to_entry(path, value) for path, value in tags.items())
+        return outs
 
 
-def _read_made_outs(run: Run) -> Entries:
-    tags = read_path_tags(run.tags, OUT_PREFIX)
-    return tuple(_to_entry(path, value) for path, value in tags.items())
-
-
-def _to_entry(path: str, value: str) -> Entry:
-    """What a tag says of an out."""
-    return Entry(path, "md5", value, isdir=value.endswith(DIR_SUFFIX))
+def _read_tagged_outs(run: Run, prefix: str) -> Entries:
+    """The outs that a run's tags name, with the path in the key."""
+    return tuple(
+        Entry(key[len(prefix) :], "md5", value, isdir=value.endswith(DIR_SUFFIX))
+        for key, value in run.tags.items()
+        if key.startswith(prefix)
+    )

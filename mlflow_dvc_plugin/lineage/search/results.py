@@ -1,7 +1,8 @@
-"""The results of a search for runs by their data."""
+"""The results of a search for runs by their data, and the history of one out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,6 +55,25 @@ class SearchResult:
     unverified: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class OutVersion(Result):
+    """One version of an out, and when its first and last run started (ms since 1970, UTC).
+
+    Attributes:
+        best: the best value of the chosen metric; None if no run has it. Runs on
+            a modified out do not count.
+        modified: those of the runs that recorded this version, but started when
+            the out was modified: no place recorded what they read.
+    """
+
+    hash: str
+    first: int
+    last: int
+    run_ids: list[str] = field(default_factory=list)
+    best: float | None = None
+    modified: list[str] = field(default_factory=list)
+
+
 class RunCollector:
     """Collects runs that match, each once."""
 
@@ -67,7 +87,16 @@ class RunCollector:
         for path, value, role in matches:
             found = self._found.get(run.run_id)
             if found is None:
-                found = self._found[run.run_id] = self._to_found(run)
+                scores = {name: run.metrics[name] for name in self._metrics if name in run.metrics}
+                found = self._found[run.run_id] = FoundRun(
+                    run.run_id,
+                    run.name,
+                    run.experiment_id,
+                    run.start_time,
+                    run.tags.get("dvc.data_hash"),
+                    metrics=scores,
+                    modified=list(run.modified),
+                )
             if path not in found.roles:
                 found.paths.append(path)
             found.roles[path] = role
@@ -91,17 +120,6 @@ class RunCollector:
         unread_runs = len(self._unread - self._found.keys())
         return SearchResult(runs, unread_runs, unread_folders or {}, unverified or {})
 
-    def _to_found(self, run: Run) -> FoundRun:
-        return FoundRun(
-            run.run_id,
-            run.name,
-            run.experiment_id,
-            run.start_time,
-            run.tags.get("dvc.data_hash"),
-            metrics={name: run.metrics[name] for name in self._metrics if name in run.metrics},
-            modified=list(run.modified),
-        )
-
 
 def _select_inside(paths: Iterable[str], outs: Iterable[str]) -> list[str]:
     """The paths that are one of the outs, or are in one.
@@ -115,3 +133,30 @@ def _select_inside(paths: Iterable[str], outs: Iterable[str]) -> list[str]:
         if any(f",{'/'.join(parts[:count])}," in joined for count in range(1, len(parts) + 1)):
             selected.append(path)
     return selected
+
+
+def group_by_version(
+    runs: Iterable[FoundRun], path: str, metric: str | None = None, minimize: bool = False
+) -> list[OutVersion]:
+    """The distinct versions of an out that runs used or made, in the order of their first runs."""
+    better = min if minimize else max
+    by_hash: dict[str, list[FoundRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
+        by_hash.setdefault(run.hashes[path], []).append(run)
+    found = []
+    for value, some in by_hash.items():
+        modified = [run.run_id for run in some if path in run.modified]
+        metrics = [run.metrics for run in some if run.run_id not in modified]
+        scores = [each[metric] for each in metrics if metric in each] if metric else []
+        scores = [score for score in scores if not math.isnan(score)]
+        found.append(
+            OutVersion(
+                value,
+                some[0].start_time,
+                some[-1].start_time,
+                [run.run_id for run in some],
+                better(scores) if scores else None,
+                modified,
+            )
+        )
+    return found
