@@ -56,24 +56,22 @@ def _read_once(path: str, name: str) -> tuple[bytes, bool]:
     try:
         # To open a FIFO that nothing writes to would block the training job forever.
         fd = os.open(path, os.O_RDONLY | _NONBLOCK)
+        try:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                raise CaptureError(name, "this is not a regular file")
+            if before.st_size > MAX_BYTES:
+                raise CaptureError(name, f"the file is larger than {MAX_BYTES:,} bytes")
+            # One read returns all of most files, and needs no file object.
+            data = chunk = os.read(fd, before.st_size + 1)
+            while chunk and len(data) <= before.st_size:
+                chunk = os.read(fd, before.st_size + 1 - len(data))
+                data += chunk
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
     except OSError as err:
         raise CaptureError(name, f"cannot read the file ({err.strerror})") from err
-    try:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            raise CaptureError(name, "this is not a regular file")
-        if before.st_size > MAX_BYTES:
-            raise CaptureError(name, f"the file is larger than {MAX_BYTES:,} bytes")
-        # One read returns all of most files, and needs no file object.
-        data = chunk = os.read(fd, before.st_size + 1)
-        while chunk and len(data) <= before.st_size:
-            chunk = os.read(fd, before.st_size + 1 - len(data))
-            data += chunk
-        after = os.fstat(fd)
-    except OSError as err:
-        raise CaptureError(name, f"cannot read the file ({err.strerror})") from err
-    finally:
-        os.close(fd)
     return data, before.st_mtime_ns == after.st_mtime_ns and len(data) == after.st_size
 
 

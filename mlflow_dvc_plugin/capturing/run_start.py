@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 
 class RunStart(NamedTuple):
-    """A data state, its settings, and the exported file that it was read from, if any."""
+    """A data state, and the settings that apply; they name the file if it is an exported one."""
 
     state: DataState
     settings: Settings
-    file: str = ""  # empty if the state was captured in a project
 
 
 def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunStart | None:
@@ -34,7 +33,9 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
     if settings.disable and not even_disabled:
         return None
     if settings.state:
-        return _read_exported(settings)
+        from mlflow_dvc_plugin.state import state_file
+
+        return RunStart(state_file.read(settings.state), settings)
     if project is None:
         return None
     from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
@@ -48,10 +49,12 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
     return RunStart(state, settings)
 
 
-def read_exported_state() -> RunStart | None:
+def read_exported_state() -> DataState | None:
     """Read the exported file that the settings name; None if they name none."""
+    from mlflow_dvc_plugin.state import state_file
+
     settings, _ = _find_settings(load_settings())
-    return _read_exported(settings) if settings.state else None
+    return state_file.read(settings.state) if settings.state else None
 
 
 def _find_settings(settings: Settings) -> tuple[Settings, str | None]:
@@ -63,10 +66,3 @@ def _find_settings(settings: Settings) -> tuple[Settings, str | None]:
     if settings.state:
         settings = replace(settings, state=os.path.join(project, settings.state))
     return settings, project
-
-
-def _read_exported(settings: Settings) -> RunStart:
-    from mlflow_dvc_plugin.state.state_file import read
-
-    file = str(settings.state)
-    return RunStart(read(file), settings, file)

@@ -93,7 +93,7 @@ def _locate(path: str) -> _Location:
             full = os.path.normpath(os.path.join(here, path))
     exported = read_exported_state()
     if exported is not None:
-        return _locate_exported(path, full.replace(os.sep, "/"), exported.state)
+        return _locate_exported(path, full.replace(os.sep, "/"), exported)
     project = find_project(os.path.dirname(full))
     if project is None:
         raise DatasetError(f"{path} is not in a DVC project. Run `dvc init` and `dvc add` first.")

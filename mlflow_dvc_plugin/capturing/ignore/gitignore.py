@@ -7,6 +7,7 @@ is looked up only if no folder above it is ignored.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cached_property
 
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
@@ -77,23 +78,22 @@ class GitIgnore:
     def match_contents(self, path: str) -> bool | None:
         """Does the last pattern for the contents of a folder (``dir/*``) ignore them?"""
         for rule in reversed(self._globs):
-            if rule.contents and rule.regex.match(path + "/x"):
+            if rule.body.endswith(("/*", "/**")) and rule.regex.match(path + "/x"):
                 return rule.ignored
         return None
 
 
+@dataclass(eq=False, repr=False)
 class _Rule:
-    def __init__(self, order: int, ignored: bool, dirs_only: bool, body: str, fold: bool) -> None:
-        self.order = order
-        self.ignored = ignored
-        self.dirs_only = dirs_only
-        self.body = body
-        self.contents = body.endswith(("/*", "/**"))
-        self._fold = fold
+    order: int
+    ignored: bool
+    dirs_only: bool
+    body: str
+    fold_case: bool
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        flags = re.DOTALL | (re.IGNORECASE if self._fold else 0)
+        flags = re.DOTALL | (re.IGNORECASE if self.fold_case else 0)
         try:
             return compile_regex(_translate_pattern(self.body), flags)
         except re.error:

@@ -55,7 +55,7 @@ def assess_readiness() -> Readiness:
         problems.append(
             "It is not known where the data is stored: run `mlflow-dvc status` in the project."
         )
-    return Readiness(state, tags, problems, found.file)
+    return Readiness(state, tags, problems, found.settings.state or "")
 
 
 def _find_plugin_problems(found: RunStart) -> list[str]:
@@ -75,8 +75,8 @@ def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
     if state.entries and MANIFEST not in tags:
         problems.append("The data state is too large for tags: commit the metafiles to Git.")
     if state.status in _STATUS_PROBLEMS:
-        when = "When the state was exported: " if found.file else ""
-        again = ". Then export the state again" if found.file else ""
+        when = "When the state was exported: " if found.settings.state else ""
+        again = ". Then export the state again" if found.settings.state else ""
         problems.append(
             f"{when}{_STATUS_PROBLEMS[state.status]}. `dvc status` shows where; `dvc commit` or "
             f"`dvc checkout` corrects it{again}."
