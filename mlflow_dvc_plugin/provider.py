@@ -60,7 +60,14 @@ def _build_tags() -> dict[str, str]:
 
     tags = start.state.to_tags(start.settings.max_path_tags)
     if MANIFEST not in tags:
-        _warn_no_manifest(len(start.state.entries))
+        import logging
+
+        logging.getLogger(__name__).warning(
+            "The data state of this run has %d DVC outs and does not fit into its tags. "
+            "`mlflow-dvc restore` can restore the run only from its Git commit: commit the "
+            "metafiles and keep the commit, or set MLFLOW_DVC_INCLUDE to the outs that you need.",
+            len(start.state.entries),
+        )
     return tags
 
 
@@ -73,17 +80,6 @@ def _describe_error(err: Exception) -> dict[str, str]:
         return build_error_tags(str(err) if expected else f"{type(err).__name__}: {err}")
     except Exception:  # noqa: BLE001 - str(err) itself may fail
         return build_error_tags(type(err).__name__)
-
-
-def _warn_no_manifest(count: int) -> None:
-    import logging
-
-    logging.getLogger(__name__).warning(
-        "The data state of this run has %d DVC outs and does not fit into its tags. "
-        "`mlflow-dvc restore` can restore the run only from its Git commit: commit the "
-        "metafiles and keep the commit, or set MLFLOW_DVC_INCLUDE to the outs that you need.",
-        count,
-    )
 
 
 def _install_hooks_on_import() -> None:

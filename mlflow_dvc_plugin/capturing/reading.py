@@ -101,7 +101,7 @@ def _save(project: str, reading: Reading) -> None:
             "hashes": metafiles.hashes,
             "watch": reading.watch.to_json(),
             "stages": [
-                [s.address, s.name, s.metafile, s.wdir, s.dep_paths, s.outs]
+                [s.address, s.name, s.metafile, s.folder.path, s.dep_paths, s.outs]
                 for s in metafiles.stages
             ],
         },

@@ -35,11 +35,6 @@ class Stage(NamedTuple):
     outs: tuple[Out, ...]
 
     @property
-    def wdir(self) -> str:
-        """The absolute path of its working directory."""
-        return self.folder.path
-
-    @property
     def deps(self) -> list[str]:
         """Absolute paths, or URLs, of its deps."""
         return self.folder.locate_deps(self.dep_paths)

@@ -32,7 +32,7 @@ class _Scope(NamedTuple):
     loaded: set[str]  # absolute paths of the files that they are from
     reserved: tuple[str, ...] = ()  # names that cannot be defined
 
-    def add(self, **variables: Any) -> _Scope:
+    def add(self, variables: dict[str, Any]) -> _Scope:
         """The scope with the variables of a group, such as ``item``."""
         return _Scope({**self.context, **variables}, self.loaded, tuple(variables))
 
@@ -86,41 +86,20 @@ class _Resolver:
         for name, definition in content.get("stages", {}).items():
             if "@" in name:
                 raise UnsupportedError
-            if {"foreach", "matrix"}.isdisjoint(definition):
+            if "matrix" in definition:
+                template = {key: value for key, value in definition.items() if key != "matrix"}
+                group = _combine(definition["matrix"], scope.context)
+            elif "foreach" in definition:
+                template = definition["do"]
+                group = _list_items(definition["foreach"], scope.context)
+            else:
                 stages[name] = self._resolve_stage(definition, scope)
                 continue
-            expand = self._expand_matrix if "matrix" in definition else self._expand_foreach
-            for key, stage in expand(definition, scope):
+            for key, variables in group:
                 if "@" in key:
                     raise UnsupportedError
-                stages[f"{name}@{key}"] = stage
+                stages[f"{name}@{key}"] = self._resolve_stage(template, scope.add(variables))
         return stages
-
-    def _expand_matrix(
-        self, definition: Mapping[str, Any], scope: _Scope
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        template = {key: value for key, value in definition.items() if key != "matrix"}
-        for key, item in _combine(definition["matrix"], scope.context):
-            yield key, self._resolve_stage(template, scope.add(key=key, item=item))
-
-    def _expand_foreach(
-        self, definition: Mapping[str, Any], scope: _Scope
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        template = definition["do"]
-        items = interpolate(definition["foreach"], scope.context, "foreach")
-        if isinstance(items, Mapping):
-            for key, item in items.items():
-                name = to_text(key)
-                yield name, self._resolve_stage(template, scope.add(key=name, item=item))
-            return
-        if not isinstance(items, list):
-            raise UnsupportedError
-        if isinstance(definition["foreach"], str):
-            _refuse_booleans(items)
-        has_composites = any(isinstance(item, (dict, list)) for item in items)
-        by_name = {to_text(i if has_composites else item): item for i, item in enumerate(items)}
-        for name, item in by_name.items():
-            yield name, self._resolve_stage(template, scope.add(item=item))
 
     def _resolve_stage(self, definition: Mapping[str, Any], scope: _Scope) -> dict[str, Any]:
         self._count += 1
@@ -166,10 +145,27 @@ class _Resolver:
         _merge(scope.context, values, scope.reserved)
 
 
+def _list_items(foreach: Any, context: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and variables of each stage that a ``foreach`` stands for."""
+    items = interpolate(foreach, context, "foreach")
+    if isinstance(items, Mapping):
+        for key, item in items.items():
+            yield to_text(key), {"key": to_text(key), "item": item}
+        return
+    if not isinstance(items, list):
+        raise UnsupportedError
+    if isinstance(foreach, str):
+        _refuse_booleans(items)
+    has_composites = any(isinstance(item, (dict, list)) for item in items)
+    by_name = {to_text(i if has_composites else item): item for i, item in enumerate(items)}
+    for name, item in by_name.items():
+        yield name, {"item": item}
+
+
 def _combine(
     matrix: Mapping[str, Any], context: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The key and item of each combination in a matrix."""
+    """The name and variables of each stage that a ``matrix`` stands for."""
     axes = interpolate(matrix, context, "foreach")
     for key, values in axes.items():
         if not isinstance(values, list):
@@ -183,7 +179,7 @@ def _combine(
             item[axis] = value
             is_composite = isinstance(value, (dict, list))
             parts.append(f"{axis}{index}" if is_composite else to_text(value))
-        yield "-".join(parts), item
+        yield "-".join(parts), {"key": "-".join(parts), "item": item}
 
 
 def _refuse_booleans(values: list[Any]) -> None:

@@ -19,17 +19,13 @@ def list_folder(project: str, path: str, deadline: float) -> dict[str, os.stat_r
     comes first.
     """
     found: dict[str, os.stat_result] = {}
-    countdown = _CHECK_EVERY
     try:
         for name, info in walk_folder(project, path):
             if info is None:
                 return None
             found[name] = info
-            countdown -= 1
-            if not countdown:
-                if time.monotonic() >= deadline:
-                    return None
-                countdown = _CHECK_EVERY
+            if not len(found) % _CHECK_EVERY and time.monotonic() >= deadline:
+                return None
     except (OSError, CaptureError):
         return None
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from contextlib import closing
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, find_cache_dir
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -45,11 +46,8 @@ def judge_status(
     """Judge the status of some outs together, and find the paths that are proven different."""
     if budget_ms == 0:
         return "unverified", ()
-    inspection = _Inspection(project, config, budget_ms / 1000)
-    try:
+    with closing(_Inspection(project, config, budget_ms / 1000)) as inspection:
         verdicts = inspection.judge(expected)
-    finally:
-        inspection.close()
     found = set(verdicts.values())
     if "different" in found:
         different = [position for position, each in verdicts.items() if each == "different"]

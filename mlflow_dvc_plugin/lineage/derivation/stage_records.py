@@ -64,6 +64,6 @@ def _read_locked_deps(root: str, metafiles: ProjectMetafiles, stage: Stage) -> d
     deps = {}
     for dep in locked.get("deps") or ():
         if dep.get("md5"):
-            path = os.path.normpath(os.path.join(stage.wdir, dep["path"]))
+            path = os.path.normpath(os.path.join(stage.folder.path, dep["path"]))
             deps[os.path.relpath(path, root).replace(os.sep, "/")] = str(dep["md5"]).lower()
     return deps

@@ -117,7 +117,7 @@ class Merger:
         full = os.path.join(self._project, old.path)
         for stage in read_project(self._project).metafiles.stages:
             if stage.address == old.stage and old.path in (out.entry.path for out in stage.outs):
-                return os.path.relpath(full, stage.wdir).replace(os.sep, "/")
+                return os.path.relpath(full, stage.folder.path).replace(os.sep, "/")
         return old.path
 
     def _is_stage_complete(self, e: Entry) -> bool:
