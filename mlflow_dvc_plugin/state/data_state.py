@@ -9,7 +9,7 @@ from typing import Literal
 
 from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint
-from mlflow_dvc_plugin.state.manifest_selection import build_manifest
+from mlflow_dvc_plugin.state.manifest import build_manifest
 
 Status = Literal["clean", "modified", "missing", "unverified"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
