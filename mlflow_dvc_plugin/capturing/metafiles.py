@@ -134,23 +134,18 @@ class _Reader:
         return self._contents[name]
 
     def _parse(self, name: str, parse: _Parse) -> Any:
-        try:
-            return parse(self._contents[name])
-        except FormatError:
-            # DVC writes in place: what cannot be parsed may be incomplete.
-            return self._parse_again(name, parse)
-
-    def _parse_again(self, name: str, parse: _Parse) -> Any:
-        path = os.path.join(self._project, name)
+        is_writing: bool | None = None
         while True:
-            is_writing = self._writer.is_seen()
-            files.pause()
-            self._contents[name] = files.read_file(path, name)
             try:
                 return parse(self._contents[name])
             except FormatError as err:
-                if not (is_writing and self._writer.has_time_left()):
+                # DVC writes in place: what cannot be parsed may be incomplete.
+                can_wait = is_writing and self._writer.has_time_left()
+                if is_writing is not None and not can_wait:
                     raise CaptureError(name, str(err)) from err
+            is_writing = self._writer.is_seen()
+            files.pause()
+            self._contents[name] = files.read_file(os.path.join(self._project, name), name)
 
     def _check_ignored(self, stages: list[Stage], dvcignores: dict[str, DvcIgnore]) -> None:
         rules = OutIgnore(dvcignores, self._watch.add_file)

@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.errors import CaptureError
@@ -56,11 +56,11 @@ class DvcIgnore:
         if self._ignores_all:
             return True
         parts = path.split("/")
-        for rule in self._rules:
-            if rule.always.match(path, parts, is_dir) or (
-                is_dir and rule.for_folders.match(path, parts, is_dir)
+        for ignored, always, for_folders in self._rules:
+            if always.match(path, parts, is_dir) or (
+                is_dir and for_folders.match(path, parts, is_dir)
             ):
-                return rule.ignored
+                return ignored
         return False
 
 
@@ -146,12 +146,9 @@ class _PatternSet:
         return regex is not None and bool(regex.match(path) or (is_dir and regex.match(f"{path}/")))
 
 
-class _Rule(NamedTuple):
-    """Neighbouring patterns that decide the same."""
-
-    ignored: bool
-    always: _PatternSet
-    for_folders: _PatternSet
+# Neighbouring patterns that decide the same: whether DVC ignores what they match, those
+# for files and folders, and those that end in a slash.
+_Rule = tuple[bool, _PatternSet, _PatternSet]
 
 
 def _compile_rules(patterns: tuple[str, ...]) -> list[_Rule]:
@@ -171,7 +168,7 @@ def _compile_rules(patterns: tuple[str, ...]) -> list[_Rule]:
             chosen.append((pattern.removeprefix("!"), regex))
         pattern = ""
         # The last pattern that matches decides.
-        return [_Rule(ignored, _PatternSet(a), _PatternSet(f)) for ignored, a, f in groups[::-1]]
+        return [(ignored, _PatternSet(a), _PatternSet(f)) for ignored, a, f in groups[::-1]]
     except (ValueError, re.error) as err:
         what = f"the pattern {pattern!r} is invalid" if pattern else f"a pattern is invalid: {err}"
         raise CaptureError(".dvcignore", what) from err
