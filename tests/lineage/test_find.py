@@ -327,3 +327,16 @@ def test_the_hash_of_a_folder_is_found_without_any_listing(
     project.lose()
     done = mlflow_dvc("find", "--hash", folder, "--json")
     assert ([run["run_id"] for run in done.json], done.stderr) == ([three[1]], "")
+
+
+def test_an_out_outside_the_project_is_not_called_modified(
+    project: Project, history: History, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("1")
+    value = md5("1")
+    project.write("x.dvc", f"outs:\n- md5: {value}\n  hash: md5\n  path: {outside}\n")
+    history.run()
+    (found,) = mlflow_dvc("find", "--hash", value, "--json").json
+    assert found["paths"] == [str(outside)]
+    assert not found.get("modified")

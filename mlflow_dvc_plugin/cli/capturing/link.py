@@ -39,7 +39,9 @@ def _draw(linked: list[LinkedRun], unlinked: dict[str, str], dry_run: bool) -> N
             output.print_line(f"  {path}  {value}")
     if linked:
         verb = "Would link" if dry_run else "Linked"
-        output.print_line(f"{verb} {output.format_count(len(linked), 'stage')} to their runs.")
+        stages = output.format_count(len(linked), "stage")
+        whose = "its run" if len(linked) == 1 else "their runs"
+        output.print_line(f"{verb} {stages} to {whose}.")
     elif unlinked:
         output.print_line("No stage was linked.")
     else:

@@ -130,7 +130,8 @@ def _select_inside(paths: Iterable[str], outs: Iterable[str]) -> list[str]:
     selected = []
     for path in paths:
         parts = path.split("/")
-        if any(f",{'/'.join(parts[:count])}," in joined for count in range(1, len(parts) + 1)):
+        above = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+        if any(each and f",{each}," in joined for each in above):
             selected.append(path)
     return selected
 
