@@ -25,14 +25,9 @@ _BATCH = 5000  # objects
 
 
 class Cache:
-    """The cache of a project, which other projects may share.
+    """The cache of a project, as DVC opened it; other projects may share it.
 
-    Args:
-        repo: the project, as DVC opened it.
-        database: DVC's state database.
-
-    Attributes:
-        folders: absolute paths of today's part and of that of DVC 2.
+    `folders` are the absolute paths of today's part and of that of DVC 2.
     """
 
     def __init__(self, repo: Any, database: Database) -> None:
@@ -48,14 +43,7 @@ class Cache:
         return f"{self.folders[is_legacy(obj)]}{os.sep}{value[:2]}{os.sep}{value[2:]}"
 
     def share_with(self, project: str) -> None:
-        """Make another project use this cache, in its local configuration.
-
-        Args:
-            project: absolute path of the other project.
-
-        Raises:
-            DvcError: its configuration cannot be written.
-        """
+        """Make another project use this cache, in its local configuration."""
         from configobj import ConfigObj, ConfigObjError
 
         # DVC itself can read any path here, but cannot write one that is not ASCII.
@@ -71,10 +59,6 @@ class Cache:
         """Find the objects that the cache has, each with the right bytes.
 
         The bytes are read, unless DVC's state database has their hash.
-
-        Args:
-            objs: the objects.
-            progress: is told of them.
         """
         good: set[Obj] = set()
         rest = iter(objs)
@@ -124,11 +108,7 @@ class Cache:
         return self._verified.get(obj)
 
     def save_file(self, source: str, obj: Obj) -> None:
-        """Save a file's bytes in the cache as `obj`; the file itself does not change.
-
-        Raises:
-            DvcError: the file's bytes are not those of `obj`.
-        """
+        """Save a file's bytes in the cache as `obj`; refuse others. The file does not change."""
         with self.create_staging() as folder:
             staged = os.path.join(folder, "object")
             shutil.copyfile(source, staged)
@@ -166,11 +146,7 @@ class Cache:
 
     @contextlib.contextmanager
     def create_staging(self) -> Iterator[str]:
-        """Create a folder on the cache's own disk for files that are not verified yet.
-
-        Raises:
-            DvcError: the cache cannot be written to.
-        """
+        """Create a folder on the cache's own disk for files that are not verified yet."""
         above = os.path.join(self._repo.cache.local_cache_dir, "mlflow-dvc")
         folder = os.path.join(above, uuid.uuid4().hex)
         try:

@@ -23,11 +23,7 @@ _SAME_MOMENT = 0.02  # seconds from writing a file to renaming it into place
 
 
 class Database:
-    """DVC's state database.
-
-    Args:
-        repo: the project, as DVC opened it.
-    """
+    """DVC's state database of a project, as DVC opened it."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo
@@ -38,17 +34,13 @@ class Database:
         expected: Mapping[str, Obj] = MappingProxyType({}),
         writable: bool = True,
     ) -> dict[str, Obj]:
-        """Find the hashes of local files in the database.
+        """Find the hashes of local files, by absolute path, in the database.
 
         A record is identified by inode, size and modification time. A program
         can set the modification time back, but not the time of the inode's
-        change: if that is later, the record is not trusted.
-
-        Args:
-            infos: the stat of each file, by absolute path.
-            expected: what files should hold; confirming that is faster.
-            writable: users may have edited them; False for cache objects,
-                whose inodes change when they are protected or linked.
+        change: if that is later, the record is not trusted. Cache objects are
+        not `writable`: their inodes change when they are protected or linked.
+        To confirm what files are `expected` to hold is faster.
         """
         candidates = [
             path
@@ -82,15 +74,12 @@ class Database:
             self._repo.state.save_many(items, localfs)
 
     def save_link(self, path: str, times: Iterable[tuple[str, float]]) -> None:
-        """Allow DVC to delete a path when nothing tracks it any more.
+        """Allow DVC to delete an absolute path when nothing tracks it any more.
 
         DVC does so only if the path has not changed by then. So the record must
-        say what was scanned or written, and not what others write now.
-
-        Args:
-            path: absolute.
-            times: for a folder, the POSIX path of each file in it and the time
-                when it was modified, in seconds since the epoch, in order.
+        say what was scanned or written, and not what others write now: for a
+        folder, the POSIX path of each file in it and the time when it was
+        modified, in seconds since the epoch, in order.
         """
         state = self._repo.state
         with contextlib.suppress(DvcException, OSError):

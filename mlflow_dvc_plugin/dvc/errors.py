@@ -25,11 +25,7 @@ def describe_error(err: BaseException) -> str:
 
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise errors of DVC, of a remote or of the system as ours.
-
-    Raises:
-        DvcError: in place of theirs.
-    """
+    """Raise errors of DVC, of a remote or of the system as `DvcError`."""
     try:
         yield
     except MlflowDvcError:

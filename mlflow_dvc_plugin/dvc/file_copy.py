@@ -34,18 +34,7 @@ _buffer = _Buffer()
 
 
 def copy(source: str, new: int) -> tuple[str, os.stat_result]:
-    """Copy a file's bytes into an empty file.
-
-    Args:
-        source: the file.
-        new: descriptor of the empty file, open for writing.
-
-    Returns:
-        The MD5 of the bytes, and the stat of the new file.
-
-    Raises:
-        OSError: the source cannot be read, or the new file cannot be written.
-    """
+    """Copy a file's bytes into an empty, open file; return their MD5, and the new file's stat."""
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
     old = os.open(source, os.O_RDONLY)
@@ -61,19 +50,10 @@ def copy(source: str, new: int) -> tuple[str, os.stat_result]:
 
 
 def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None:
-    """Have the system copy a file whose bytes were verified before.
+    """Have the system copy a file, whose stat was `known` when its bytes were verified.
 
-    Args:
-        source: the file.
-        new: descriptor of an empty file, open for writing.
-        known: the stat that the source had when its bytes were verified.
-
-    Returns:
-        The stat of the new file. None, and the file is empty again, if the
-        source was written to since, or the system cannot copy by itself.
-
-    Raises:
-        OSError: the source cannot be read, or the new file cannot be written.
+    Returns the stat of the new file. None, and the file is empty again, if the
+    source was written to since, or the system cannot copy by itself.
     """
     if not hasattr(os, "copy_file_range"):
         return None
@@ -90,11 +70,7 @@ def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None
 
 @contextmanager
 def create_file(path: str) -> Iterator[int]:
-    """Create a file, and give its descriptor, open for writing.
-
-    Raises:
-        FileExistsError: `path` exists already.
-    """
+    """Create a file that does not exist yet, and give its descriptor, open for writing."""
     new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         yield new
@@ -126,9 +102,6 @@ def run_in_threads(work: Callable[[_T], _R], pieces: Iterable[_T], threads: int)
 
     However many pieces there are, only a few are queued at a time. When one
     fails, or the caller stops early, no further ones are started.
-
-    Raises:
-        Exception: what `work` raised.
     """
     pool = ThreadPoolExecutor(threads)
     queued: set[Future[_R]] = set()

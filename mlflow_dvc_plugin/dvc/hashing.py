@@ -15,12 +15,7 @@ _CHUNK = 1024 * 1024
 
 
 def hash_file(path: str, hash_name: str) -> str:
-    """Hash a file's bytes; the hash has no ``.dir``.
-
-    Raises:
-        DvcError: this kind of hash cannot be computed from a file.
-        OSError: the file cannot be read.
-    """
+    """Hash a file's bytes; the hash has no ``.dir``."""
     if hash_name == "md5":
         digest = hashlib.md5(usedforsecurity=False)
         with open(path, "rb", buffering=0) as file:

@@ -13,25 +13,13 @@ from mlflow_dvc_plugin.errors import DvcError
 
 
 class Links:
-    """The link types of a project (``cache.type``), the preferred one first.
-
-    Args:
-        repo: the project, as DVC opened it.
-    """
+    """The link types of a project (``cache.type``), the preferred one first."""
 
     def __init__(self, repo: Any) -> None:
         self._cache = repo.cache.local
 
     def find_usable_types(self, folder: str, linked: bool = True) -> list[str]:
-        """Find the link types that work from the cache into a folder.
-
-        Args:
-            folder: absolute path.
-            linked: hardlinks and symlinks are allowed; False for true copies.
-
-        Raises:
-            DvcError: none works.
-        """
+        """Find the link types that work into a folder; true copies if not `linked`."""
         cache = self._cache
         os.makedirs(cache.path, exist_ok=True)
         probe = os.path.join(folder, tmp_fname())
@@ -49,9 +37,5 @@ class Links:
         return list(found)
 
     def create_link(self, kind: str, source: str, target: str) -> None:
-        """Make `target` a reflink, hardlink or symlink of `source`.
-
-        Raises:
-            OSError: the file system cannot.
-        """
+        """Make `target` a reflink, hardlink or symlink of `source`."""
         getattr(localfs, kind)(source, target)

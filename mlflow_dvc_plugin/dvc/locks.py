@@ -16,11 +16,7 @@ from mlflow_dvc_plugin.errors import ProjectBusyError
 
 @contextlib.contextmanager
 def lock_project(repo: Any, paths: Sequence[str]) -> Iterator[None]:
-    """Lock a project, and refuse paths that a running stage uses.
-
-    Args:
-        repo: the project, as DVC opened it.
-        paths: absolute.
+    """Lock a project, and refuse absolute paths that a running stage uses.
 
     Raises:
         ProjectBusyError: another DVC command is at work, and did not end

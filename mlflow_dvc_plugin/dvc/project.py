@@ -24,24 +24,7 @@ from mlflow_dvc_plugin.git import find_git
 
 
 class DvcProject:
-    """A DVC project, opened by DVC.
-
-    Args:
-        root: absolute path of the project.
-
-    Attributes:
-        root: absolute path of the project.
-        tmp_dir: the folder for temporary files, ``.dvc/tmp``.
-        database: DVC's state database, with the hashes of local files.
-        cache: the objects on this machine.
-        remotes: the objects in the project's remotes.
-        outs: imports and cloud-versioned outs, which DVC itself fetches.
-        sources: the places that these come from.
-        links: the project's link types.
-
-    Raises:
-        DvcError: DVC cannot open it.
-    """
+    """A DVC project, opened by DVC."""
 
     hash_file = staticmethod(hash_file)
 
@@ -66,11 +49,7 @@ class DvcProject:
         self._repo.close()
 
     def lock(self, paths: Sequence[str]) -> AbstractContextManager[None]:
-        """Keep other DVC commands out, and refuse absolute paths that a running stage uses.
-
-        Raises:
-            ProjectBusyError: another DVC command is at work.
-        """
+        """Keep other DVC commands out, and refuse absolute paths that a running stage uses."""
         return lock_project(self._repo, paths)
 
     def list_files(self, folder: str) -> Iterator[str]:

@@ -11,11 +11,7 @@ from mlflow_dvc_plugin.errors import DvcError
 
 
 def load_yaml(data: bytes) -> Any:
-    """Read a metafile into a form that keeps comments and order when it is written.
-
-    Raises:
-        DvcError: it is not valid YAML.
-    """
+    """Read a metafile into a form that keeps comments and order when it is written."""
     from dvc.utils.serialize import ParseError, parse_yaml_for_update
 
     try:

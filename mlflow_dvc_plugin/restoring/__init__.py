@@ -99,19 +99,7 @@ def undo(
     project: str | None = None,
     progress: Progress | None = None,
 ) -> RestoreResult:
-    """Take the last restore back; an undo can itself be undone.
-
-    Args:
-        record: names an earlier restore (see :func:`list_undo_records`), which
-            is taken back with everything after it; None for the last one.
-        dry_run: change nothing, only find out what would be done.
-        force: save content that is in the way in the cache, and go on.
-        project: the project's folder; None for the one at the working directory.
-        progress: is told of files and bytes.
-
-    Raises:
-        MlflowDvcError: it cannot be done.
-    """
+    """Take the last restore back, or `record` and everything after it; an undo can be undone."""
     check_no_stage()
     options = Options(dry_run, force, progress=progress or Progress())
     root = find_root(project)
@@ -132,14 +120,7 @@ def undo(
 
 
 def list_undo_records(project: str | None = None) -> list[UndoRecord]:
-    """List what can be taken back, the newest first; the last ten records are kept.
-
-    Args:
-        project: the project's folder; None for the one at the working directory.
-
-    Raises:
-        MlflowDvcError: there is no project, or a record cannot be read.
-    """
+    """List what can be taken back, the newest first; the last ten records are kept."""
     return list_records(os.path.join(find_root(project), ".dvc", "tmp"))
 
 

@@ -29,14 +29,9 @@ from mlflow_dvc_plugin.state.objects import Obj
 class Checkout:
     """Makes a folder hold what a target says.
 
-    Args:
-        fetcher: brings objects into the cache of the open project.
-        root: absolute path of the folder: the project's own, or another one,
-            which gets no metafiles and no undo record.
-        run_id: the run that the data belongs to.
-        source: where the run's state was read.
-        options: what the user chose.
-        takes_back: names the record that an undo takes back; empty for a restore.
+    `root` is the project's own folder, or another one, which gets no metafiles
+    and no undo record. `takes_back` names the record that an undo takes back;
+    empty for a restore.
     """
 
     def __init__(
@@ -59,15 +54,7 @@ class Checkout:
         self._takes_back = takes_back
 
     def run(self, target: Target) -> RestoreResult:
-        """Make the folder hold the target, or only find out what that would change.
-
-        Raises:
-            MissingObjectsError: data cannot be fetched; nothing was changed.
-            UnsavedContentError: content in the way is not saved; nothing was
-                changed.
-            RestoreError: another program wrote to a file that is to be replaced.
-            OSError: the disk is full, or a folder cannot be written to.
-        """
+        """Make the folder hold the target, or only find out what that would change."""
         started = time.monotonic()
         dry_run = self._options.dry_run
         steps = plan_steps(self._fetcher, self._root, target, dry_run=dry_run)

@@ -22,14 +22,7 @@ from mlflow_dvc_plugin.state import Entry
 def restore_to_folder(
     root: str, selection: Selection, folder: str, options: Options
 ) -> RestoreResult:
-    """Write a run's data into a folder.
-
-    Args:
-        root: absolute path of the project, whose cache and remotes are used.
-        selection: the outs.
-        folder: absolute path of the folder.
-        options: what the user chose.
-    """
+    """Write a run's data into a folder."""
     path = os.path.relpath(os.path.realpath(folder), os.path.realpath(root)).replace(os.sep, "/")
     if path.split("/")[0] in (".", ".dvc", ".git"):
         raise RestoreError(f"{folder} belongs to the project. Name another folder for --out.")
@@ -54,16 +47,8 @@ def extract(
 ) -> RestoreResult:
     """Write outs into a folder, from the cache or a remote; no run is needed.
 
-    Args:
-        entries: the outs.
-        out: the folder.
-        project: the project whose cache and remotes are used; None for the one
-            at the working directory.
-        commit: a Git commit of the project, whose metafiles may name the
-            sources of imports and cloud-versioned outs as well as today's.
-
-    Raises:
-        MlflowDvcError: it cannot be done.
+    The metafiles of `commit` may name the sources of imports and
+    cloud-versioned outs as well as today's.
     """
     options = Options()
     with open_project(find_root(project)) as dvc:

@@ -39,11 +39,7 @@ _SETTINGS = {"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes
 
 
 def confirm_unchanged(root: str, selection: Selection, options: Options) -> RestoreResult | None:
-    """Confirm quickly, without opening DVC, that the project holds a run's data already.
-
-    Returns:
-        The result of the restore; None if that cannot be confirmed quickly.
-    """
+    """Confirm quickly, without opening DVC, that the project has a run's data; None if unsure."""
     state, data = selection.state, selection.data
     entries = (*data, *selection.git_outs)
     count = sum(e.nfiles or 1 for e in entries)
@@ -72,13 +68,7 @@ def confirm_unchanged(root: str, selection: Selection, options: Options) -> Rest
 
 
 def restore_in_place(root: str, selection: Selection, options: Options) -> RestoreResult:
-    """Make a project's workspace and metafiles hold a run's data.
-
-    Args:
-        root: absolute path of the project.
-        selection: the outs.
-        options: what the user chose.
-    """
+    """Make a project's workspace and metafiles hold a run's data."""
     state, data = selection.state, selection.data
     _check_names(data)
     paths = [os.path.join(root, e.path) for e in (*data, *selection.git_outs)]

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 def find_root(folder: str | None) -> str:
-    """Find the project's folder; None stands for the project at the working directory.
-
-    Raises:
-        NoProjectError: there is no project.
-    """
+    """Find the project's folder; None stands for the project at the working directory."""
     root = os.path.abspath(folder) if folder else find_project()
     if root is None:
         raise NoProjectError(
@@ -30,11 +26,7 @@ def find_root(folder: str | None) -> str:
 
 
 def check_no_stage() -> None:
-    """Refuse to change data while DVC runs the stage that this process belongs to.
-
-    Raises:
-        RestoreError: DVC is running a stage.
-    """
+    """Refuse to change data while DVC runs the stage that this process belongs to."""
     stage = os.environ.get("DVC_STAGE")
     if stage:
         raise RestoreError(
@@ -45,11 +37,7 @@ def check_no_stage() -> None:
 
 @contextmanager
 def open_project(root: str) -> Iterator[DvcProject]:
-    """Open a project, and translate errors of the disk and of DVC's databases.
-
-    Raises:
-        RestoreError: the disk, or a database, cannot be used.
-    """
+    """Open a project, and translate errors of the disk and of DVC's databases."""
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
     try:

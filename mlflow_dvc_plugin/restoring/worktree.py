@@ -22,14 +22,7 @@ from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 def restore_to_worktree(
     root: str, selection: Selection, folder: str, options: Options
 ) -> RestoreResult:
-    """Make a Git worktree at the run's commit, and restore its data there.
-
-    Args:
-        root: absolute path of the project.
-        selection: the outs.
-        folder: absolute path of the worktree; it must be empty or not exist.
-        options: what the user chose.
-    """
+    """Make a Git worktree at the run's commit in a new folder, and restore its data there."""
     # The project may have remotes that the commit does not know: fetch with its configuration.
     with open_project(root) as dvc:
         fetcher = Fetcher(dvc, selection.data, selection.state.git_commit, options)
@@ -44,12 +37,7 @@ def restore_to_worktree(
 def _make_worktree(project: str, commit: str | None, folder: str) -> Iterator[str]:
     """Make a worktree that uses the project's cache; remove it if what follows fails.
 
-    Yields:
-        The absolute path of the project in the worktree.
-
-    Raises:
-        RestoreError: there is no commit, or the folder cannot be used.
-        GitError: Git could not make the worktree.
+    Yields the absolute path of the project in the worktree.
     """
     if commit is None or not is_commit(commit):
         raise RestoreError(

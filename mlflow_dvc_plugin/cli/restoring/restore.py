@@ -101,16 +101,7 @@ def _to_relative(path: str, root: str) -> str | None:
 
 
 def report(result: RestoreResult, *, as_json: bool, folder: str | None = None) -> None:
-    """Print what was done, or would be.
-
-    Args:
-        result: what was done.
-        as_json: print it for scripts.
-        folder: where the data was written, if not to the workspace.
-
-    Raises:
-        RestoreError: this was a dry run, and the restore would refuse.
-    """
+    """Print what was done, or would be; a dry run raises the error that the restore would."""
     if as_json:
         print_json(result.to_dict())
     else:

@@ -37,21 +37,7 @@ class _Batch(NamedTuple):
 def download(
     source: Any, objs: Sequence[Obj], cache: Cache, jobs: int | None, progress: Progress
 ) -> dict[Obj, str]:
-    """Download objects into the cache.
-
-    Args:
-        source: the part of a remote, as DVC opened it, that has them.
-        objs: the objects.
-        cache: where they go.
-        jobs: how many at once; None for what suits the remote.
-        progress: is told of files and bytes.
-
-    Returns:
-        The objects that could not be fetched, with the reasons.
-
-    Raises:
-        DvcError: the cache's disk is full.
-    """
+    """Download objects from a part of a remote; return the reasons for those that failed."""
     failed: dict[Obj, str] = {}
     with cache.create_staging() as folder:
         batches: Iterable[_Batch]

@@ -22,12 +22,8 @@ from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, build_listing
 class Outs:
     """Imports, and outs in cloud-versioned remotes.
 
-    In each method, `path` is an out's path relative to the project, and
-    `commit` is the Git commit whose metafiles count; None for the workspace's.
-
-    Args:
-        repo: the project, as DVC opened it.
-        cache: where the objects go.
+    `path` is an out's path relative to the project, and `commit` is the Git
+    commit whose metafiles count; None for the workspace's.
     """
 
     def __init__(self, repo: Any, cache: Cache) -> None:
@@ -35,28 +31,14 @@ class Outs:
         self._cache = cache
 
     def fetch(self, path: str, commit: str | None, remote: str | None, jobs: int | None) -> None:
-        """Fetch an out with DVC's own `fetch`, from the source that its metafile names.
-
-        Args:
-            path: see above.
-            commit: see above.
-            remote: name of the remote; None for the out's own.
-            jobs: how many objects to fetch at once.
-
-        Raises:
-            DvcError: DVC could not fetch all of it.
-        """
+        """Fetch an out with DVC's own `fetch`, from the source that its metafile names."""
         targets = [self._to_full_path(path, commit)]
         revs = [commit] if commit else None
         with silence_logs(), translate_errors():
             self._repo.fetch(targets, jobs=jobs, remote=remote, revs=revs, workspace=commit is None)
 
     def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
-        """Fetch an `import-url` out from its source, which may have another version than `obj`.
-
-        Raises:
-            DvcError: the source does not have this version.
-        """
+        """Fetch an `import-url` out from its source, which may have another version than `obj`."""
         with (
             self.open_out(path, commit) as out,
             self._cache.create_staging() as folder,
@@ -85,16 +67,7 @@ class Outs:
                 self._cache.save_bytes(listing, obj)
 
     def fetch_versions(self, files: Mapping[str, tuple[Obj, str]], remote: str) -> None:
-        """Fetch files from a cloud-versioned remote; no metafile is needed.
-
-        Args:
-            files: for each path relative to the project, its object and the
-                remote's id of that version.
-            remote: name of the remote.
-
-        Raises:
-            DvcError: the remote does not have one of them.
-        """
+        """Fetch files, by path, each with the remote's id of its version; no metafile is needed."""
         with translate_errors():
             source = self._repo.cloud.get_remote(remote, "pull")
             places = {
@@ -107,11 +80,7 @@ class Outs:
             raise DvcError(f"{obj.value}: {reason}")
 
     def read_listing(self, path: str, commit: str | None = None) -> bytes | None:
-        """Read a folder's listing from its metafile, which a cloud-versioned out has.
-
-        Raises:
-            DvcError: the metafile cannot be read.
-        """
+        """Read a folder's listing from its metafile, which a cloud-versioned out has."""
         with self.open_out(path, commit) as out, silence_logs(), translate_errors():
             data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
         return data

@@ -25,13 +25,8 @@ _THREADS = 16
 class Remotes:
     """The remotes that a project's configuration names.
 
-    In each method, `remote` is the name of a remote (None for the default one),
-    `jobs` is how many objects are transferred at once (None for DVC's own
-    choice), and `progress` is told of files and bytes.
-
-    Args:
-        repo: the project, as DVC opened it.
-        cache: the objects on this machine.
+    `remote` is the name of a remote (None for the default one), and `jobs` is
+    how many objects are transferred at once (None for DVC's own choice).
     """
 
     def __init__(self, repo: Any, cache: Cache) -> None:
@@ -39,11 +34,7 @@ class Remotes:
         self._cache = cache
 
     def check_name(self, remote: str | None) -> None:
-        """Refuse a remote that is not configured.
-
-        Raises:
-            DvcError: there is no remote of that name.
-        """
+        """Refuse a remote that is not configured."""
         names = list(self._repo.config["remote"])
         if remote is not None and remote not in names:
             known = f"The remotes are: {', '.join(names)}." if names else "There is no remote."
@@ -58,7 +49,6 @@ class Remotes:
 
         Raises:
             EmptyRemoteError: the folder of a local remote does not exist.
-            DvcError: the remote does not answer.
         """
         found: set[Obj] = set()
         for legacy, some in _group_by_part(objs):
@@ -71,18 +61,10 @@ class Remotes:
     def read_objects(
         self, objs: Iterable[Obj], remote: str | None = None
     ) -> Iterator[tuple[Obj, bytes]]:
-        """Read objects from the cache or else from a remote; nothing is written.
-
-        Args:
-            objs: the objects, such as folders' listings.
-            remote: where to read those that the cache lacks.
-
-        Returns:
-            The objects that either has, each with its verified bytes.
+        """Read objects from the cache or else from a remote, and verify them; nothing is written.
 
         Raises:
             EmptyRemoteError: the folder of a local remote does not exist.
-            DvcError: the remote is needed and does not answer.
         """
         absent: list[Obj] = []
         for obj in objs:
@@ -113,11 +95,7 @@ class Remotes:
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> dict[Obj, str]:
-        """Bring objects from a remote into the cache, each verified before it gets there.
-
-        Returns:
-            The objects that could not be fetched, with the reasons.
-        """
+        """Bring verified objects into the cache; return the reasons for those that failed."""
         failed: dict[Obj, str] = {}
         for legacy, some in _group_by_part(objs):
             try:
@@ -135,11 +113,7 @@ class Remotes:
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> dict[Obj, str]:
-        """Send objects of the cache to a remote; folders' listings go last.
-
-        Returns:
-            The objects that could not be sent, with the reasons.
-        """
+        """Send objects of the cache, listings last; return the reasons for those that failed."""
         failed: dict[Obj, str] = {}
         by_kind: tuple[list[Obj], list[Obj]] = ([], [])
         for obj in objs:
@@ -184,16 +158,7 @@ def _add_failure(
 
 
 def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
-    """Find the hashes that a remote has.
-
-    Args:
-        odb: the part of a remote, as DVC opened it.
-        values: the hashes.
-
-    Raises:
-        EmptyRemoteError: the folder of a local remote does not exist.
-        Exception: any other failure to find out.
-    """
+    """Find the hashes that a part of a remote has; any failure to find out is raised."""
     _check_folder(odb)
     if odb.fs.protocol == "local":
         # DVC's own check would read each file, and delete those that are damaged.
@@ -208,11 +173,7 @@ def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
 
 
 def _check_folder(odb: Any) -> None:
-    """Tell a remote whose folder does not exist, or is not mounted, from one without the objects.
-
-    Raises:
-        EmptyRemoteError: the folder of a local remote does not exist.
-    """
+    """Tell a remote whose folder does not exist, or is not mounted, from an empty one."""
     if odb.fs.protocol == "local":
         root = odb.path
         while os.path.basename(root) in ("md5", "files") and not os.path.isdir(root):

@@ -21,28 +21,14 @@ _THREADS = 16
 
 
 class Sources:
-    """The sources of imports and cloud-versioned outs.
-
-    Args:
-        repo: the project, as DVC opened it.
-        outs: finds what the metafiles say.
-    """
+    """The sources of imports and cloud-versioned outs."""
 
     def __init__(self, repo: Any, outs: Outs) -> None:
         self._repo = repo
         self._outs = outs
 
     def find_missing(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
-        """Find the files of an out that its source does not have.
-
-        Args:
-            path: the out, relative to the project.
-            obj: its object.
-            commit: whose metafile counts; None for the workspace's.
-
-        Returns:
-            Paths relative to the out, an empty one for the out itself; an empty
-            list if the source has this version.
+        """Find the files that an out's source lacks, relative to the out; "" is the out itself.
 
         Raises:
             DvcError: why that cannot be known.

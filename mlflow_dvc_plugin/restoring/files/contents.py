@@ -20,11 +20,7 @@ Contents = Mapping[str, bytes | None]
 
 
 def check_symlinks(root: str, paths: Iterable[str]) -> None:
-    """Refuse files that are symbolic links, or that are behind one.
-
-    Raises:
-        UnsafePathError: one of the files is a link, or is behind one.
-    """
+    """Refuse files that are symbolic links, or that are behind one."""
     guard = FolderGuard(root)
     for path in paths:
         guard.check(path)
@@ -47,11 +43,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def check_contents(root: str, contents: Contents) -> None:
-    """Refuse to replace files that no longer hold `contents`, which was read from them.
-
-    Raises:
-        RestoreError: another program wrote to one of the files.
-    """
+    """Refuse to replace files that no longer hold `contents`, which was read from them."""
     for path, data in contents.items():
         full = os.path.join(root, path)
         if read_file(full) != data:
@@ -61,17 +53,7 @@ def check_contents(root: str, contents: Contents) -> None:
 def write_contents(
     root: str, contents: Contents, old_contents: Contents, modes: Mapping[str, ModeChange]
 ) -> None:
-    """Replace files, each in one step; a file that exists keeps its permissions.
-
-    Args:
-        root: see above.
-        contents: what each file must hold; None to delete it.
-        old_contents: what was read from each file.
-        modes: permissions of files that do not exist yet.
-
-    Raises:
-        RestoreError: another program wrote to one of the files.
-    """
+    """Replace files, each in one step; `modes` are permissions of files that do not exist yet."""
     for path, data in contents.items():
         target = os.path.join(root, path)
         if data is None:

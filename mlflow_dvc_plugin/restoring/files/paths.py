@@ -17,15 +17,7 @@ _SUSPICIOUS = ("/.", "//", "~", "\\", " /", "./")
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that is not clearly inside a project.
-
-    Args:
-        path: POSIX, relative to the project.
-
-    Raises:
-        UnsafePathError: the path is absolute, leads upwards, leads into
-            ``.git`` or ``.dvc``, or has control characters.
-    """
+    """Refuse a path that is not clearly inside a project."""
     if _is_ordinary(path):
         return
     if not path or path.startswith("/") or posixpath.normpath(path) != path or path == ".":
@@ -70,15 +62,7 @@ def is_external(path: str) -> bool:
 
 
 def check_collisions(root: str, paths: Iterable[str]) -> None:
-    """Refuse paths that collide on the disk: equal names, or a file that is also a folder.
-
-    Args:
-        root: absolute path of the folder that the paths are relative to.
-        paths: the paths of files.
-
-    Raises:
-        UnsafePathError: two of the paths collide.
-    """
+    """Refuse paths that collide on the disk: equal names, or a file that is also a folder."""
     ignores_case = _ignores_case(root)
     seen: set[str] = set()
     folders: set[str] = set()
@@ -117,8 +101,7 @@ def fold_name(name: str) -> str:
 class FolderGuard:
     """Refuses to go through symbolic links and into other DVC projects; remembers each folder.
 
-    Args:
-        root: absolute path of the top folder, which is trusted.
+    The top folder, `root`, is trusted.
     """
 
     def __init__(self, root: str) -> None:
@@ -126,27 +109,15 @@ class FolderGuard:
         self._known: dict[str, str | None] = {"": ""}
 
     def check(self, path: str) -> None:
-        """Refuse a path if a folder above it is a symbolic link or another project.
-
-        Raises:
-            UnsafePathError: a folder above it is one.
-        """
+        """Refuse a path if a folder above it is a symbolic link or another project."""
         self.inspect(posixpath.dirname(path), path)
 
     def inspect(self, folder: str, path: str) -> str | None:
-        """Find out what exists at the place of a folder.
-
-        Args:
-            folder: relative to the top folder.
-            path: the path inside the folder that an error shall name.
+        """Find out what exists at the place of a folder; an error names `path`.
 
         Returns:
             An empty string if the folder exists, None if nothing does; else
             the path of the file that exists there, or above.
-
-        Raises:
-            UnsafePathError: the folder, or one above it, is a symbolic link or
-                another project.
         """
         if folder not in self._known:
             parent = self.inspect(posixpath.dirname(folder), path)

@@ -48,11 +48,7 @@ def find_changes(root: str, changes: Mapping[str, ModeChange]) -> dict[str, int]
 
 
 def change_modes(root: str, changes: Mapping[str, ModeChange]) -> None:
-    """Give files their permissions.
-
-    Raises:
-        RestoreError: another program wrote to a file just now.
-    """
+    """Give files their permissions."""
     for path, mode in find_changes(root, changes).items():
         full = os.path.join(root, path)
         if os.lstat(full).st_nlink == 1 and not os.path.islink(full):

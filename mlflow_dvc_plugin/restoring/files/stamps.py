@@ -14,12 +14,7 @@ def to_stamp(info: os.stat_result) -> int:
 
 
 def read_stamp(path: str) -> int | None:
-    """Read the stamp of the file that an absolute path leads to.
-
-    Returns:
-        None if there is nothing, or a folder. A link that leads nowhere has a
-        stamp, too.
-    """
+    """Read a file's stamp, or that of a link's target; None if there is nothing, or a folder."""
     try:
         info = os.lstat(path)
     except OSError:
@@ -33,15 +28,7 @@ def read_stamp(path: str) -> int | None:
 
 
 def check_stamp(path: str, stamp: int | None) -> None:
-    """Refuse to replace a file that was written to; one that was deleted is no loss.
-
-    Args:
-        path: absolute.
-        stamp: the stamp of the file when it was read; None if it did not exist.
-
-    Raises:
-        RestoreError: another program wrote to the file.
-    """
+    """Refuse to replace a file that was written to; one that was deleted is no loss."""
     if read_stamp(path) not in (None, stamp):
         raise concurrent_write(path)
 

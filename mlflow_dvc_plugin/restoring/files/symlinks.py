@@ -25,13 +25,7 @@ def is_symlink(obj: Obj | None) -> bool:
 
 
 def find_user_symlinks(caches: Sequence[str], root: str, paths: Iterable[str]) -> dict[str, Obj]:
-    """Find symbolic links that do not lead into the cache, as DVC's own do.
-
-    Args:
-        caches: absolute paths of the cache's folders.
-        root: absolute path that the paths are relative to.
-        paths: where to look.
-    """
+    """Find symbolic links that do not lead into the cache's folders, as DVC's own do."""
     found = {}
     caches = [os.path.realpath(cache) + os.sep for cache in caches]
     is_folder: dict[str, bool] = {}

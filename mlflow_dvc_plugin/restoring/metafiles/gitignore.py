@@ -21,13 +21,6 @@ def plan_gitignores(
     A new out gets a line, and the line of an out that is no longer tracked is
     removed. A ``.gitignore`` inside a new tracked folder is deleted if HEAD has
     it, because DVC would take it for data.
-
-    Args:
-        project: see above.
-        workspace: see above.
-        entries: the outs that are restored; nothing changes for those that the
-            project tracks already.
-        metafiles: the metafiles to write.
     """
     if find_git(project) is None:
         return {}

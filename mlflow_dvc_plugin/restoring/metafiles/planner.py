@@ -29,25 +29,14 @@ _WITHOUT_STATUS = Settings(status_budget_ms=0)
 
 
 class MetafilePlan(NamedTuple):
-    """The metafiles that a restore writes.
-
-    Attributes:
-        contents: their bytes; None for one to delete.
-        unsaved: paths of those whose present content is saved nowhere else.
-    """
+    """The metafiles to write, and those whose present content is saved nowhere else."""
 
     contents: dict[str, bytes | None]
     unsaved: list[str]
 
 
 class MetafilePlanner:
-    """Plans the metafiles that a restore of a run writes.
-
-    Without `workspace`, today's metafiles are read.
-
-    Raises:
-        RestoreError: today's metafiles cannot be read.
-    """
+    """Plans the metafiles that a restore of a run writes."""
 
     def __init__(self, project: str, state: DataState, workspace: DataState | None = None) -> None:
         self.workspace = workspace or read_workspace(project)
@@ -57,15 +46,7 @@ class MetafilePlanner:
         self._preview = Preview(project, self.workspace.metafiles)
 
     def plan(self, entries: Sequence[Entry], whole: bool) -> MetafilePlan:
-        """Plan the metafiles that say the hashes of outs.
-
-        Args:
-            entries: the outs that are restored.
-            whole: they are all outs of the run.
-
-        Raises:
-            RestoreError: no metafiles can say the run's hashes.
-        """
+        """Plan the metafiles that say the hashes of outs; `whole` says these are all of the run."""
         # Often there is nothing to write, and that is quick to tell.
         unchanged = not find_differing(self.workspace, entries)
         fallback: MetafilePlan | None = None
@@ -152,11 +133,7 @@ class MetafilePlanner:
 
 
 def read_workspace(project: str) -> DataState:
-    """Read what a project's metafiles say today, without looking at the data.
-
-    Raises:
-        RestoreError: they cannot be read.
-    """
+    """Read what a project's metafiles say today, without looking at the data."""
     try:
         state = capture(project, settings=_WITHOUT_STATUS)
     except CaptureError as err:

@@ -21,10 +21,7 @@ _MAX_ROUNDS = 20
 
 
 class Preview:
-    """Reads a project as it would be with other metafiles, in a temporary folder.
-
-    `metafiles` are the bytes of the metafiles that it has today.
-    """
+    """Reads a project as it would be with other metafiles, in a temporary folder."""
 
     def __init__(self, project: str, metafiles: Mapping[str, bytes]) -> None:
         self._project = project
@@ -32,18 +29,7 @@ class Preview:
         self._depth = project.count(os.sep)
 
     def read_outs(self, changes: Contents) -> OutHashes | None:
-        """Read the outs that the project would have with changed metafiles.
-
-        Args:
-            changes: bytes of metafiles; None for one that is deleted.
-
-        Returns:
-            Hash name and hash of each out; None if DVC would refuse the
-            metafiles.
-
-        Raises:
-            UnsafePathError: a metafile is where a restore never writes.
-        """
+        """Read the outs that changed metafiles would give; None if DVC would refuse them."""
         guard = FolderGuard(self._project)
         for path in changes:
             check_path(path)

@@ -36,13 +36,9 @@ class RunMetafiles:
         return self._read_commit().get(path)
 
     def find_changed_pipelines(self, present: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """Find each ``dvc.yaml`` that differs; it holds commands, so only Git is trusted.
+        """Find each ``dvc.yaml`` that differs from the `present` one; None if Git does not have it.
 
-        Args:
-            present: the bytes of the metafiles that the project has today.
-
-        Returns:
-            The bytes that each had; None where Git does not have them.
+        It holds commands, so only Git is trusted.
         """
         digests = dict(self._state.pipelines)
         for path, data in self._state.metafiles.items():

@@ -32,11 +32,7 @@ class Backups(NamedTuple):
 def find_backups(project: DvcProject, root: str, plan: Plan, others: Iterable[str]) -> Backups:
     """Find what saves each file that exists and has to change.
 
-    Args:
-        project: the open project.
-        root: absolute path that the paths are relative to.
-        plan: the files that have to change.
-        others: further paths to look for links that users made.
+    Links that users made are looked for at `others`, too.
     """
     old = {change.path: change.old for change in plan.changes if change.old is not None}
     files = {path: obj for path, obj in old.items() if not is_symlink(obj)}

@@ -10,14 +10,7 @@ from mlflow_dvc_plugin.state.objects import Obj
 
 
 class Change(NamedTuple):
-    """One file that has to change.
-
-    Attributes:
-        path: POSIX, relative to the project (or to the folder of ``--out``).
-        old: what exists; None for nothing.
-        new: what must exist; None for nothing.
-        stamp: the stamp of the file that exists; None for nothing.
-    """
+    """One file that has to change, and the stamp of what exists; None stands for nothing."""
 
     path: str
     old: Obj | None
@@ -26,28 +19,16 @@ class Change(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All files that have to change.
+    """The files that have to change, in the order of their paths.
 
-    Attributes:
-        changes: in the order of their paths.
-        times: when each file that exists was modified, in seconds since the
-            epoch, by path.
+    `times` tells when each file that exists was modified, in seconds since the epoch.
     """
 
     changes: list[Change]
     times: Mapping[str, float] = MappingProxyType({})
 
     def sort_outs(self, outs: Iterable[str], touched: Mapping[str, str]) -> dict[str, list[str]]:
-        """Sort outs by what happens to them.
-
-        Args:
-            outs: the paths of the outs.
-            touched: what happens to outs of which no file changes.
-
-        Returns:
-            The keys ``added``, ``modified``, ``deleted`` and ``unchanged``,
-            each with paths of outs.
-        """
+        """Sort outs by what happens to them; `touched` tells it where no file changes."""
         kinds: dict[str, set[str]] = {path: set() for path in sorted(outs)}
         for change in self.changes:
             out = _find_owner(change.path, kinds)

@@ -32,12 +32,7 @@ Found = tuple[str, os.stat_result | None]
 class Scanner:
     """Scans a folder and compares it with a target.
 
-    Args:
-        project: the open project.
-        root: absolute path of the folder.
-        target: what it must hold.
-        clean: delete the temporary files that a killed restore left behind.
-        progress: is told of the files.
+    `clean` deletes the temporary files that a killed restore left behind.
     """
 
     def __init__(
@@ -57,11 +52,7 @@ class Scanner:
         self._guard = FolderGuard(root)
 
     def make_plan(self) -> Plan:
-        """Find all files that have to change: at the target's paths, and in its folders.
-
-        Raises:
-            UnsafePathError: a symbolic link or a special file is in the way.
-        """
+        """Find all files that have to change: at the target's paths, and in its folders."""
         files = self._target.files
         times: dict[str, float] = {}
         changes: list[Change] = []

@@ -52,15 +52,7 @@ class Steps(NamedTuple):
 def plan_steps(fetcher: Fetcher, root: str, target: Target, *, dry_run: bool) -> Steps:
     """Plan a checkout, and bring every object that it needs into the cache.
 
-    Args:
-        fetcher: brings objects into the cache of the open project.
-        root: absolute path of the folder.
-        target: what the folder must hold.
-        dry_run: fetch nothing, only check that the objects are available.
-
-    Raises:
-        UnsafePathError: a symbolic link or a special file is in the way.
-        MissingObjectsError: data cannot be fetched.
+    A dry run fetches nothing, and only checks that the objects are available.
     """
     check_symlinks(root, target.metafiles)
     present = read_contents(root, target.metafiles)
@@ -108,14 +100,7 @@ def _plan_and_fetch(fetcher: Fetcher, root: str, target: Target, dry_run: bool) 
 def find_conflicts(
     steps: Steps, root: str, *, in_project: bool, force: bool
 ) -> tuple[list[str], RestoreError | None]:
-    """Find the files that are in the way, and the error that refuses to replace them.
-
-    Args:
-        steps: the steps of the checkout.
-        root: absolute path of the folder.
-        in_project: the folder is the project's own.
-        force: content that is saved nowhere else is saved first.
-    """
+    """Find the files that are in the way, and the error that refuses to replace them."""
     if in_project:
         edited = [path for path in steps.target.unsaved if path in steps.metafiles]
         paths = sorted({*steps.backups.unsaved, *edited})

@@ -27,17 +27,7 @@ _VARIABLES = (".yaml", ".yml", ".json", ".toml", ".py")
 
 
 def read_artifacts(client: Any, run_id: str) -> DataState | None:
-    """Read the state from a run's artifacts; None if the run has none there.
-
-    Args:
-        client: an ``MlflowClient``.
-        run_id: the run.
-
-    Raises:
-        StateFileError: the state file is damaged.
-        CaptureError: the metafiles cannot be read.
-        MlflowException: the store did not answer.
-    """
+    """Read the state from a run's artifacts; None if the run has none there."""
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         items = {item.path: item for item in client.list_artifacts(run_id, _FOLDER)}
         item = items.get(f"{_FOLDER}/{_STATE_FILE}")

@@ -21,15 +21,7 @@ PathByObject = Mapping[Obj, str]
 class Fetcher:
     """Fetches the objects of outs that the cache lacks.
 
-    Args:
-        project: the open project.
-        entries: the outs that the objects belong to.
-        commit: the run's Git commit, whose metafiles may name other sources.
-        options: the remote that the user chose, the number of jobs, the progress.
-
-    Attributes:
-        project: the open project.
-        progress: is told of files and bytes.
+    The metafiles of `commit` may name other sources than today's.
     """
 
     def __init__(
@@ -42,17 +34,10 @@ class Fetcher:
         self._options = options
 
     def check_available(self, paths: PathByObject) -> None:
-        """Check that all objects are in the cache or in their remote; fetch none.
+        """Check that all objects, each with a path, are in the cache or in their remote.
 
         Imports and cloud-versioned outs are passed over: only fetching tells
         whether their source still has them.
-
-        Args:
-            paths: each object with a path that holds it.
-
-        Raises:
-            MissingObjectsError: some are in neither.
-            DvcError: the remote did not answer.
         """
         missing: list[Obj] = []
         absent = paths.keys() - self.project.cache.find_objects(paths)
@@ -65,17 +50,7 @@ class Fetcher:
             raise MissingObjectsError({paths[obj]: NOT_IN_REMOTE for obj in sorted(missing)})
 
     def fetch(self, paths: PathByObject) -> bool:
-        """Bring all objects into the cache, and verify them.
-
-        Args:
-            paths: each object with a path that holds it.
-
-        Returns:
-            Whether any had to be fetched.
-
-        Raises:
-            MissingObjectsError: some cannot be fetched; all of them are named.
-        """
+        """Bring all objects into the cache, and verify them; tell whether any had to be fetched."""
         if not paths:
             return False
         self.progress.begin("Checking the cache", len(paths))
@@ -114,15 +89,7 @@ class Fetcher:
         return failed
 
     def _fetch_by_metafile(self, objs: Mapping[Obj, str], paths: PathByObject) -> dict[Obj, str]:
-        """Have DVC fetch imports and cloud-versioned outs, as their metafiles say.
-
-        Args:
-            objs: the objects that no remote has by their hash, with the reasons.
-            paths: each object with a path that holds it.
-
-        Returns:
-            The objects that are still missing, with the reasons.
-        """
+        """Have DVC fetch imports and cloud-versioned outs; return the objects that still fail."""
         failed = dict(objs)
         for commit in dict.fromkeys((None, self._commit)):
             special: dict[Entry, list[Obj]] = {}

@@ -26,13 +26,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 
 
 def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
-    """List the files of outs; listings that the cache lacks are fetched.
-
-    Raises:
-        UnsafePathError: a path leads where a restore never writes.
-        MissingObjectsError: a folder's listing cannot be fetched.
-        RestoreError: a listing, or a hash, cannot be used.
-    """
+    """List the files of outs; listings that the cache lacks are fetched."""
     files: list[tuple[str, Obj]] = []
     listings: dict[str, Obj] = {}
     for e in entries:

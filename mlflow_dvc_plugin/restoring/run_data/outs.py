@@ -32,17 +32,7 @@ class Selection:
 
 
 def select_outs(run_id: str, state: DataState, paths: Sequence[str] | None) -> Selection:
-    """Select the outs of a run.
-
-    Args:
-        run_id: the run.
-        state: what the run recorded.
-        paths: outs, or folders above some, relative to the project; None for
-            all outs.
-
-    Raises:
-        RestoreError: the run has no out at one of the paths.
-    """
+    """Select the outs at or below `paths`, relative to the project; None for all."""
     for path in paths or ():
         if path != "." and not any(is_within(e.path, path) for e in state.entries):
             raise RestoreError(_explain_unknown(path, state.entries))

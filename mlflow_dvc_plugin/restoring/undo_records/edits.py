@@ -12,12 +12,7 @@ from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord, to_diges
 
 
 def find_edits(project: str, record: UndoRecord) -> list[str]:
-    """Find files that users write, and edited after the restore, and did not commit.
-
-    Args:
-        project: absolute path of the project.
-        record: the record that an undo takes back.
-    """
+    """Find files that users write, and edited after the restore, and did not commit."""
     found = []
     for path, old in record.metafiles.items():
         if path.endswith(".dvc") or posixpath.basename(path) == "dvc.lock":

@@ -50,13 +50,7 @@ class UndoRecord(NamedTuple):
 
 
 def join_records(older: UndoRecord, newer: UndoRecord, *, prefer: UndoRecord) -> UndoRecord:
-    """Join two records into one.
-
-    Args:
-        older: the record of the earlier restore.
-        newer: the record of the later one.
-        prefer: which of the two counts for a path that both have.
-    """
+    """Join two records into one; `prefer` is the one that counts for a path that both have."""
     other = older if prefer is newer else newer
     return newer._replace(
         files={**other.files, **prefer.files},
@@ -96,11 +90,7 @@ def to_document(record: UndoRecord) -> dict[str, Any]:
 
 
 def from_json(text: str, record_id: str) -> UndoRecord:
-    """Read a record from JSON.
-
-    Raises:
-        RestoreError: another release wrote it, or it is damaged.
-    """
+    """Read a record from JSON."""
     try:
         document: Any = json.loads(text)
         if document["version"] != _VERSION:

@@ -40,11 +40,7 @@ def make_id(tmp_dir: str) -> str:
 
 
 def save_record(tmp_dir: str, record: UndoRecord) -> None:
-    """Write a record; if it is done, delete all but the newest ones.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a record; if it is done, delete all but the newest ones."""
     folder = _folder(tmp_dir)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{record.record_id}.tmp")
@@ -93,13 +89,8 @@ def find_newest(tmp_dir: str) -> UndoRecord | None:
 def find_record(tmp_dir: str, record_id: str | None) -> UndoRecord:
     """Find out how the workspace was before a restore, whatever was done after it.
 
-    Args:
-        tmp_dir: the project's folder for temporary files.
-        record_id: names the restore; None for the last one, or for the one
-            that a killed undo did not take back completely.
-
-    Raises:
-        RestoreError: there is no such record, or one cannot be read.
+    Without an id, this is the last restore, or the one that a killed undo did
+    not take back completely.
     """
     records = list_records(tmp_dir)
     ids = [record.record_id for record in records]
@@ -123,11 +114,7 @@ def find_record(tmp_dir: str, record_id: str | None) -> UndoRecord:
 
 
 def list_records(tmp_dir: str, limit: int | None = None) -> list[UndoRecord]:
-    """List the records, the newest first.
-
-    Raises:
-        RestoreError: one cannot be read.
-    """
+    """List the records, the newest first."""
     records = []
     for name in _list_names(tmp_dir)[::-1][:limit]:
         record_id = name.removesuffix(".json")

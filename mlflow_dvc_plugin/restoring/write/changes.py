@@ -34,23 +34,10 @@ def write_changes(
     link_types: Sequence[str],
     progress: Progress,
 ) -> int:
-    """Write changes; if this is killed at any instant, a second call completes them.
+    """Write changes, and return the number of bytes; a second call completes a killed one.
 
-    Args:
-        project: the open project; its cache has every new object.
-        root: absolute path of a folder that exists; the paths are relative to it.
-        changes: the files that have to change.
-        folders: folders that must exist at the end, even if they are empty.
-        link_types: kinds of links that work, the preferred one first.
-        progress: is told of files and bytes.
-
-    Returns:
-        The number of bytes written.
-
-    Raises:
-        RestoreError: an object in the cache is corrupt, or another program
-            wrote to a file that is to be replaced.
-        OSError: the disk is full, or a folder cannot be written to.
+    The paths are relative to `root`, which exists. `folders` must exist at the
+    end, even if they are empty.
     """
     keep = {os.path.join(root, folder) for folder in folders}
     _delete_files(root, [c for c in changes if c.new is None], keep)

@@ -23,12 +23,8 @@ def save_out_links(
 ) -> None:
     """Tell DVC that outs are its own, unless users change them first.
 
-    Args:
-        project: the open project.
-        outs: paths of the outs.
-        times: when each file in outs that are folders was modified, in seconds
-            since the epoch, by path, before anything was written.
-        written: paths of the files that were written or deleted since.
+    `times` tells when each file in outs that are folders was modified before
+    anything was written, and `written` which files were written or deleted since.
     """
     if not outs:
         return

@@ -35,12 +35,7 @@ _UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
 
 
 class Placer:
-    """Puts objects in their places, with the first kind of link that works.
-
-    Args:
-        project: the open project; its cache holds the objects.
-        link_types: kinds of links that work, the preferred one first.
-    """
+    """Puts objects of a cache in their places, with the first kind of link that works."""
 
     def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
         self._project = project
@@ -49,20 +44,9 @@ class Placer:
         self._unnamed = _UNNAMED is not None and self._types[:1] == ("copy",)
 
     def place(self, obj: Obj, target: str, stamp: int | None) -> os.stat_result:
-        """Put an object at a path, in place of the file that was scanned there.
+        """Put an object at an absolute path, in place of the file that was scanned there.
 
-        Args:
-            obj: the object.
-            target: absolute path, in a folder that exists.
-            stamp: the stamp of the file that is replaced; None for nothing.
-
-        Returns:
-            The stat of the file.
-
-        Raises:
-            RestoreError: the object is corrupt, or another program wrote to the
-                file.
-            OSError: the disk is full, or the folder cannot be written to.
+        `stamp` is that file's, None for nothing. Returns the stat of the new file.
         """
         info = None
         if self._unnamed and stamp is None and obj.hash_name == "md5":
@@ -70,11 +54,10 @@ class Placer:
         return info or self._replace(obj, target, stamp)
 
     def _create(self, obj: Obj, target: str) -> os.stat_result | None:
-        """Copy an object into a file without a name, and give it its name when it is complete.
+        """Copy an object into a file without a name, and name it when it is complete.
 
-        Returns:
-            None, and there is no file, if the target exists, or if the system
-            does not support this.
+        Returns None, and there is no file, if the target exists, or if the system
+        does not support this.
         """
         assert _UNNAMED is not None
         try:
@@ -136,13 +119,7 @@ class Placer:
         )
 
     def _fill(self, new: int, obj: Obj, path: str = "") -> os.stat_result:
-        """Copy an object into a new file, and verify its bytes.
-
-        Args:
-            new: descriptor of the file.
-            obj: the object.
-            path: of the file; needed for hashes other than MD5.
-        """
+        """Copy an object into a new file, and verify it; `path` is needed for hashes but MD5."""
         source = self._project.cache.path(obj)
         known = self._project.cache.verified_stat(obj)
         if known and (info_of_clone := clone(source, new, known)):
