@@ -13,6 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+from dvc_objects.fs import generic
+from dvc_objects.fs.local import localfs
+from dvc_objects.fs.utils import tmp_fname
+
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
@@ -136,7 +140,8 @@ class Cache:
         try:
             os.replace(staged, target)
         except FileNotFoundError:
-            self._part(obj).makedirs(os.path.dirname(target))
+            part = self._repo.cache.legacy if is_legacy(obj) else self._repo.cache.local
+            part.makedirs(os.path.dirname(target))
             os.replace(staged, target)
 
     def save_hashes(self, objs: Mapping[Obj, os.stat_result]) -> None:
@@ -161,8 +166,31 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.rmdir(above)
 
-    def _part(self, obj: Obj) -> Any:
-        return self._repo.cache.legacy if is_legacy(obj) else self._repo.cache.local
+    def find_link_types(self, folder: str, linked: bool = True) -> list[str]:
+        """Find the link types that work into a folder, the preferred one first.
+
+        Those that are not true copies count if `linked`.
+        """
+        cache = self._repo.cache.local
+        os.makedirs(cache.path, exist_ok=True)
+        probe = os.path.join(folder, tmp_fname())
+        types = list(cache.cache_types) if linked else ["reflink", "copy"]
+        try:
+            found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
+        except OSError:
+            # The cache is read-only: a link type that does not work is found when it is used.
+            found = types
+        if not found:
+            raise DvcError(
+                f"None of the project's link types ({', '.join(types)}) works here. Set another "
+                "one with `dvc config cache.type`."
+            )
+        return list(found)
+
+    @staticmethod
+    def create_link(kind: str, source: str, target: str) -> None:
+        """Make `target` a reflink, hardlink or symlink of `source`."""
+        getattr(localfs, kind)(source, target)
 
 
 def _delete_old(folder: str) -> None:

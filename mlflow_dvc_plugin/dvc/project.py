@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from functools import partial
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -14,7 +14,6 @@ from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.hashing import hash_file
-from mlflow_dvc_plugin.dvc.links import Links
 from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
@@ -41,16 +40,12 @@ class DvcProject:
         self.cache = Cache(self._repo, self.database)
         self.remotes = Remotes(self._repo, self.cache)
         self.outs = Outs(self._repo, self.cache)
+        self.lock = partial(lock_project, self._repo)
         self.sources = Sources(self._repo, self.outs)
-        self.links = Links(self._repo)
 
     def close(self) -> None:
         """Close DVC's databases."""
         self._repo.close()
-
-    def lock(self, paths: Sequence[str]) -> AbstractContextManager[None]:
-        """Keep other DVC commands out, and refuse absolute paths that a running stage uses."""
-        return lock_project(self._repo, paths)
 
     def list_files(self, folder: str) -> Iterator[str]:
         """List the absolute paths of the files in a folder that ``.dvcignore`` does not exclude."""

@@ -7,12 +7,15 @@ verified. Only then is the workspace changed.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlflow_dvc_plugin.errors import RestoreError, join_some
+from mlflow_dvc_plugin.errors import GitError, RestoreError, join_some
+from mlflow_dvc_plugin.git import is_in_commit, resolve_commit
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.checkout import Checkout
+from mlflow_dvc_plugin.restoring.files.contents import read_file
 from mlflow_dvc_plugin.restoring.files.permissions import set_exactly
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.folder import extract, restore_to_folder
@@ -21,11 +24,10 @@ from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.restoring.run_data.outs import select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
-from mlflow_dvc_plugin.restoring.run_data.target import Target
-from mlflow_dvc_plugin.restoring.undo_records.edits import find_edits
-from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
+from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord, to_digest
 from mlflow_dvc_plugin.restoring.undo_records.store import find_record, list_records
 from mlflow_dvc_plugin.restoring.worktree import restore_to_worktree
 from mlflow_dvc_plugin.tracking import Run, find_run
@@ -113,7 +115,6 @@ def undo(
                 dvc.root,
                 last.run_id,
                 source="undo",
-                options=options,
                 takes_back=last.record_id,
             )
             return checkout.run(_to_target(dvc.root, last))
@@ -137,5 +138,23 @@ def _to_target(root: str, record: UndoRecord) -> Target:
         },
         empty_folders=record.folders,
         metafiles=record.metafiles,
-        unsaved=tuple(find_edits(root, record)),
+        unsaved=tuple(_find_edits(root, record)),
     )
+
+
+def _find_edits(project: str, record: UndoRecord) -> list[str]:
+    """Find files that users write, and edited after the restore, and did not commit."""
+    try:
+        head = resolve_commit(project, "HEAD")
+    except GitError:
+        head = ""
+    found = []
+    for path, old in record.metafiles.items():
+        if path.endswith(".dvc") or posixpath.basename(path) == "dvc.lock":
+            continue
+        data = read_file(os.path.join(project, path))
+        if data is None or data == old or to_digest(data) == record.written.get(path):
+            continue
+        if not is_in_commit(project, head, path, data):
+            found.append(path)
+    return sorted(found)

@@ -9,18 +9,12 @@ from pathlib import PurePosixPath
 from mlflow_dvc_plugin.restoring.files.contents import check_contents, write_contents
 from mlflow_dvc_plugin.restoring.files.permissions import change_modes, read_modes
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.plan.steps import Steps, find_conflicts, plan_steps
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
-from mlflow_dvc_plugin.restoring.run_data.target import Target
+from mlflow_dvc_plugin.restoring.run_data.listings import Target
+from mlflow_dvc_plugin.restoring.undo_records import store
 from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord, to_digest
-from mlflow_dvc_plugin.restoring.undo_records.store import (
-    is_pending,
-    make_id,
-    resume_record,
-    save_record,
-)
 from mlflow_dvc_plugin.restoring.write.changes import write_changes
 from mlflow_dvc_plugin.restoring.write.out_links import save_out_links
 from mlflow_dvc_plugin.state.objects import Obj
@@ -41,7 +35,6 @@ class Checkout:
         run_id: str,
         *,
         source: str,
-        options: Options,
         takes_back: str = "",
     ) -> None:
         self._fetcher = fetcher
@@ -50,14 +43,14 @@ class Checkout:
         self._in_project = root == self._dvc.root
         self._run_id = run_id
         self._source = source
-        self._options = options
+        self._options = fetcher.options
         self._takes_back = takes_back
 
     def run(self, target: Target) -> RestoreResult:
         """Make the folder hold the target, or only find out what that would change."""
         started = time.monotonic()
         dry_run = self._options.dry_run
-        steps = plan_steps(self._fetcher, self._root, target, dry_run=dry_run)
+        steps = plan_steps(self._fetcher, self._root, target)
         in_the_way, refusal = find_conflicts(
             steps, self._root, in_project=self._in_project, force=self._options.force
         )
@@ -75,7 +68,7 @@ class Checkout:
             run_id=self._run_id,
             source=self._source,
             **steps.sort_outs(),
-            files=len(steps.plan.changes),
+            files=len(steps.changes),
             bytes=size,
             verified=sum(1 for obj in target.files.values() if obj is not None),
             undo=record.record_id if record else None,
@@ -88,11 +81,11 @@ class Checkout:
 
     def _has_work(self, steps: Steps) -> bool:
         return bool(
-            steps.plan.changes
+            steps.changes
             or steps.metafiles
             or steps.new_folders
             or steps.new_modes
-            or (self._in_project and is_pending(self._dvc.tmp_dir, self._takes_back))
+            or (self._in_project and store.is_pending(self._dvc.tmp_dir, self._takes_back))
         )
 
     # -- saving what is replaced ---------------------------------------------------
@@ -124,9 +117,9 @@ class Checkout:
         files = [path for path, obj in old.items() if not is_symlink(obj)]
         folders = {*target.folders, *target.empty_folders, *target.outs}
         record = UndoRecord(
-            make_id(tmp_dir),
+            store.make_id(tmp_dir),
             self._run_id,
-            files={**{change.path: None for change in steps.plan.changes}, **old},
+            files={**{change.path: None for change in steps.changes}, **old},
             modes=read_modes(self._root, [*steps.old_contents, *files]),
             metafiles=steps.old_contents,
             outs=target.outs,
@@ -135,25 +128,25 @@ class Checkout:
             written={path: to_digest(data) for path, data in steps.metafiles.items()},
             takes_back=self._takes_back,
         )
-        record = resume_record(tmp_dir, record)
+        record = store.resume_record(tmp_dir, record)
         # Files whose permissions alone change; a record that is resumed knows them better.
         same = {p: target.files[p] for p in steps.new_modes if p not in steps.changed}
         record = record._replace(
             files={**same, **record.files}, modes={**read_modes(self._root, same), **record.modes}
         )
-        save_record(tmp_dir, record)
+        store.save_record(tmp_dir, record)
         return record
 
     # -- writing -------------------------------------------------------------------
 
     def _write(self, steps: Steps) -> int:
         """Write data and metafiles; return the number of bytes of data."""
-        target, changes, progress = steps.target, steps.plan.changes, self._options.progress
+        target, changes, progress = steps.target, steps.changes, self._options.progress
         new_files = {change.path for change in changes if change.new is not None}
         progress.begin("Restoring", len(new_files))
         os.makedirs(self._root, exist_ok=True)
         # Outside the project a hardlink or symlink would let an edit change the cache.
-        link_types = self._dvc.links.find_usable_types(self._root, linked=self._in_project)
+        link_types = self._dvc.cache.find_link_types(self._root, linked=self._in_project)
         # Metafiles that are deleted, and stand in a folder where a data file has to be.
         obstacles = {
             path: data
@@ -180,8 +173,8 @@ class Checkout:
         self._options.progress.begin("Updating DVC's state", 0)
         outs = () if self._takes_back else steps.target.outs
         written = {*steps.changed, *steps.new_modes, *steps.metafiles}
-        save_out_links(self._dvc, outs, steps.plan.times, written)
-        save_record(self._dvc.tmp_dir, record._replace(done=True))
+        save_out_links(self._dvc, outs, steps.times, written)
+        store.save_record(self._dvc.tmp_dir, record._replace(done=True))
 
     def _is_folder(self, path: str) -> bool:
         return os.path.isdir(os.path.join(self._root, path))

@@ -32,7 +32,7 @@ def restore_to_folder(
     with open_project(root) as dvc:
         dvc.remotes.check_name(options.remote)
         fetcher = Fetcher(dvc, selection.data, state.git_commit, options)
-        checkout = Checkout(fetcher, folder, selection.run_id, source=state.source, options=options)
+        checkout = Checkout(fetcher, folder, selection.run_id, source=state.source)
         result = checkout.run(list_files(fetcher, selection.data))
     in_git = [f"{e.path}: Git has it, not DVC" for e in selection.git_outs]
     return replace(result, left=[*selection.skipped, *in_git])
@@ -53,5 +53,5 @@ def extract(
     options = Options()
     with open_project(find_root(project)) as dvc:
         fetcher = Fetcher(dvc, entries, commit, options)
-        checkout = Checkout(fetcher, os.path.abspath(out), "", source="manifest", options=options)
+        checkout = Checkout(fetcher, os.path.abspath(out), "", source="manifest")
         return checkout.run(list_files(fetcher, entries))

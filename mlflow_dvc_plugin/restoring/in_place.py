@@ -86,9 +86,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
             unsaved=(*metafiles.unsaved, *git_outs.unsaved),
         )
         _check_ignored(dvc.root, target.files)
-        checkout = Checkout(
-            fetcher, dvc.root, selection.run_id, source=state.source, options=options
-        )
+        checkout = Checkout(fetcher, dvc.root, selection.run_id, source=state.source)
         result = checkout.run(target)
         if metafiles.contents and not options.dry_run:
             _verify_metafiles(dvc.root, data)

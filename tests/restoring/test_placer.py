@@ -12,7 +12,7 @@ import pytest
 
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring import restore
-from mlflow_dvc_plugin.restoring.files.temporary import TemporaryNames
+from mlflow_dvc_plugin.restoring.files import temporary
 from mlflow_dvc_plugin.restoring.write import placer
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
@@ -103,13 +103,13 @@ def test_new_files_are_as_any_other_way_makes_them(
     if change:
         change(monkeypatch)
     named: list[str] = []
-    name = TemporaryNames.make_path
+    name = temporary.make_path
 
-    def noted(self: TemporaryNames, path: str) -> str:
+    def noted(path: str) -> str:
         named.append(path)
-        return name(self, path)
+        return name(path)
 
-    monkeypatch.setattr(TemporaryNames, "make_path", noted)
+    monkeypatch.setattr(temporary, "make_path", noted)
     restore(run)
     assert snapshot(project.path) == before
     assert project.data_status() == {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dvc_objects.fs import generic
@@ -64,45 +65,45 @@ def _divide(objs: Sequence[Obj], size: int) -> Iterable[Sequence[Obj]]:
     return (objs[start : start + size] for start in range(0, len(objs), size))
 
 
+@dataclass
 class _Copier:
     """Copies objects from a remote that is a folder, and reads each of them once.
 
     DVC's own way reads each file twice, and takes several times as long.
     """
 
-    def __init__(self, source: Any, cache: Cache, folder: str, progress: Progress) -> None:
-        self._source = source
-        self._cache = cache
-        self._folder = folder
-        self._progress = progress
-        self._numbers = itertools.count()
-        self._can_reflink = True
+    source: Any
+    cache: Cache
+    folder: str
+    progress: Progress
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    can_reflink: bool = True
 
     def copy(self, objs: Sequence[Obj]) -> _Batch:
         batch = _Batch({}, {})
         for obj in objs:
-            staged = f"{self._folder}{os.sep}{next(self._numbers)}"
+            staged = f"{self.folder}{os.sep}{next(self.numbers)}"
             try:
-                same, info = self._stage(self._source.oid_to_path(obj.value), staged, obj)
+                same, info = self._stage(self.source.oid_to_path(obj.value), staged, obj)
                 if same:
-                    self._cache.move_in(staged, obj)
+                    self.cache.move_in(staged, obj)
                     batch.arrived[obj] = info
                 else:
                     batch.failed[obj] = _OTHER_BYTES
             except OSError as err:
                 batch.failed[obj] = describe_error(err)
-        self._progress.advance(size=sum(info.st_size for info in batch.arrived.values()))
+        self.progress.advance(size=sum(info.st_size for info in batch.arrived.values()))
         return batch
 
     def _stage(self, source: str, staged: str, obj: Obj) -> tuple[bool, os.stat_result]:
         """Copy a file; tell whether it has the object's bytes, and its stat."""
-        if self._can_reflink:
+        if self.can_reflink:
             try:
                 localfs.reflink(source, staged)
             except FileNotFoundError:
                 raise
             except OSError:
-                self._can_reflink = False
+                self.can_reflink = False
             else:
                 return has_object_bytes(staged, obj), os.stat(staged)
         with create_file(staged) as new:
@@ -112,21 +113,19 @@ class _Copier:
         return found == to_digest(obj), info
 
 
+@dataclass
 class _Transfer:
     """Downloads objects in the way that DVC does, from any kind of remote."""
 
-    def __init__(
-        self, source: Any, cache: Cache, folder: str, jobs: int | None, progress: Progress
-    ) -> None:
-        self._source = source
-        self._cache = cache
-        self._folder = folder
-        self._jobs = jobs
-        self._progress = progress
-        self._numbers = itertools.count()
+    source: Any
+    cache: Cache
+    folder: str
+    jobs: int | None
+    progress: Progress
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def download(self, objs: Sequence[Obj]) -> _Batch:
-        staged = {os.path.join(self._folder, str(next(self._numbers))): obj for obj in objs}
+        staged = {os.path.join(self.folder, str(next(self.numbers))): obj for obj in objs}
         batch = _Batch({}, self._transfer(staged))
         files = [(path, obj) for path, obj in staged.items() if obj not in batch.failed]
         with ThreadPoolExecutor() as pool:
@@ -150,14 +149,14 @@ class _Transfer:
             reason = "it did not arrive"
             try:
                 generic.transfer(
-                    self._source.fs,
-                    [self._source.oid_to_path(staged[path].value) for path in waiting],
+                    self.source.fs,
+                    [self.source.oid_to_path(staged[path].value) for path in waiting],
                     localfs,
                     waiting,
                     # DVC tries links first, and then gives up if the first file is missing.
                     links=["copy"],
-                    callback=ByteCounter(self._progress),
-                    batch_size=self._jobs,
+                    callback=ByteCounter(self.progress),
+                    batch_size=self.jobs,
                     on_error=on_error,
                 )
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
@@ -178,7 +177,7 @@ class _Transfer:
             info = os.stat(path)
             if not has_object_bytes(path, obj):
                 return _OTHER_BYTES
-            self._cache.move_in(path, obj)
+            self.cache.move_in(path, obj)
         except OSError as err:
             return describe_error(err)
         return info

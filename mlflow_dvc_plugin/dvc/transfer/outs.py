@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
@@ -39,12 +40,7 @@ class Outs:
 
     def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
         """Fetch an `import-url` out from its source, which may have another version than `obj`."""
-        with (
-            self.open_out(path, commit) as out,
-            self._cache.create_staging() as folder,
-            silence_logs(),
-            translate_errors(),
-        ):
+        with self.open_out(path, commit) as out, self._cache.create_staging() as folder:
             if out is None or not out.stage.is_import or out.stage.is_repo_import:
                 raise DvcError("its metafile does not say where it was imported from")
             dep = out.stage.deps[0]
@@ -74,20 +70,21 @@ class Outs:
                 obj.value: source.fs.version_path(source.fs.join(source.path, path), version)
                 for path, (obj, version) in files.items()
             }
+        versions = SimpleNamespace(fs=source.fs, oid_to_path=places.__getitem__)
         objs = [obj for obj, _ in files.values()]
-        failed = download(_Versions(source.fs, places), objs, self._cache, None, Progress())
+        failed = download(versions, objs, self._cache, None, Progress())
         for obj, reason in failed.items():
             raise DvcError(f"{obj.value}: {reason}")
 
     def read_listing(self, path: str, commit: str | None = None) -> bytes | None:
         """Read a folder's listing from its metafile, which a cloud-versioned out has."""
-        with self.open_out(path, commit) as out, silence_logs(), translate_errors():
+        with self.open_out(path, commit) as out:
             data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
         return data
 
     @contextlib.contextmanager
     def open_out(self, path: str, commit: str | None) -> Iterator[Any]:
-        """Open DVC's own view of an out; None if the metafiles do not have it."""
+        """Open DVC's own view of an out, with its errors as ours; None if metafiles lack it."""
         full = self._to_full_path(path, commit)
         revs = [commit] if commit else None
         with silence_logs(), translate_errors():
@@ -105,13 +102,3 @@ class Outs:
         if commit is None:
             return full
         return "/" + os.path.relpath(full, self._repo.scm.root_dir).replace(os.sep, "/")
-
-
-class _Versions(NamedTuple):
-    """Versions of files in a remote: its file system, and the place of each hash."""
-
-    fs: Any
-    places: Mapping[str, str]
-
-    def oid_to_path(self, value: str) -> str:
-        return self.places[value]

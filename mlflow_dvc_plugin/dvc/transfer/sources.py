@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mlflow_dvc_plugin.dvc.errors import silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
@@ -33,7 +32,7 @@ class Sources:
         Raises:
             DvcError: why that cannot be known.
         """
-        with self._outs.open_out(path, commit) as out, silence_logs(), translate_errors():
+        with self._outs.open_out(path, commit) as out:
             if out is None or _read_hash(out) != obj.value:
                 raise DvcError("its metafile does not name this version")
             if out.stage.is_repo_import:

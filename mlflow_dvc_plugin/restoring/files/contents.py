@@ -28,11 +28,6 @@ def check_symlinks(root: str, paths: Iterable[str]) -> None:
             raise UnsafePathError(path, "it is a symbolic link")
 
 
-def read_contents(root: str, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """Read files."""
-    return {path: read_file(os.path.join(root, path)) for path in paths}
-
-
 def read_file(path: str) -> bytes | None:
     """Read a file, given by its absolute path; None if it does not exist."""
     try:

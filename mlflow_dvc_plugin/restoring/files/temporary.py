@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import uuid
@@ -13,23 +12,15 @@ from contextlib import contextmanager, suppress
 TEMPORARY_NAME = re.compile(r"\.[0-9a-f]{16}\.mlflow-dvc-tmp\Z")
 
 
-class TemporaryNames:
-    """Makes paths for temporary files; no two are equal, not even in two processes."""
-
-    def __init__(self) -> None:
-        self._token = uuid.uuid4().hex[:8]
-        self._numbers = itertools.count()
-
-    def make_path(self, target: str) -> str:
-        """Make a path in the folder of a target; the name is short, as long ones may not fit."""
-        name = f".{self._token}{next(self._numbers):08x}.mlflow-dvc-tmp"
-        return os.path.join(os.path.dirname(target), name)
+def make_path(target: str) -> str:
+    """Make a path in the folder of a target; the name is short, as long ones may not fit."""
+    return os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex[:16]}.mlflow-dvc-tmp")
 
 
 @contextmanager
 def make_temporary(target: str) -> Iterator[str]:
     """Make a path in the folder of a target; a file that is still there at the end is deleted."""
-    path = TemporaryNames().make_path(target)
+    path = make_path(target)
     try:
         yield path
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from mlflow_dvc_plugin.git import is_in_commit, read_blob
 from mlflow_dvc_plugin.restoring.files.contents import read_file
 from mlflow_dvc_plugin.restoring.files.paths import FolderGuard, check_path
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.objects import Obj
 
 
 class GitOutPlan(NamedTuple):
@@ -79,4 +79,4 @@ def is_in_head(project: str, workspace: DataState, path: str, data: bytes) -> bo
 def _has_hash(data: bytes, e: Entry) -> bool:
     if e.hash_name == "md5-dos2unix" and b"\0" not in data:
         data = data.replace(b"\r\n", b"\n")
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == e.hash
+    return Obj.from_bytes(data).value == e.hash

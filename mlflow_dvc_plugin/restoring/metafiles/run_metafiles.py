@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Mapping
 
@@ -10,6 +9,7 @@ from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 from mlflow_dvc_plugin.dvc.yaml import load_yaml
 from mlflow_dvc_plugin.errors import DvcError, MlflowDvcError
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state.objects import Obj
 
 # What a `.dvc` file from a tag may hold, and its size at most.
 _FIELDS = {"outs", "md5", "meta", "desc", "frozen"}
@@ -102,4 +102,4 @@ def _is_plain_out(out: object) -> bool:
 
 
 def _to_digest(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()[:16]
+    return Obj.from_bytes(data).value[:16]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.restoring.files.symlinks import find_user_symlinks, is_symlink
-from mlflow_dvc_plugin.restoring.plan.changes import Plan
+from mlflow_dvc_plugin.restoring.plan.scan import Change
 from mlflow_dvc_plugin.state.objects import Obj
 
 if TYPE_CHECKING:
@@ -29,15 +29,17 @@ class Backups(NamedTuple):
     symlinks: dict[str, Obj]
 
 
-def find_backups(project: DvcProject, root: str, plan: Plan, others: Iterable[str]) -> Backups:
+def find_backups(
+    project: DvcProject, root: str, changes: Sequence[Change], others: Iterable[str]
+) -> Backups:
     """Find what saves each file that exists and has to change.
 
     Links that users made are looked for at `others`, too.
     """
-    old = {change.path: change.old for change in plan.changes if change.old is not None}
+    old = {change.path: change.old for change in changes if change.old is not None}
     files = {path: obj for path, obj in old.items() if not is_symlink(obj)}
     saved, unsaved = _divide(project, root, files)
-    paths = {change.path for change in plan.changes}
+    paths = {change.path for change in changes}
     symlinks = find_user_symlinks(project.cache.folders, root, {*paths, *others})
     for path in symlinks.keys() & paths:
         (saved if path in saved else unsaved)[path] = symlinks[path]

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
@@ -16,8 +16,7 @@ from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
 from mlflow_dvc_plugin.restoring.files.stamps import read_stamp, to_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink, read_symlink
 from mlflow_dvc_plugin.restoring.files.temporary import TEMPORARY_NAME
-from mlflow_dvc_plugin.restoring.plan.changes import Change, Plan
-from mlflow_dvc_plugin.restoring.run_data.target import Target
+from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.state.objects import Obj
 
 if TYPE_CHECKING:
@@ -27,6 +26,15 @@ _BATCH = 5000  # files
 
 # A file that exists, with its stat if that is already known.
 Found = tuple[str, os.stat_result | None]
+
+
+class Change(NamedTuple):
+    """One file that has to change, and the stamp of what exists; None stands for nothing."""
+
+    path: str
+    old: Obj | None
+    new: Obj | None
+    stamp: int | None
 
 
 class Scanner:
@@ -51,8 +59,13 @@ class Scanner:
         self._progress = progress
         self._guard = FolderGuard(root)
 
-    def make_plan(self) -> Plan:
-        """Find all files that have to change: at the target's paths, and in its folders."""
+    def find_changes(self) -> tuple[list[Change], dict[str, float]]:
+        """Find all files that have to change: at the target's paths, and in its folders.
+
+        Returns:
+            The changes in the order of their paths, and when each file that
+            exists was modified, in seconds since the epoch.
+        """
         files = self._target.files
         times: dict[str, float] = {}
         changes: list[Change] = []
@@ -67,7 +80,7 @@ class Scanner:
                 if files.get(path) != obj:
                     changes.append(Change(path, obj, files.get(path), stamp))
         changes += [Change(path, None, files[path], None) for path in absent if files[path]]
-        return Plan(sorted(changes, key=lambda change: change.path), times)
+        return sorted(changes, key=lambda change: change.path), times
 
     def _find_data(self, times: dict[str, float]) -> Iterator[Found]:
         """Find the files that are data, and note when each was modified."""

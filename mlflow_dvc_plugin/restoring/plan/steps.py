@@ -7,34 +7,32 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError, join_some
-from mlflow_dvc_plugin.restoring.files.contents import Contents, check_symlinks, read_contents
+from mlflow_dvc_plugin.restoring.files.contents import Contents, check_symlinks, read_file
+from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.restoring.files.permissions import ModeChange, find_changes
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.plan.backups import Backups, find_backups
-from mlflow_dvc_plugin.restoring.plan.changes import Plan
-from mlflow_dvc_plugin.restoring.plan.scan import Scanner
+from mlflow_dvc_plugin.restoring.plan.scan import Change, Scanner
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
-from mlflow_dvc_plugin.restoring.run_data.target import Target
+from mlflow_dvc_plugin.restoring.run_data.listings import Target
 
 
 class Steps(NamedTuple):
     """Everything that a checkout does, decided before anything is written.
 
     Attributes:
-        target: what the folder must hold.
-        plan: the data files that have to change.
-        changed: their paths.
-        backups: what saves the content that they have now.
-        metafiles: the metafiles that have to change, and files in Git.
+        changed: the paths of the data files that have to change.
+        times: when each data file that exists was modified, in seconds since the epoch.
+        metafiles: those that have to change, and files in Git.
         old_contents: what these hold now.
-        modes: what must become of files' permissions.
         new_modes: the permissions that have to change, of files that exist.
         new_folders: the outs that are folders and do not exist yet.
     """
 
     target: Target
-    plan: Plan
+    changes: list[Change]
     changed: frozenset[str]
+    times: Mapping[str, float]
     backups: Backups
     metafiles: Contents
     old_contents: Contents
@@ -46,20 +44,30 @@ class Steps(NamedTuple):
         """Sort the outs by what happens to them; new folders and permissions count, too."""
         touched = dict.fromkeys(self.new_modes, "modified")
         touched.update(dict.fromkeys(self.new_folders, "added"))
-        return self.plan.sort_outs(self.target.outs, touched)
+        kinds: dict[str, set[str]] = {path: set() for path in sorted(self.target.outs)}
+        for change in self.changes:
+            out = find_owner(change.path, kinds)
+            if out is not None:
+                is_new = change.old is None
+                kinds[out].add("added" if is_new else "modified" if change.new else "deleted")
+        result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": [], "unchanged": []}
+        for path, kind in kinds.items():
+            only = next(iter(kind), touched.get(path, "unchanged"))
+            result["modified" if len(kind) > 1 else only].append(path)
+        return result
 
 
-def plan_steps(fetcher: Fetcher, root: str, target: Target, *, dry_run: bool) -> Steps:
+def plan_steps(fetcher: Fetcher, root: str, target: Target) -> Steps:
     """Plan a checkout, and bring every object that it needs into the cache.
 
     A dry run fetches nothing, and only checks that the objects are available.
     """
     check_symlinks(root, target.metafiles)
-    present = read_contents(root, target.metafiles)
-    plan = _plan_and_fetch(fetcher, root, target, dry_run)
+    present = {path: read_file(os.path.join(root, path)) for path in target.metafiles}
+    changes, times = _scan_and_fetch(fetcher, root, target)
     metafiles = {p: data for p, data in target.metafiles.items() if data != present[p]}
-    changed = frozenset(change.path for change in plan.changes)
-    backups = find_backups(fetcher.project, root, plan, target.modes)
+    changed = frozenset(change.path for change in changes)
+    backups = find_backups(fetcher.project, root, changes, target.modes)
     modes = {
         path: change
         for path, change in target.modes.items()
@@ -67,8 +75,9 @@ def plan_steps(fetcher: Fetcher, root: str, target: Target, *, dry_run: bool) ->
     }
     return Steps(
         target,
-        plan,
+        changes,
         changed,
+        times,
         backups,
         metafiles,
         old_contents={path: present[path] for path in metafiles},
@@ -78,23 +87,25 @@ def plan_steps(fetcher: Fetcher, root: str, target: Target, *, dry_run: bool) ->
     )
 
 
-def _plan_and_fetch(fetcher: Fetcher, root: str, target: Target, dry_run: bool) -> Plan:
-    progress = fetcher.progress
+def _scan_and_fetch(
+    fetcher: Fetcher, root: str, target: Target
+) -> tuple[list[Change], dict[str, float]]:
+    dry_run, progress = fetcher.options.dry_run, fetcher.options.progress
     while True:
         progress.begin("Comparing", len(target.files))
         scanner = Scanner(fetcher.project, root, target, clean=not dry_run, progress=progress)
-        plan = scanner.make_plan()
+        changes, times = scanner.find_changes()
         needed = {
             change.new: change.path
-            for change in plan.changes
+            for change in changes
             if change.new is not None and not is_symlink(change.new)
         }
         if dry_run:
             fetcher.check_available(needed)
-            return plan
+            return changes, times
         # Users may go on working during a download, so compare again after one.
         if not fetcher.fetch(needed):
-            return plan
+            return changes, times
 
 
 def find_conflicts(
@@ -105,7 +116,7 @@ def find_conflicts(
         edited = [path for path in steps.target.unsaved if path in steps.metafiles]
         paths = sorted({*steps.backups.unsaved, *edited})
         return paths, UnsavedContentError(paths) if paths and not force else None
-    paths = [change.path for change in steps.plan.changes if change.old is not None]
+    paths = [change.path for change in steps.changes if change.old is not None]
     foreign = [path for path in paths if steps.target.files.get(path) is None]
     if foreign:
         return paths, RestoreError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
+from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Each object with a path that holds it.
 PathByObject = Mapping[Obj, str]
+
+_NO_OUT = Entry("", "md5", None)
 
 
 class Fetcher:
@@ -28,10 +31,10 @@ class Fetcher:
         self, project: DvcProject, entries: Iterable[Entry], commit: str | None, options: Options
     ) -> None:
         self.project = project
-        self.progress = options.progress
+        self.options = options
+        self._progress = options.progress
         self._entries = {e.path: e for e in entries}
         self._commit = commit
-        self._options = options
 
     def check_available(self, paths: PathByObject) -> None:
         """Check that all objects, each with a path, are in the cache or in their remote.
@@ -41,9 +44,9 @@ class Fetcher:
         """
         missing: list[Obj] = []
         absent = paths.keys() - self.project.cache.find_objects(paths)
-        plain = [obj for obj in absent if self._kind(paths[obj]) == "plain"]
+        plain = [obj for obj in absent if self._find_owner(paths[obj]).kind == "plain"]
         for remote, objs in self._group_by_remote(plain, paths):
-            self.progress.begin("Checking the remote", len(objs))
+            self._progress.begin("Checking the remote", len(objs))
             found = self.project.remotes.find_objects(objs, remote)
             missing += [obj for obj in objs if obj not in found]
         if missing:
@@ -53,11 +56,11 @@ class Fetcher:
         """Bring all objects into the cache, and verify them; tell whether any had to be fetched."""
         if not paths:
             return False
-        self.progress.begin("Checking the cache", len(paths))
-        absent = paths.keys() - self.project.cache.find_objects(paths, self.progress)
+        self._progress.begin("Checking the cache", len(paths))
+        absent = paths.keys() - self.project.cache.find_objects(paths, self._progress)
         if not absent:
             return False
-        self.progress.begin("Fetching", len(absent))
+        self._progress.begin("Fetching", len(absent))
         failed = self._fetch_by_hash(sorted(absent), paths)
         failed = self._fetch_by_metafile(failed, paths)
         missing = failed.keys() - self.project.cache.find_objects(failed)
@@ -70,22 +73,20 @@ class Fetcher:
         failed: dict[Obj, str] = {}
         hashed: list[Obj] = []
         for obj in objs:
-            if self._kind(paths[obj]) == "cloud-versioned":
+            if self._find_owner(paths[obj]).kind == "cloud-versioned":
                 failed[obj] = "not in the remote at the recorded version"
             else:
                 hashed.append(obj)
         for remote, some in self._group_by_remote(hashed, paths):
             for obj, reason in self.project.remotes.fetch(
-                some, remote, self._options.jobs, self.progress
+                some, remote, self.options.jobs, self._progress
             ).items():
-                owner = self._find_owner(paths[obj])
-                never_pushed = owner is not None and owner.kind == "plain" and not owner.push
-                failed[obj] = (
-                    f"{reason}; the out is `push: false`, so only the cache of the machine that "
-                    "made it has it"
-                    if never_pushed
-                    else reason
-                )
+                owner, failed[obj] = self._find_owner(paths[obj]), reason
+                if owner.kind == "plain" and not owner.push:
+                    failed[obj] += (
+                        "; the out is `push: false`, so only the cache of the machine that made it "
+                        "has it"
+                    )
         return failed
 
     def _fetch_by_metafile(self, objs: Mapping[Obj, str], paths: PathByObject) -> dict[Obj, str]:
@@ -95,7 +96,7 @@ class Fetcher:
             special: dict[Entry, list[Obj]] = {}
             for obj in failed:
                 owner = self._find_owner(paths[obj])
-                if owner is not None and owner.kind != "plain":
+                if owner.kind != "plain":
                     special.setdefault(owner, []).append(obj)
             if not special:
                 break
@@ -118,29 +119,20 @@ class Fetcher:
                 data = outs.read_listing(e.path, commit)
                 if data is not None and Obj.from_bytes(data).value + DIR_SUFFIX == e.hash:
                     self.project.cache.save_bytes(data, obj)
-            outs.fetch(e.path, commit, self._options.remote, self._options.jobs)
+            outs.fetch(e.path, commit, self.options.remote, self.options.jobs)
         except DvcError as err:
             return str(err)
         return ""
 
     def _group_by_remote(
         self, objs: Iterable[Obj], paths: PathByObject
-    ) -> Iterator[tuple[str | None, list[Obj]]]:
+    ) -> Iterable[tuple[str | None, list[Obj]]]:
         groups: dict[str | None, list[Obj]] = {}
         for obj in objs:
-            owner = self._find_owner(paths[obj])
-            remote = self._options.remote or (owner.remote if owner else None)
+            remote = self.options.remote or self._find_owner(paths[obj]).remote
             groups.setdefault(remote, []).append(obj)
-        yield from groups.items()
+        return groups.items()
 
-    def _kind(self, path: str) -> str:
-        owner = self._find_owner(path)
-        return owner.kind if owner is not None else "plain"
-
-    def _find_owner(self, path: str) -> Entry | None:
-        """Find the out that a file belongs to."""
-        while path:
-            if path in self._entries:
-                return self._entries[path]
-            path = path.rpartition("/")[0]
-        return None
+    def _find_owner(self, path: str) -> Entry:
+        """Find the out that a file belongs to; an undo has none, and fetches as for plain ones."""
+        return self._entries.get(find_owner(path, self._entries) or "", _NO_OUT)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.restoring.files.contents import Contents
 from mlflow_dvc_plugin.restoring.files.paths import check_collisions, check_path
-from mlflow_dvc_plugin.restoring.files.permissions import add_executable, remove_executable
+from mlflow_dvc_plugin.restoring.files.permissions import (
+    ModeChange,
+    add_executable,
+    remove_executable,
+)
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
-from mlflow_dvc_plugin.restoring.run_data.target import Target
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
@@ -23,6 +28,28 @@ _ROW = re.compile(
     rb'\{"md5": "([0-9a-f]{32})", "relpath": ("(?:[^"\\\x00-\x1f]|\\.)*")\}(?:, (?=\{)|(?=\]))'
 )
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
+
+
+class Target(NamedTuple):
+    """What a folder must hold when a checkout is complete.
+
+    Attributes:
+        outs: paths of the outs, which the result reports on.
+        files: the object that each path must hold; None for no file.
+        folders: outs that are folders: any other file in them is deleted.
+        modes: what must become of files' permissions, where they are known.
+        empty_folders: folders that are kept even if no file is left in them.
+        metafiles: bytes of the metafiles, and of files in Git; None to delete.
+        unsaved: paths of those whose present content is saved nowhere else.
+    """
+
+    outs: tuple[str, ...]
+    files: Mapping[str, Obj | None]
+    folders: tuple[str, ...] = ()
+    modes: Mapping[str, ModeChange] = MappingProxyType({})
+    empty_folders: tuple[str, ...] = ()
+    metafiles: Contents = MappingProxyType({})
+    unsaved: tuple[str, ...] = ()
 
 
 def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
@@ -37,10 +64,10 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
         else:
             files.append((e.path, obj))
     fetcher.fetch({obj: path for path, obj in listings.items()})
-    fetcher.progress.begin("Reading folders' listings", len(listings))
+    fetcher.options.progress.begin("Reading folders' listings", len(listings))
     for folder, obj in listings.items():
         files += _read_listing(fetcher.project, obj, folder)
-        fetcher.progress.advance(files=1)
+        fetcher.options.progress.advance(files=1)
     check_collisions(fetcher.project.root, [path for path, _ in files])
     return Target(
         outs=tuple(e.path for e in entries),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import posixpath
 from collections.abc import Mapping
@@ -64,7 +63,7 @@ def join_records(older: UndoRecord, newer: UndoRecord, *, prefer: UndoRecord) ->
 
 def to_digest(data: bytes | None) -> str | None:
     """Make the digest of a metafile's bytes; None for no file."""
-    return None if data is None else hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return None if data is None else Obj.from_bytes(data).value
 
 
 def to_document(record: UndoRecord) -> dict[str, Any]:

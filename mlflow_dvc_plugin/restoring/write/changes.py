@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
-from mlflow_dvc_plugin.restoring.plan.changes import Change
+from mlflow_dvc_plugin.restoring.plan.scan import Change
 from mlflow_dvc_plugin.restoring.write.placer import Placer
 from mlflow_dvc_plugin.state.objects import Obj
 

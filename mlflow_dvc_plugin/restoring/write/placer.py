@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlflow_dvc_plugin.dvc.file_copy import clone, copy, create_file
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
-from mlflow_dvc_plugin.restoring.files.temporary import TemporaryNames
+from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
 from mlflow_dvc_plugin.state.objects import Obj
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ class Placer:
     def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
         self._project = project
         self._types = tuple(link_types)
-        self._names = TemporaryNames()
         self._unnamed = _UNNAMED is not None and self._types[:1] == ("copy",)
 
     def place(self, obj: Obj, target: str, stamp: int | None) -> os.stat_result:
@@ -84,36 +82,30 @@ class Placer:
 
     def _replace(self, obj: Obj, target: str, stamp: int | None) -> os.stat_result:
         """Make a temporary file, and rename it over the file that was scanned there."""
-        temporary = self._names.make_path(target)
-        try:
-            kind, info = self._make(self._project.cache.path(obj), temporary, obj)
+        # Renaming one hardlink of a file over another one leaves both; then this deletes one.
+        with make_temporary(target) as temporary:
+            info = self._make(self._project.cache.path(obj), temporary, obj)
             check_stamp(target, stamp)
             try:
                 os.replace(temporary, target)
             except IsADirectoryError:
                 _delete_empty_folders(target)
                 os.replace(temporary, target)
-            if kind == "hardlink":
-                # Renaming one hardlink of a file over another one leaves both.
-                _delete(temporary)
-        except BaseException:
-            _delete(temporary)
-            raise
         return info
 
-    def _make(self, source: str, temporary: str, obj: Obj) -> tuple[str, os.stat_result]:
-        """Make a link or a copy at a path; return which of them, and its stat."""
+    def _make(self, source: str, temporary: str, obj: Obj) -> os.stat_result:
+        """Make a link or a copy at a path."""
         for kind in self._types:
             if kind == "copy":
                 with create_file(temporary) as new:
-                    return kind, self._fill(new, obj, temporary)
+                    return self._fill(new, obj, temporary)
             try:
-                self._project.links.create_link(kind, source, temporary)
+                self._project.cache.create_link(kind, source, temporary)
             except OSError as err:
                 if err.errno not in _UNSUPPORTED:
                     raise
             else:
-                return kind, os.stat(temporary)
+                return os.stat(temporary)
         raise RestoreError(
             "None of the project's link types works here. Set another with `dvc config cache.type`."
         )
@@ -132,11 +124,6 @@ class Placer:
                 f"Cache object {obj.value} is corrupt. Run `dvc fetch` to replace it."
             )
         return info
-
-
-def _delete(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def _delete_empty_folders(folder: str) -> None:
