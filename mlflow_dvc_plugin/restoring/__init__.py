@@ -20,10 +20,9 @@ from mlflow_dvc_plugin.restoring.files.permissions import set_exactly
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.folder import extract, restore_to_folder
 from mlflow_dvc_plugin.restoring.in_place import confirm_unchanged, restore_in_place
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
-from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.restoring.run_data.outs import select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state

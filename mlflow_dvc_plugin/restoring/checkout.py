@@ -123,7 +123,7 @@ class Checkout:
             modes=read_modes(self._root, [*steps.old_contents, *files]),
             metafiles=steps.old_contents,
             outs=target.outs,
-            folders=tuple(sorted(filter(self._is_folder, folders))),
+            folders=tuple(f for f in sorted(folders) if os.path.isdir(os.path.join(self._root, f))),
             done=False,
             written={path: to_digest(data) for path, data in steps.metafiles.items()},
             takes_back=self._takes_back,
@@ -175,6 +175,3 @@ class Checkout:
         written = {*steps.changed, *steps.new_modes, *steps.metafiles}
         save_out_links(self._dvc, outs, steps.times, written)
         store.save_record(self._dvc.tmp_dir, record._replace(done=True))
-
-    def _is_folder(self, path: str) -> bool:
-        return os.path.isdir(os.path.join(self._root, path))

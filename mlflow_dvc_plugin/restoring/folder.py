@@ -10,10 +10,9 @@ from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.checkout import Checkout
 from mlflow_dvc_plugin.restoring.files.paths import is_within
 from mlflow_dvc_plugin.restoring.metafiles.planner import read_workspace
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.project import find_root, open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
-from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import list_files
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 from mlflow_dvc_plugin.state import Entry

@@ -21,10 +21,9 @@ from mlflow_dvc_plugin.restoring.metafiles.planner import (
     find_differing,
     read_workspace,
 )
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
-from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import list_files
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 from mlflow_dvc_plugin.settings import Settings

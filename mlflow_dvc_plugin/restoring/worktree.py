@@ -9,12 +9,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from mlflow_dvc_plugin.errors import GitError, RestoreError
-from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
+from mlflow_dvc_plugin.git import find_prefix, is_commit, resolve_commit, run_git
 from mlflow_dvc_plugin.restoring.in_place import restore_in_place
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
-from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import list_files
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 
@@ -52,25 +51,20 @@ def _make_worktree(project: str, commit: str | None, folder: str) -> Iterator[st
             "the data, and clone the submodule's repository for the code."
         )
     commit = resolve_commit(project, commit)
-    prefix = run_git(project, "rev-parse", "--show-prefix").decode().strip()
+    prefix = find_prefix(project)
     # Git takes whatever follows the dashes for a path.
     run_git(project, "worktree", "add", "--quiet", "--detach", "--", folder, commit)
     try:
         inside = os.path.join(folder, prefix).rstrip(os.sep)
         if not os.path.isdir(os.path.join(inside, ".dvc")):
             raise RestoreError(f"Commit {commit[:12]} has no DVC project at {prefix or '.'}.")
-        _share_settings(project, inside)
+        local = os.path.join(".dvc", "config.local")
+        if os.path.isfile(os.path.join(project, local)):
+            shutil.copy(os.path.join(project, local), os.path.join(inside, local))
+        with open_project(project) as dvc:
+            dvc.cache.share_with(inside)
         yield inside
     except BaseException:
         with suppress(GitError):
             run_git(project, "worktree", "remove", "--force", "--force", "--", folder)
         raise
-
-
-def _share_settings(project: str, inside: str) -> None:
-    """Give the worktree the project's local configuration, and its cache."""
-    local = os.path.join(project, ".dvc", "config.local")
-    if os.path.isfile(local):
-        shutil.copy(local, os.path.join(inside, ".dvc", "config.local"))
-    with open_project(project) as dvc:
-        dvc.cache.share_with(inside)

@@ -6,12 +6,7 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli.output import (
-    common_options,
-    format_count,
-    print_json,
-    print_line,
-)
+from mlflow_dvc_plugin.cli.output import common_options, format_count, print_json, print_line
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.restoring import list_undo_records, undo

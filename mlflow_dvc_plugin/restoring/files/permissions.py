@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp, read_stamp
@@ -37,8 +38,13 @@ def set_exactly(mode: int) -> ModeChange:
 
 def read_modes(root: str, paths: Iterable[str]) -> dict[str, int]:
     """Read the permissions of those files that exist."""
-    modes = {path: _read_mode(root, path) for path in paths}
-    return {path: mode for path, mode in modes.items() if mode is not None}
+    modes = {}
+    for path in paths:
+        with suppress(OSError):
+            mode = os.stat(os.path.join(root, path)).st_mode
+            if stat.S_ISREG(mode):
+                modes[path] = stat.S_IMODE(mode)
+    return modes
 
 
 def find_changes(root: str, changes: Mapping[str, ModeChange]) -> dict[str, int]:
@@ -61,11 +67,3 @@ def change_modes(root: str, changes: Mapping[str, ModeChange]) -> None:
             os.chmod(copy, mode)
             check_stamp(full, stamp)
             os.replace(copy, full)
-
-
-def _read_mode(root: str, path: str) -> int | None:
-    try:
-        info = os.stat(os.path.join(root, path))
-    except OSError:
-        return None
-    return stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else None

@@ -44,7 +44,9 @@ def plan_gitignores(
     paths = sorted(e.path for e in new)
     for out in sorted({*paths} - find_ignored(project, paths, removed)):
         path, line = _to_line(out)
-        contents[path] = _append_line(read(path), line)
+        data = read(path)
+        gap = b"" if not data or data.endswith(b"\n") else b"\n"
+        contents[path] = data + gap + os.fsencode(line) + b"\n"
     return contents
 
 
@@ -59,11 +61,6 @@ def _to_line(out: str) -> tuple[str, str]:
     folder, _, name = out.rpartition("/")
     line = "/" + re.sub(r"([\[\]*?!#\\])", r"\\\1", name)
     return posixpath.join(folder, ".gitignore"), line
-
-
-def _append_line(data: bytes, line: str) -> bytes:
-    gap = b"" if not data or data.endswith(b"\n") else b"\n"
-    return data + gap + os.fsencode(line) + b"\n"
 
 
 def _find_gitignores(project: str, folder: str) -> Iterable[str]:

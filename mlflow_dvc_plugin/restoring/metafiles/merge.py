@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_dvc_plugin.capturing.reading import read_project
@@ -18,65 +19,56 @@ from mlflow_dvc_plugin.state import DataState, Entry
 _HASH_FIELDS = ("md5", "etag", "checksum", "size", "nfiles", "isexec", "hash", "files", "cloud")
 
 
+@dataclass
 class Merger:
     """Writes the hashes of outs into the metafiles that the project has today.
 
     The run's own metafiles are used whole where that does no harm.
     """
 
-    def __init__(
-        self,
-        project: str,
-        state: DataState,
-        *,
-        workspace: DataState,
-        run_metafiles: RunMetafiles,
-        preview: Preview,
-    ) -> None:
-        self._project = project
-        self._state = state
-        self._workspace = workspace
-        self._run_metafiles = run_metafiles
-        self._preview = preview
-        self._changes: dict[str, bytes | None] = {}
-        self._restored: set[str] = set()
+    project: str
+    state: DataState
+    workspace: DataState
+    run_metafiles: RunMetafiles
+    preview: Preview
+    changes: dict[str, bytes | None] = field(default_factory=dict)
+    restored: set[str] = field(default_factory=set)
 
     def merge(self, entries: Sequence[Entry]) -> dict[str, bytes | None] | None:
         """Make the changed metafiles; None if today's cannot track one of the outs."""
-        self._changes = {}
-        self._restored = {e.path for e in entries}
-        present = {e.path: e for e in self._workspace.entries}
+        self.restored = {e.path for e in entries}
+        present = {e.path: e for e in self.workspace.entries}
         for e in entries:
             old = present.get(e.path)
             if old is None:
                 if not self._remove_inner(e):
                     return None
-                self._changes[f"{e.path}.dvc"] = dump_yaml({"outs": [_to_record(e, {})]})
+                self.changes[f"{e.path}.dvc"] = dump_yaml({"outs": [_to_record(e, {})]})
             elif (old.hash_name, old.hash) != (e.hash_name, e.hash):
                 edit = self._edit_dvc_file if old.stage is None else self._edit_lock
                 if not edit(old, e):
                     return None
-        return self._changes
+        return self.changes
 
     def _remove_inner(self, e: Entry) -> bool:
         """Delete the ``.dvc`` files of all outs in a new folder; False if that is not possible."""
-        for other in self._workspace.entries:
+        for other in self.workspace.entries:
             if is_within(e.path, other.path) or is_within(other.path, e.path):
-                paths = [x.path for x in self._workspace.entries if x.metafile == other.metafile]
+                paths = [x.path for x in self.workspace.entries if x.metafile == other.metafile]
                 if other.stage is not None or not all(p.startswith(f"{e.path}/") for p in paths):
                     return False
-                self._changes[other.metafile] = None
+                self.changes[other.metafile] = None
         return True
 
     def _edit_dvc_file(self, old: Entry, e: Entry) -> bool:
-        data = self._run_metafiles.read(e.metafile) if e.metafile == old.metafile else None
-        siblings = [x for x in self._state.entries if x.metafile == e.metafile]
-        outs = None if data is None else self._preview.read_outs({e.metafile: data})
+        data = self.run_metafiles.read(e.metafile) if e.metafile == old.metafile else None
+        siblings = [x for x in self.state.entries if x.metafile == e.metafile]
+        outs = None if data is None else self.preview.read_outs({e.metafile: data})
         if outs is not None and all(outs.get(x.path) == (x.hash_name, x.hash) for x in siblings):
-            self._changes[e.metafile] = data
+            self.changes[e.metafile] = data
             return True
         document = load_yaml(
-            self._changes.get(old.metafile) or self._workspace.metafiles[old.metafile]
+            self.changes.get(old.metafile) or self.workspace.metafiles[old.metafile]
         )
         if document.get("deps"):
             # An import records its source: the hash of another version would be wrong.
@@ -87,19 +79,19 @@ class Merger:
         for number, out in enumerate(records):
             if posixpath.normpath(posixpath.join(folder, str(out["path"]))) == e.path:
                 records[number] = _to_record(e, out)
-        self._changes[old.metafile] = dump_yaml(document)
+        self.changes[old.metafile] = dump_yaml(document)
         return True
 
     def _edit_lock(self, old: Entry, e: Entry) -> bool:
         path = old.metafile
         name = str(old.stage).rpartition(":")[2]
-        data = self._changes.get(path) or self._workspace.metafiles.get(path)
+        data = self.changes.get(path) or self.workspace.metafiles.get(path)
         document = load_yaml(data or b"schema: '2.0'\nstages: {}\n")
         stages = document.setdefault("stages", {})
         key = self._find_lock_path(old)
         stage = None
         if (e.metafile, e.stage) == (path, old.stage) and self._is_stage_complete(e):
-            stage = _read_stage(self._run_metafiles.read(path), name)
+            stage = _read_stage(self.run_metafiles.read(path), name)
         number = _find_out(stage, key)
         if stage is not None and number is not None and _read_hash(stage["outs"][number]) == e.hash:
             stages[name] = stage
@@ -109,23 +101,23 @@ class Merger:
             if number is None:
                 return False
             stage["outs"][number] = _to_record(e, stage["outs"][number], for_lock=True)
-        self._changes[path] = dump_yaml(document)
+        self.changes[path] = dump_yaml(document)
         return True
 
     def _find_lock_path(self, old: Entry) -> str:
         """Find the path of an out in ``dvc.lock``: relative to the stage's working directory."""
-        full = os.path.join(self._project, old.path)
-        for stage in read_project(self._project).metafiles.stages:
+        full = os.path.join(self.project, old.path)
+        for stage in read_project(self.project).metafiles.stages:
             if stage.address == old.stage and old.path in (out.entry.path for out in stage.outs):
                 return os.path.relpath(full, stage.folder.path).replace(os.sep, "/")
         return old.path
 
     def _is_stage_complete(self, e: Entry) -> bool:
         """Tell whether all outs of the out's stage are restored, or unchanged since the run."""
-        unchanged = {(x.path, x.hash) for x in self._workspace.entries}
+        unchanged = {(x.path, x.hash) for x in self.workspace.entries}
         return all(
-            x.path in self._restored or (x.path, x.hash) in unchanged
-            for x in self._state.entries
+            x.path in self.restored or (x.path, x.hash) in unchanged
+            for x in self.state.entries
             if (x.metafile, x.stage) == (e.metafile, e.stage) and x.hash
         )
 

@@ -7,20 +7,17 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError
-from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import FolderGuard
 from mlflow_dvc_plugin.restoring.files.stamps import read_stamp, to_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink, read_symlink
 from mlflow_dvc_plugin.restoring.files.temporary import TEMPORARY_NAME
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.state.objects import Obj
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _BATCH = 5000  # files
 
@@ -40,23 +37,15 @@ class Change(NamedTuple):
 class Scanner:
     """Scans a folder and compares it with a target.
 
-    `clean` deletes the temporary files that a killed restore left behind.
+    Unless this is a dry run, temporary files that a killed restore left are deleted.
     """
 
-    def __init__(
-        self,
-        project: DvcProject,
-        root: str,
-        target: Target,
-        *,
-        clean: bool,
-        progress: Progress,
-    ) -> None:
-        self._project = project
+    def __init__(self, fetcher: Fetcher, root: str, target: Target) -> None:
+        self._project = fetcher.project
         self._root = root
         self._target = target
-        self._clean = clean
-        self._progress = progress
+        self._clean = not fetcher.options.dry_run
+        self._progress = fetcher.options.progress
         self._guard = FolderGuard(root)
 
     def find_changes(self) -> tuple[list[Change], dict[str, float]]:
@@ -127,21 +116,18 @@ class Scanner:
                 for name in filter(TEMPORARY_NAME.search, os.listdir(full)):
                     os.unlink(os.path.join(full, name))
 
-    def _find_at(self, path: str) -> Iterable[str]:
+    def _find_at(self, path: str) -> Iterator[str]:
         """Find the files at a path: itself, all in a folder of that name, or one above it."""
         obstacle = self._guard.inspect(path.rpartition("/")[0], path)
-        if obstacle is None:
-            return []
-        if obstacle:
-            return [obstacle]
-        full = os.path.join(self._root, path)
-        try:
-            mode = os.lstat(full).st_mode
-        except FileNotFoundError:
-            return []
-        if stat.S_ISDIR(mode):
-            return list(_list_all(self._root, full))
-        return [path]
+        if obstacle == "":
+            full = os.path.join(self._root, path)
+            try:
+                is_folder = stat.S_ISDIR(os.lstat(full).st_mode)
+            except FileNotFoundError:
+                return
+            yield from _list_all(self._root, full) if is_folder else [path]
+        elif obstacle is not None:
+            yield obstacle
 
     def _identify(
         self, found: Mapping[str, os.stat_result | None]

@@ -93,8 +93,7 @@ def _scan_and_fetch(
     dry_run, progress = fetcher.options.dry_run, fetcher.options.progress
     while True:
         progress.begin("Comparing", len(target.files))
-        scanner = Scanner(fetcher.project, root, target, clean=not dry_run, progress=progress)
-        changes, times = scanner.find_changes()
+        changes, times = Scanner(fetcher, root, target).find_changes()
         needed = {
             change.new: change.path
             for change in changes

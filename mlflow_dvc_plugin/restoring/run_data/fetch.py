@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
+from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import find_owner
-from mlflow_dvc_plugin.restoring.options import Options
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 PathByObject = Mapping[Obj, str]
 
 _NO_OUT = Entry("", "md5", None)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose for a restore, as `restore` explains."""
+
+    dry_run: bool = False
+    force: bool = False
+    remote: str | None = None
+    jobs: int | None = None
+    progress: Progress = field(default_factory=Progress)
 
 
 class Fetcher:

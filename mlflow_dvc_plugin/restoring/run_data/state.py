@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import get_args
 
 from mlflow_dvc_plugin.errors import GitError, MlflowDvcError, NoRecordedStateError
-from mlflow_dvc_plugin.state import DataState, Entry, Status, manifest
+from mlflow_dvc_plugin.state import DataState, Entry, Source, Status, manifest
 from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
 from mlflow_dvc_plugin.tracking.lookup import find_run
 from mlflow_dvc_plugin.tracking.run import Run
@@ -96,12 +97,7 @@ def _from_manifest(run: Run, project: str | None) -> DataState | None:
             base.pop(path, None)
         base.update((e.path, e) for e in entries)
         entries = tuple(sorted(base.values()))
-    return replace(
-        _to_state(run, entries),
-        metafiles=parsed.metafiles,
-        pipelines=parsed.pipelines,
-        source="manifest",
-    )
+    return _to_state(run, "manifest", entries, parsed.metafiles, parsed.pipelines)
 
 
 def _from_artifacts(run: Run, _: str | None) -> DataState | None:
@@ -119,12 +115,7 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
         except Exception as err:
             raise to_tracking_error(err) from err
         if state is not None and state.data_hash == run.tags.get("dvc.data_hash"):
-            return replace(
-                _to_state(run, state.entries),
-                metafiles=state.metafiles,
-                pipelines=state.pipelines,
-                source="artifacts",
-            )
+            return _to_state(run, "artifacts", state.entries, state.metafiles, state.pipelines)
     return None
 
 
@@ -134,8 +125,7 @@ def _from_commit(run: Run, project: str | None) -> DataState:
         state = _commit_state(run, project, selected)
         if state.data_hash == run.tags.get("dvc.data_hash"):
             break
-    state_of_tags = _to_state(run, state.entries)
-    return replace(state_of_tags, metafiles=state.metafiles, source="commit")
+    return _to_state(run, "commit", state.entries, state.metafiles)
 
 
 def _commit_state(run: Run, project: str | None, selected: bool = False) -> DataState:
@@ -161,7 +151,13 @@ def _commit_state(run: Run, project: str | None, selected: bool = False) -> Data
         ) from err
 
 
-def _to_state(run: Run, entries: tuple[Entry, ...]) -> DataState:
+def _to_state(
+    run: Run,
+    source: Source,
+    entries: tuple[Entry, ...],
+    metafiles: Mapping[str, bytes],
+    pipelines: Mapping[str, str] = MappingProxyType({}),
+) -> DataState:
     tags = run.tags
     return DataState(
         root=tags.get("dvc.root", "."),
@@ -174,4 +170,7 @@ def _to_state(run: Run, entries: tuple[Entry, ...]) -> DataState:
         exp_name=tags.get("dvc.exp_name"),
         exp_baseline=tags.get("dvc.exp_baseline"),
         remote=tags.get("dvc.remote"),
+        metafiles=metafiles,
+        pipelines=pipelines,
+        source=source,
     )

@@ -9,6 +9,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ def save_out_links(
         return
     times = {**times}
     for path in written:
-        mtime = _read_mtime(os.path.join(project.root, path))
-        if mtime is None:
-            times.pop(path, None)
-        else:
-            times[path] = mtime
+        times.pop(path, None)
+        with suppress(OSError):
+            info = os.stat(os.path.join(project.root, path))
+            if stat.S_ISREG(info.st_mode):
+                times[path] = info.st_mtime
     names = sorted(times)
     for out in outs:
         inside = names[bisect_left(names, f"{out}/") : bisect_left(names, f"{out}0")]
@@ -42,12 +43,3 @@ def save_out_links(
         project.database.save_link(
             os.path.join(project.root, out), ((name[start:], times[name]) for name in inside)
         )
-
-
-def _read_mtime(path: str) -> float | None:
-    """Read the time of a file, or of the file that a link leads to."""
-    try:
-        info = os.stat(path)
-    except OSError:
-        return None
-    return info.st_mtime if stat.S_ISREG(info.st_mode) else None
