@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+from configobj import ConfigObj, ConfigObjError
 from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
 from dvc_objects.fs.utils import tmp_fname
@@ -48,8 +49,6 @@ class Cache:
 
     def share_with(self, project: str) -> None:
         """Make another project use this cache, in its local configuration."""
-        from configobj import ConfigObj, ConfigObjError
-
         # DVC itself can read any path here, but cannot write one that is not ASCII.
         path = os.path.join(project, ".dvc", "config.local")
         try:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psutil
+from dvc.lock import LockError
 from dvc.repo import lock_repo
 from dvc_objects.fs.local import localfs
 
@@ -22,8 +24,6 @@ def lock_project(repo: Any, paths: Sequence[str]) -> Iterator[None]:
         ProjectBusyError: another DVC command is at work, and did not end
             within DVC's own waiting time.
     """
-    from dvc.lock import LockError
-
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock_repo(repo))
@@ -42,8 +42,6 @@ def _check_running_stages(repo: Any, paths: Sequence[str]) -> None:
     DVC's record of these paths is only read. Writing it would leave half a
     record if this process were killed, and DVC could not go on.
     """
-    import psutil
-
     try:
         with open(os.path.join(repo.tmp_dir, "rwlock"), encoding="utf-8") as file:
             record = json.load(file)
@@ -67,8 +65,6 @@ def _check_running_stages(repo: Any, paths: Sequence[str]) -> None:
 
 
 def _describe_owner(tmp_dir: str) -> str:
-    import psutil
-
     try:
         with open(os.path.join(tmp_dir, "lock")) as file:
             pid = int(file.read().split()[0])

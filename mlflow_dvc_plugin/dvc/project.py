@@ -17,7 +17,6 @@ from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
-from mlflow_dvc_plugin.dvc.transfer.sources import Sources
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.git import find_git
 
@@ -41,7 +40,6 @@ class DvcProject:
         self.remotes = Remotes(self._repo, self.cache)
         self.outs = Outs(self._repo, self.cache)
         self.lock = partial(lock_project, self._repo)
-        self.sources = Sources(self._repo, self.outs)
 
     def close(self) -> None:
         """Close DVC's databases."""

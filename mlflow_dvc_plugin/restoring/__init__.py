@@ -109,13 +109,8 @@ def undo(
         with dvc.lock([os.path.join(root, path) for path in last.files]):
             if find_record(dvc.tmp_dir, record) != last:
                 raise RestoreError("Another restore ended just now. Run the same command again.")
-            checkout = Checkout(
-                Fetcher(dvc, (), None, options),
-                dvc.root,
-                last.run_id,
-                source="undo",
-                takes_back=last.record_id,
-            )
+            fetcher, undone = Fetcher(dvc, (), None, options), last.record_id
+            checkout = Checkout(fetcher, dvc.root, last.run_id, source="undo", takes_back=undone)
             return checkout.run(_to_target(dvc.root, last))
 
 

@@ -15,8 +15,7 @@ from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.restoring.undo_records import store
 from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord, to_digest
-from mlflow_dvc_plugin.restoring.write.changes import write_changes
-from mlflow_dvc_plugin.restoring.write.out_links import save_out_links
+from mlflow_dvc_plugin.restoring.write.changes import save_out_links, write_changes
 from mlflow_dvc_plugin.state.objects import Obj
 
 
@@ -29,13 +28,7 @@ class Checkout:
     """
 
     def __init__(
-        self,
-        fetcher: Fetcher,
-        root: str,
-        run_id: str,
-        *,
-        source: str,
-        takes_back: str = "",
+        self, fetcher: Fetcher, root: str, run_id: str, *, source: str, takes_back: str = ""
     ) -> None:
         self._fetcher = fetcher
         self._dvc = fetcher.project

@@ -16,9 +16,6 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
     with ProgressBar():
         pinned = unpin(run, tracking_uri)
-    name = pinned.ref.removeprefix("refs/tags/")
-    text = (
-        f"Run {pinned.run_id} is no longer pinned. To pin it again: git tag {name} "
-        f"{pinned.commit[:12]}"
-    )
-    print_result(pinned.to_dict(), as_json, lambda: print_line(text))
+    again = f"git tag {pinned.ref.removeprefix('refs/tags/')} {pinned.commit[:12]}"
+    summary = f"Run {pinned.run_id} is no longer pinned. To pin it again: {again}"
+    print_result(pinned.to_dict(), as_json, lambda: print_line(summary))

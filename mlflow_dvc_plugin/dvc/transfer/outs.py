@@ -15,6 +15,7 @@ from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.errors import silence_logs, translate_errors
 from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.transfer.download import download
+from mlflow_dvc_plugin.dvc.transfer.sources import find_missing
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, build_listing
@@ -40,7 +41,7 @@ class Outs:
 
     def fetch_from_source(self, path: str, obj: Obj, commit: str | None = None) -> None:
         """Fetch an `import-url` out from its source, which may have another version than `obj`."""
-        with self.open_out(path, commit) as out, self._cache.create_staging() as folder:
+        with self._open_out(path, commit) as out, self._cache.create_staging() as folder:
             if out is None or not out.stage.is_import or out.stage.is_repo_import:
                 raise DvcError("its metafile does not say where it was imported from")
             dep = out.stage.deps[0]
@@ -78,12 +79,17 @@ class Outs:
 
     def read_listing(self, path: str, commit: str | None = None) -> bytes | None:
         """Read a folder's listing from its metafile, which a cloud-versioned out has."""
-        with self.open_out(path, commit) as out:
+        with self._open_out(path, commit) as out:
             data: bytes | None = out.get_obj().as_bytes() if out is not None and out.files else None
         return data
 
+    def find_missing(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
+        """Find the files of an out that its source lacks; "" stands for the out itself."""
+        with self._open_out(path, commit) as out:
+            return find_missing(self._repo, out, path, obj)
+
     @contextlib.contextmanager
-    def open_out(self, path: str, commit: str | None) -> Iterator[Any]:
+    def _open_out(self, path: str, commit: str | None) -> Iterator[Any]:
         """Open DVC's own view of an out, with its errors as ours; None if metafiles lack it."""
         full = self._to_full_path(path, commit)
         revs = [commit] if commit else None

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import find_in_odb, read_bytes
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
@@ -19,48 +18,43 @@ from mlflow_dvc_plugin.state.objects import Obj, build_listing
 _THREADS = 16
 
 
-class Sources:
-    """The sources of imports and cloud-versioned outs."""
+def find_missing(repo: Any, out: Any, path: str, obj: Obj) -> list[str]:
+    """Find the files that the source of an out at a path lacks.
 
-    def __init__(self, repo: Any, outs: Outs) -> None:
-        self._repo = repo
-        self._outs = outs
+    The paths are relative to the out; an empty one stands for the out itself.
 
-    def find_missing(self, path: str, obj: Obj, commit: str | None = None) -> list[str]:
-        """Find the files that an out's source lacks, relative to the out; "" is the out itself.
+    Raises:
+        DvcError: why that cannot be known.
+    """
+    if out is None or _read_hash(out) != obj.value:
+        raise DvcError("its metafile does not name this version")
+    if out.stage.is_repo_import:
+        return _find_missing_in_repo(out.stage.deps[0], obj)
+    if out.stage.is_import:
+        return _find_missing_at_url(out.stage.deps[0])
+    return _find_missing_versions(repo, out, path)
 
-        Raises:
-            DvcError: why that cannot be known.
-        """
-        with self._outs.open_out(path, commit) as out:
-            if out is None or _read_hash(out) != obj.value:
-                raise DvcError("its metafile does not name this version")
-            if out.stage.is_repo_import:
-                return _find_missing_in_repo(out.stage.deps[0], obj)
-            if out.stage.is_import:
-                return _find_missing_at_url(out.stage.deps[0])
-            return self._find_missing_versions(path, out)
 
-    def _find_missing_versions(self, path: str, out: Any) -> list[str]:
-        """Find files whose version the cloud-versioned remote does not have."""
-        metas = {"": out.meta}
-        if out.files:
-            metas = {"/".join(key): meta for key, meta, _ in out.get_obj()}
-        names = {meta.remote for meta in metas.values() if meta.version_id}
-        remotes = {name: self._repo.cloud.get_remote(name, "status") for name in names}
+def _find_missing_versions(repo: Any, out: Any, path: str) -> list[str]:
+    """Find files whose version the cloud-versioned remote does not have."""
+    metas = {"": out.meta}
+    if out.files:
+        metas = {"/".join(key): meta for key, meta, _ in out.get_obj()}
+    names = {meta.remote for meta in metas.values() if meta.version_id}
+    remotes = {name: repo.cloud.get_remote(name, "status") for name in names}
 
-        def is_missing(name: str) -> bool:
-            meta = metas[name]
-            if not meta.version_id:
-                return True
-            remote = remotes[meta.remote]
-            place = remote.fs.join(remote.path, *path.split("/"), *filter(None, name.split("/")))
-            return not _exists(remote.fs, remote.fs.version_path(place, meta.version_id))
+    def is_missing(name: str) -> bool:
+        meta = metas[name]
+        if not meta.version_id:
+            return True
+        remote = remotes[meta.remote]
+        place = remote.fs.join(remote.path, *path.split("/"), *filter(None, name.split("/")))
+        return not _exists(remote.fs, remote.fs.version_path(place, meta.version_id))
 
-        files = sorted(metas)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            missing = pool.map(is_missing, files)
-            return [name for name, gone in zip(files, missing, strict=True) if gone]
+    files = sorted(metas)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        missing = pool.map(is_missing, files)
+        return [name for name, gone in zip(files, missing, strict=True) if gone]
 
 
 def _read_hash(out: Any) -> str | None:

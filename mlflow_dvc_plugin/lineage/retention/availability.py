@@ -107,9 +107,7 @@ class Locator:
         if key not in self._absent_at_source:
             self._progress.begin("Looking where it was imported from", 0)
             try:
-                self._absent_at_source[key] = self._dvc.sources.find_missing(
-                    entry.path, obj, commit
-                )
+                self._absent_at_source[key] = self._dvc.outs.find_missing(entry.path, obj, commit)
             except DvcError as err:
                 self._absent_at_source[key] = err
         return self._absent_at_source[key]

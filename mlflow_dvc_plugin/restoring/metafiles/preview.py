@@ -41,7 +41,10 @@ class Preview:
                 os.makedirs(os.path.join(folder, ".dvc"))
                 for path, data in {**self._metafiles, **changes}.items():
                     if data is not None:
-                        _write_file(os.path.join(folder, path), data)
+                        target = os.path.join(folder, path)
+                        os.makedirs(os.path.dirname(target), exist_ok=True)
+                        with open(target, "wb") as file:
+                            file.write(data)
                 entries = self._read(os.path.realpath(folder), changes)
             except (CaptureError, OSError, UnicodeError):
                 return None
@@ -100,9 +103,3 @@ def _list_parents(path: str) -> Iterable[str]:
     """List the folders above a path, each with a final slash; the project's own is empty."""
     parts = path.split("/")
     return ("/".join([*parts[:depth], ""]) for depth in range(len(parts)))
-
-
-def _write_file(target: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "wb") as file:
-        file.write(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -60,7 +60,7 @@ class Scanner:
         changes: list[Change] = []
         absent = set(files)
         if self._clean:
-            self._delete_temporary({os.path.dirname(path) for path in self._target.files})
+            self._delete_temporary()
         found = self._find_data(times)
         # In batches: a million files at once would take much memory.
         while batch := dict(islice(found, _BATCH)):
@@ -109,8 +109,8 @@ class Scanner:
         except CaptureError as err:
             raise RestoreError(str(err)) from err
 
-    def _delete_temporary(self, folders: Iterable[str]) -> None:
-        for folder in folders:
+    def _delete_temporary(self) -> None:
+        for folder in {os.path.dirname(path) for path in self._target.files}:
             full = os.path.join(self._root, folder)
             if self._guard.inspect(folder, folder) == "" and os.path.isdir(full):
                 for name in filter(TEMPORARY_NAME.search, os.listdir(full)):

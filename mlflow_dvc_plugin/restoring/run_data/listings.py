@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.files.contents import Contents
@@ -20,9 +20,6 @@ from mlflow_dvc_plugin.restoring.files.permissions import (
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _ROW = re.compile(
     rb'\{"md5": "([0-9a-f]{32})", "relpath": ("(?:[^"\\\x00-\x1f]|\\.)*")\}(?:, (?=\{)|(?=\]))'
@@ -66,7 +63,7 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
     fetcher.fetch({obj: path for path, obj in listings.items()})
     fetcher.options.progress.begin("Reading folders' listings", len(listings))
     for folder, obj in listings.items():
-        files += _read_listing(fetcher.project, obj, folder)
+        files += _read_listing(fetcher, obj, folder)
         fetcher.options.progress.advance(files=1)
     check_collisions(fetcher.project.root, [path for path, _ in files])
     return Target(
@@ -81,9 +78,9 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
     )
 
 
-def _read_listing(project: DvcProject, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:
+def _read_listing(fetcher: Fetcher, obj: Obj, folder: str) -> Iterable[tuple[str, Obj]]:
     try:
-        with open(project.cache.path(obj), "rb") as file:
+        with open(fetcher.project.cache.path(obj), "rb") as file:
             data = file.read()
         for value, relpath in _parse_rows(data):
             path = posixpath.join(folder, relpath)

@@ -15,8 +15,6 @@ class Selection:
     """The outs of a run that a restore brings back.
 
     Attributes:
-        run_id: the run.
-        state: what the run recorded.
         whole: all outs of the run are selected.
         data: the outs that DVC caches.
         git_outs: the outs that it leaves to Git (``cache: false``).

@@ -20,7 +20,6 @@ class UndoRecord(NamedTuple):
 
     Attributes:
         record_id: names the record; later ones sort after earlier ones.
-        run_id: the run that was restored.
         files: what each changed path held; None for nothing.
         modes: the permissions of those files, and of the metafiles.
         metafiles: the bytes of each changed metafile; None for no file.

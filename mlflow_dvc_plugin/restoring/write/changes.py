@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import stat
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.dvc.file_copy import run_in_threads
@@ -122,3 +124,33 @@ def _write_symlinks(root: str, changes: Sequence[Change]) -> None:
             os.symlink(change.new.value, link)
             check_stamp(target, change.stamp)
             os.replace(link, target)
+
+
+def save_out_links(
+    project: DvcProject,
+    outs: Sequence[str],
+    times: Mapping[str, float],
+    written: Iterable[str],
+) -> None:
+    """Tell DVC that outs are its own, which it may delete unless users change them first.
+
+    DVC calls such a record a link, whatever the link type is. `times` tells when
+    each file in outs that are folders was modified before anything was written, and
+    `written` which files were written or deleted since.
+    """
+    if not outs:
+        return
+    times = {**times}
+    for path in written:
+        times.pop(path, None)
+        with contextlib.suppress(OSError):
+            info = os.stat(os.path.join(project.root, path))
+            if stat.S_ISREG(info.st_mode):
+                times[path] = info.st_mtime
+    names = sorted(times)
+    for out in outs:
+        inside = names[bisect_left(names, f"{out}/") : bisect_left(names, f"{out}0")]
+        start = len(out) + 1
+        project.database.save_link(
+            os.path.join(project.root, out), ((name[start:], times[name]) for name in inside)
+        )
