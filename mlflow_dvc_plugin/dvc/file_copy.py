@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 _CHUNK = 64 * 1024  # fits a processor's cache: four times as much takes twice as long
-# The errors of systems that cannot copy by themselves, or not between two places.
-_UNSUPPORTED = {
-    *(errno.ENOSYS, errno.EXDEV, errno.EINVAL),
-    *(errno.EOPNOTSUPP, errno.EPERM, errno.EBADF),
+# The errors of systems that cannot link or copy by themselves, or not between two places.
+UNSUPPORTED = {
+    *(errno.EAGAIN, errno.EBADF, errno.EINVAL, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP),
+    *(errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV),
 }
 _QUEUE = 8  # pieces of work that wait for each thread
 
@@ -84,7 +84,7 @@ def _copy_range(old: int, new: int, size: int) -> bool:
         try:
             count = os.copy_file_range(old, new, size)
         except OSError as err:
-            if err.errno in _UNSUPPORTED:
+            if err.errno in UNSUPPORTED:
                 return False
             raise
         if not count:

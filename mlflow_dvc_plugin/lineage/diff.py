@@ -18,8 +18,8 @@ from mlflow_dvc_plugin.lineage.listings import (
     to_object,
 )
 from mlflow_dvc_plugin.lineage.observation import Observation, observe_workspace
-from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj

@@ -1,26 +1,15 @@
-"""The project that runs are looked up from, and its data state."""
+"""The data state of the project that runs are looked up from."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
-from mlflow_dvc_plugin.capturing import capture, find_project
-from mlflow_dvc_plugin.errors import MlflowDvcError, NoProjectError, join_some
+from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.errors import MlflowDvcError, join_some
 from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.state import DataState
 
 _SHOWN = 3
-
-
-def find_root(project: str | None = None) -> str:
-    """The absolute path of the project at or above a folder; None for the working directory."""
-    root = find_project(project)
-    if root is None:
-        raise NoProjectError(
-            f"{project or os.getcwd()} is not in a DVC project. Change to the project of the runs."
-        )
-    return root
 
 
 def read_state(root: str) -> DataState:

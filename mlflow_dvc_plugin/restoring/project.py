@@ -1,4 +1,4 @@
-"""Find and open the project that a restore works in."""
+"""Find the project that runs are looked up from, and open it for a restore."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 
-def find_root(folder: str | None) -> str:
-    """Find the project's folder; None stands for the project at the working directory."""
-    root = os.path.abspath(folder) if folder else find_project()
+def find_root(folder: str | None = None) -> str:
+    """Find the project at or above a folder; None stands for the working directory."""
+    root = find_project(folder)
     if root is None:
         raise NoProjectError(
-            f"{os.getcwd()} is not in a DVC project. Change to the project of the run."
+            f"{folder or os.getcwd()} is not in a DVC project. Change to the project of the run."
         )
     return root
 

@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.cli import main
 from mlflow_dvc_plugin.cli.restoring.restore import report
 from mlflow_dvc_plugin.errors import (
     MissingObjectsError,
+    NoProjectError,
     NoRecordedStateError,
     RestoreError,
     UnsavedContentError,
@@ -63,6 +64,18 @@ def test_the_first_of_two_versions_comes_back_byte_for_byte(two: Project, link: 
     assert result.modified == ["data/a.csv", "data/images"]
     assert result.source == "manifest"
     assert not (two.path / "data/images/3.txt").exists()
+
+
+def test_a_folder_in_the_project_stands_for_the_project(two: Project, tmp_path: Path) -> None:
+    before = snapshot(two.path)
+    recorded = record(two.path)
+    second_version(two)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    with pytest.raises(NoProjectError, match="outside is not in a DVC project"):
+        restore(recorded, project=str(outside))
+    restore(recorded, project=str(two.path / "data" / "images"))
+    assert snapshot(two.path) == before
 
 
 def test_a_lost_cache_and_workspace_come_back_from_the_remote(two: Project) -> None:

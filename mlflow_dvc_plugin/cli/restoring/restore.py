@@ -79,7 +79,7 @@ def command(
 
 def _to_project_paths(paths: tuple[str, ...]) -> list[str]:
     """Make paths that were typed in the working directory relative to the project."""
-    root = find_root(None)
+    root = find_root()
     found = []
     for path in paths:
         relative = _to_relative(os.path.abspath(path), root)

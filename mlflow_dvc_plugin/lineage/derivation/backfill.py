@@ -9,8 +9,9 @@ from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries, read_co
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.lineage.workspace import find_root, read_state
+from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause, write_tags

@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.derivation.stage_records import StageRecord, read_stage_records
 from mlflow_dvc_plugin.lineage.listings import is_listing, read_listings, to_object
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.lineage.workspace import find_root
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import build_listing
 from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key

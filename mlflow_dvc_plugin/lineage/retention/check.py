@@ -13,9 +13,9 @@ from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
 from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locator
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
-from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 _SHOWN = 3

@@ -14,8 +14,8 @@ from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, write_commit
-from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.restoring.metafiles.planner import MetafilePlanner
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry

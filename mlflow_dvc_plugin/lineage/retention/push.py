@@ -11,8 +11,8 @@ from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, LineageError, j
 from mlflow_dvc_plugin.lineage.listings import explain_remote_error
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
-from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj

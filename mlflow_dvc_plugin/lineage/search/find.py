@@ -14,8 +14,8 @@ from mlflow_dvc_plugin.lineage.derivation.stage_records import hash_stage_inputs
 from mlflow_dvc_plugin.lineage.observation import observe_workspace
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, Match, RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.workspace import find_root
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 from mlflow_dvc_plugin.state.tags import DATA_PREFIX, OUT_PREFIX, to_tag_key

@@ -16,11 +16,7 @@ from mlflow_dvc_plugin.state.objects import Obj
 class GitOutPlan(NamedTuple):
     """What a restore does with the outs that DVC leaves to Git.
 
-    Attributes:
-        contents: the bytes of those that it writes.
-        unchanged: paths of those that hold what they must.
-        skipped: those that it does not restore, each with the reason.
-        unsaved: paths of those whose present content is saved nowhere else.
+    `skipped` has the reasons, and `unsaved` the paths with content saved nowhere else.
     """
 
     contents: dict[str, bytes | None]

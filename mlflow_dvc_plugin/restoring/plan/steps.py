@@ -101,9 +101,8 @@ def _scan_and_fetch(
         }
         if dry_run:
             fetcher.check_available(needed)
-            return changes, times
         # Users may go on working during a download, so compare again after one.
-        if not fetcher.fetch(needed):
+        if dry_run or not fetcher.fetch(needed):
             return changes, times
 
 

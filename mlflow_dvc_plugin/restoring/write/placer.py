@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc.file_copy import clone, copy, create_file
+from mlflow_dvc_plugin.dvc.file_copy import UNSUPPORTED, clone, copy, create_file
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
 from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
@@ -17,17 +17,6 @@ from mlflow_dvc_plugin.state.objects import Obj
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
-# The errors of file systems that do not support a kind of link.
-_UNSUPPORTED = {
-    errno.EPERM,
-    errno.ENOTSUP,
-    errno.EXDEV,
-    errno.ENOTTY,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EAGAIN,
-    errno.EMLINK,
-}
 _NEW_FILE_MODE = 0o666  # the umask is subtracted from it
 # Linux can write a file that has no name yet.
 _UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
@@ -102,7 +91,7 @@ class Placer:
             try:
                 self._project.cache.create_link(kind, source, temporary)
             except OSError as err:
-                if err.errno not in _UNSUPPORTED:
+                if err.errno not in UNSUPPORTED:
                     raise
             else:
                 return os.stat(temporary)
