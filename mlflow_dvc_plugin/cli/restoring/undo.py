@@ -41,7 +41,12 @@ def command(
         if as_json:
             print_json([_to_row(record) for record in records])
         else:
-            _print_list(records)
+            if not records:
+                print_line("There is nothing to undo: no restore was done in this project.")
+            for each in records:
+                action = "undo of" if each.is_undo else "restore of"
+                files = format_count(len(each.files), "file")
+                print_line(f"{each.record_id}  {action} {each.run_id[:8]}: {files}")
         return
     with ProgressBar("Reading the project") as progress:
         result = undo(record, dry_run=dry_run, force=force, progress=progress)
@@ -57,12 +62,3 @@ def _to_row(record: UndoRecord) -> dict[str, Any]:
         "metafiles": sorted(record.metafiles),
         "outs": list(record.outs),
     }
-
-
-def _print_list(records: list[UndoRecord]) -> None:
-    if not records:
-        print_line("There is nothing to undo: no restore was done in this project.")
-    for record in records:
-        action = "undo of" if record.is_undo else "restore of"
-        files = format_count(len(record.files), "file")
-        print_line(f"{record.record_id}  {action} {record.run_id[:8]}: {files}")

@@ -21,10 +21,8 @@ _THREADS = 16
 def find_missing(repo: Any, out: Any, path: str, obj: Obj) -> list[str]:
     """Find the files that the source of an out at a path lacks.
 
-    The paths are relative to the out; an empty one stands for the out itself.
-
-    Raises:
-        DvcError: why that cannot be known.
+    The paths are relative to the out; an empty one stands for the out itself. An
+    error says why that cannot be known.
     """
     if out is None or _read_hash(out) != obj.value:
         raise DvcError("its metafile does not name this version")

@@ -20,12 +20,10 @@ from mlflow_dvc_plugin.restoring.files.paths import is_within
 from mlflow_dvc_plugin.restoring.metafiles.git_outs import is_in_head
 from mlflow_dvc_plugin.restoring.metafiles.gitignore import find_removed_lines
 from mlflow_dvc_plugin.restoring.metafiles.merge import Merger
-from mlflow_dvc_plugin.restoring.metafiles.preview import OutHashes, Preview
+from mlflow_dvc_plugin.restoring.metafiles.preview import Preview
 from mlflow_dvc_plugin.restoring.metafiles.run_metafiles import RunMetafiles
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
-
-_WITHOUT_STATUS = Settings(status_budget_ms=0)
 
 
 class MetafilePlan(NamedTuple):
@@ -50,6 +48,9 @@ class MetafilePlanner:
         # Often there is nothing to write, and that is quick to tell.
         unchanged = not find_differing(self.workspace, entries)
         fallback: MetafilePlan | None = None
+        paths = {e.path for e in self._state.entries if e.hash}
+        # Today's outs, other than the run's, whose hashes the metafiles must not lose.
+        others = [e for e in self.workspace.entries if e.cached and e.hash and e.path not in paths]
         for proposal in self._propose(entries, whole):
             if proposal is None:
                 continue
@@ -60,7 +61,7 @@ class MetafilePlanner:
             outs = self._preview.read_outs(proposal)
             if outs is None or any(outs.get(e.path) != (e.hash_name, e.hash) for e in entries):
                 continue
-            if not self._find_untracked(outs):
+            if all(outs.get(e.path) == (e.hash_name, e.hash) for e in others):
                 pipelines = [path for path in changes if posixpath.basename(path) == "dvc.yaml"]
                 return self._check_ignored(MetafilePlan(changes, self._find_unsaved(pipelines)))
             unsaved = self._find_unsaved(changes)
@@ -70,9 +71,9 @@ class MetafilePlanner:
             fallback = fallback or MetafilePlan(changes, unsaved)
         if fallback is not None:
             return self._check_ignored(fallback)
-        paths = [e.path for e in entries]
+        names = join_some([e.path for e in entries], 10)
         raise RestoreError(
-            f"Today's dvc.yaml and .dvc files cannot track {join_some(paths, 10)} as the run did, "
+            f"Today's dvc.yaml and .dvc files cannot track {names} as the run did, "
             "because they have changed too much. Check out the run's Git commit first, or use "
             "--out DIR to restore the data alone."
         )
@@ -81,11 +82,7 @@ class MetafilePlanner:
         if whole and self._state.stage is None:
             yield self._collect_exact()
         yield Merger(
-            self._project,
-            self._state,
-            workspace=self.workspace,
-            run_metafiles=self._run_metafiles,
-            preview=self._preview,
+            self._project, self._state, self.workspace, self._run_metafiles, self._preview
         ).merge(entries)
 
     def _collect_exact(self) -> Contents | None:
@@ -115,12 +112,6 @@ class MetafilePlanner:
             )
         return plan
 
-    def _find_untracked(self, outs: OutHashes) -> list[str]:
-        """Find today's outs, other than the run's, whose hashes the metafiles would lose."""
-        paths = {e.path for e in self._state.entries if e.hash}
-        others = [e for e in self.workspace.entries if e.cached and e.hash and e.path not in paths]
-        return [e.path for e in others if outs.get(e.path) != (e.hash_name, e.hash)]
-
     def _find_unsaved(self, paths: Iterable[str]) -> list[str]:
         """Find the metafiles whose present bytes are not in HEAD, so that replacing loses them."""
         metafiles = self.workspace.metafiles
@@ -135,7 +126,7 @@ class MetafilePlanner:
 def read_workspace(project: str) -> DataState:
     """Read what a project's metafiles say today, without looking at the data."""
     try:
-        state = capture(project, settings=_WITHOUT_STATUS)
+        state = capture(project, settings=Settings(status_budget_ms=0))
     except CaptureError as err:
         raise RestoreError(
             f"The project's metafiles cannot be read: {err}. Repair them, then run the same "

@@ -56,8 +56,13 @@ class Preview:
         reading = read_project(self._project)
         deleted = {path for path, data in changes.items() if data is None}
         needed = _to_relative(reading.watch.files, self._project) - deleted
+        needed = {name for name in needed if self._is_missing(folder, name)}
         for _ in range(_MAX_ROUNDS):
-            self._link_files(folder, needed)
+            for name in needed:
+                target = os.path.normpath(os.path.join(folder, name))
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                # A link and no copy: a file of variables may be large.
+                os.symlink(os.path.join(self._project, name), target)
             watch = Watch(folder)
             error: CaptureError | None = None
             entries: list[Entry] = []
@@ -83,14 +88,6 @@ class Preview:
             and not os.path.lexists(os.path.normpath(os.path.join(folder, name)))
             and os.path.isfile(os.path.normpath(os.path.join(self._project, name)))
         )
-
-    def _link_files(self, folder: str, names: Iterable[str]) -> None:
-        for name in names:
-            if self._is_missing(folder, name):
-                target = os.path.normpath(os.path.join(folder, name))
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                # A link and no copy: a file of variables may be large.
-                os.symlink(os.path.join(self._project, name), target)
 
 
 def _to_relative(files: Iterable[str], folder: str) -> set[str]:

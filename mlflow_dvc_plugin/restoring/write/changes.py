@@ -127,10 +127,7 @@ def _write_symlinks(root: str, changes: Sequence[Change]) -> None:
 
 
 def save_out_links(
-    project: DvcProject,
-    outs: Sequence[str],
-    times: Mapping[str, float],
-    written: Iterable[str],
+    project: DvcProject, outs: Sequence[str], times: Mapping[str, float], written: Iterable[str]
 ) -> None:
     """Tell DVC that outs are its own, which it may delete unless users change them first.
 
