@@ -35,11 +35,20 @@ sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="run the slow proofs in full, for an hour")
+    parser.addoption(
+        "--full", action="store_true", help="run everything, and the slow proofs in full: an hour"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     effort.full = config.getoption("full")
+    if effort.full and config.option.markexpr == "not slow":
+        config.option.markexpr = ""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the processors, for `-n auto`: half of the time, a test waits for another process."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -75,6 +75,7 @@ def test_a_file_store_takes_the_tags(project: Project, tmp_path: Path) -> None:
     assert [key for key in tags if key.startswith("dvc.data.data/gr")]
 
 
+@pytest.mark.slow
 def test_a_real_server_takes_the_tags(project: Project, server: str) -> None:
     project.add("data/a.csv", "1")
     tags = train(project.path, server)

@@ -170,6 +170,7 @@ def changes(root: Path, choose: random.Random) -> dict[str, Callable[[], object]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("seed", range(2))
 def test_random_changes_between_processes_are_seen(root: Path, seed: int) -> None:
