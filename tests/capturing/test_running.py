@@ -18,6 +18,8 @@ JOB = """
 import hashlib, json, os, sys
 from mlflow_dvc_plugin.capturing import capture
 
+pytestmark = pytest.mark.slow
+
 name, out, *deps = sys.argv[1:]
 read = {}
 for dep in deps:

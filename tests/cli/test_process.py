@@ -23,6 +23,8 @@ import atexit, sys, threading, time
 from mlflow_dvc_plugin.cli import __main__ as process
 from mlflow_dvc_plugin.cli.__main__ import run
 
+pytestmark = pytest.mark.slow
+
 class Slow:
     def __del__(self):
         print("taken apart")

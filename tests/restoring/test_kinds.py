@@ -19,6 +19,8 @@ from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project, run
 from tests.record import record, snapshot
 
+pytestmark = pytest.mark.slow
+
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest()
@@ -271,7 +273,6 @@ def test_metrics_that_no_commit_has_are_left_and_named(project: Project) -> None
     assert [text for text in result.left if text.startswith("s.json:")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dirty", [False, True])
 def test_more_than_300_outs(project: Project, tmp_path: Path, dirty: bool) -> None:
     project.remote(tmp_path / "remote")

@@ -24,6 +24,8 @@ from tests.record import record, snapshot
 SCRIPT = """
 import json, pathlib, sys
 from mlflow_dvc_plugin.capturing import capture
+
+pytestmark = pytest.mark.slow
 name, source, target = sys.argv[1:]
 state = capture()
 pathlib.Path(f"{name}.tags").write_text(json.dumps(state.to_tags()))

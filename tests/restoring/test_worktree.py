@@ -12,6 +12,8 @@ from mlflow_dvc_plugin.restoring import restore
 from tests.project import Project
 from tests.record import record, snapshot
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = "stages:\n  copy:\n    cmd: cp in.csv out.csv\n    deps: [in.csv]\n    outs: [out.csv]\n"
 
 
