@@ -14,11 +14,12 @@ from mlflow_dvc_plugin.capturing import capture
 from tests.capturing.oracle import UNJUDGED
 from tests.project import Project, run
 
+pytestmark = pytest.mark.slow
+
 JOB = """
 import hashlib, json, os, sys
 from mlflow_dvc_plugin.capturing import capture
 
-pytestmark = pytest.mark.slow
 
 name, out, *deps = sys.argv[1:]
 read = {}

@@ -16,6 +16,8 @@ from mlflow import MlflowClient
 from tests.history import History
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 _LINES = 200_000
 _BODY = """
 import atexit, sys, threading, time
@@ -23,7 +25,6 @@ import atexit, sys, threading, time
 from mlflow_dvc_plugin.cli import __main__ as process
 from mlflow_dvc_plugin.cli.__main__ import run
 
-pytestmark = pytest.mark.slow
 
 class Slow:
     def __del__(self):

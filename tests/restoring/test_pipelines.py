@@ -20,12 +20,13 @@ from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
 from tests.record import record, snapshot
 
+pytestmark = pytest.mark.slow
+
 # A stage's script: does its work, and first records what a run in it would.
 SCRIPT = """
 import json, pathlib, sys
 from mlflow_dvc_plugin.capturing import capture
 
-pytestmark = pytest.mark.slow
 name, source, target = sys.argv[1:]
 state = capture()
 pathlib.Path(f"{name}.tags").write_text(json.dumps(state.to_tags()))

@@ -14,6 +14,7 @@ from tests.record import record, snapshot
 
 pytestmark = pytest.mark.slow
 
+
 PIPELINE = "stages:\n  copy:\n    cmd: cp in.csv out.csv\n    deps: [in.csv]\n    outs: [out.csv]\n"
 
 
