@@ -72,10 +72,10 @@ def add_commit_entries(state: DataState) -> DataState:
     last = _last
     if last is None or last[0] is not state:
         try:
-            committed = _read_entries(state.project, state.git_commit)
+            entries = _read_entries(state.project, state.git_commit)
         except MlflowDvcError:
             return state
-        last = _last = state, replace(state, committed=committed)
+        last = _last = state, replace(state, commit_entries=entries)
     return last[1]
 
 

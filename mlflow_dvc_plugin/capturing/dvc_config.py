@@ -40,17 +40,17 @@ def read_sections(path: str) -> Iterator[tuple[str, dict[str, str]]]:
     except OSError:
         return
     section = ""
-    values: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for raw in text.splitlines():
         line = raw.strip()
         if line.startswith("[") and "]" in line:
-            yield section, values
-            section, values = _unquote(line[1 : line.rindex("]")]), {}
+            yield section, keys
+            section, keys = _unquote(line[1 : line.rindex("]")]), {}
         elif line and not line.startswith("#"):
             key, equals, value = line.partition("=")
             if equals:
-                values[_unquote(key).lower()] = _unquote(value)
-    yield section, values
+                keys[_unquote(key).lower()] = _unquote(value)
+    yield section, keys
 
 
 def find_default_remote(config: Config) -> str | None:

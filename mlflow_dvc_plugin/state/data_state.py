@@ -32,7 +32,7 @@ class DataState:
         exp_baseline: the commit on which the running DVC experiment is based.
         remote: name of the default remote.
         metafiles: bytes of the metafiles, by path relative to the project.
-        committed: what the metafiles of ``git_commit`` record; only known if there
+        commit_entries: what the metafiles of ``git_commit`` record; only known if there
             are too many outs to write all of them into tags.
         pipelines: first 16 hex of the MD5 of each ``dvc.yaml``, by path, if a
             recorded state does not have its bytes.
@@ -51,7 +51,7 @@ class DataState:
     exp_baseline: str | None = None
     remote: str | None = None
     metafiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    committed: tuple[Entry, ...] | None = field(default=None, repr=False, compare=False)
+    commit_entries: tuple[Entry, ...] | None = field(default=None, repr=False, compare=False)
     pipelines: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     source: Source = field(default="workspace", compare=False)
     project: str = field(default="", compare=False)
@@ -112,6 +112,6 @@ class DataState:
         built.update(tags.build_path_tags(self.used_entries(), max_path_tags))
         built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
         room = tags.MAX_TOTAL - sum(map(len, built.values()))
-        parts = build_manifest(self.entries, self.committed, self.metafiles, room)
+        parts = build_manifest(self.entries, self.commit_entries, self.metafiles, room)
         built.update(tags.build_manifest_tags(parts))
         return built

@@ -53,16 +53,16 @@ class Manifest(NamedTuple):
 
 def build_manifest(
     entries: Sequence[Entry],
-    committed: Sequence[Entry] | None,
+    commit_entries: Sequence[Entry] | None,
     metafiles: Mapping[str, bytes],
     room: int,
 ) -> list[str]:
     """Write a state as parts of a manifest, of at most `room` characters together.
 
-    `committed` is what the commit's metafiles record, if that is known. There are no
+    `commit_entries` is what the commit's metafiles record, if that is known. There are no
     parts if the state does not fit.
     """
-    for manifest in _list_candidates(entries, committed, metafiles):
+    for manifest in _list_candidates(entries, commit_entries, metafiles):
         parts = dump(manifest)
         if sum(map(len, parts)) <= room:
             return parts
@@ -70,7 +70,7 @@ def build_manifest(
 
 
 def _list_candidates(
-    entries: Sequence[Entry], committed: Sequence[Entry] | None, metafiles: Mapping[str, bytes]
+    entries: Sequence[Entry], commit_entries: Sequence[Entry] | None, metafiles: Mapping[str, bytes]
 ) -> Iterator[Manifest]:
     """The possible manifests of a state, the one that says most first."""
     pipelines = {
@@ -86,9 +86,9 @@ def _list_candidates(
     if len(entries) <= MAX_ENTRIES:
         whole = Manifest(tuple(entries), metafiles=public, pipelines=pipelines)
         yield from (whole, whole._replace(metafiles={}))
-    if committed is None:
+    if commit_entries is None:
         return
-    before = {e.path: e for e in committed}
+    before = {e.path: e for e in commit_entries}
     changed = tuple(e for e in entries if e._replace(input=False) != before.get(e.path))
     if len(changed) <= _MAX_CHANGED:
         touched = {e.metafile for e in changed}

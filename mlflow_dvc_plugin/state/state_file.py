@@ -39,8 +39,8 @@ def dumps(state: DataState) -> str:
         "metafiles": {path: _dump_bytes(data) for path, data in state.metafiles.items()},
         "pipelines": dict(state.pipelines),
     }
-    if state.committed is not None:
-        document["committed"] = [_dump_entry(e) for e in state.committed]
+    if state.commit_entries is not None:
+        document["committed"] = [_dump_entry(e) for e in state.commit_entries]
     return json.dumps(document, indent=1) + "\n"
 
 
@@ -86,7 +86,7 @@ def _read_file(path: str, *_: int) -> DataState:
 
 
 def _load_state(document: Mapping[str, Any]) -> DataState:
-    committed = document.get("committed")
+    commit_entries = document.get("committed")
     scalars: dict[str, Any] = {
         name: None if document[name] is None else check_text(document[name]) for name in _SCALARS
     }
@@ -104,7 +104,7 @@ def _load_state(document: Mapping[str, Any]) -> DataState:
         pipelines={
             check_text(path): check_text(md5) for path, md5 in document["pipelines"].items()
         },
-        committed=None if committed is None else tuple(map(_load_entry, committed)),
+        commit_entries=None if commit_entries is None else tuple(map(_load_entry, commit_entries)),
         **scalars,
     )
 

@@ -128,7 +128,7 @@ def test_every_field_of_a_state_comes_back() -> None:
     )
     again = state_file.loads(state_file.dumps(state), "x")
     assert again == state
-    assert again.committed == state.committed
+    assert again.commit_entries == state.commit_entries
     assert again.pipelines == state.pipelines
 
 
@@ -188,9 +188,9 @@ def test_a_file_that_is_written_anew_is_read_anew(
 
 def test_a_large_state_keeps_what_its_commit_says() -> None:
     entries = tuple(Entry(f"{n:04d}", "md5", f"{n:032x}") for n in range(400))
-    state = DataState(".", entries, git_commit="c" * 40, committed=entries[1:])
+    state = DataState(".", entries, git_commit="c" * 40, commit_entries=entries[1:])
     assert state_file.loads(state_file.dumps(state), "x").to_tags() == state.to_tags()
-    assert state.to_tags() != replace(state, committed=None).to_tags()
+    assert state.to_tags() != replace(state, commit_entries=None).to_tags()
 
 
 @pytest.fixture

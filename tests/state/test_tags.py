@@ -143,7 +143,7 @@ def test_above_300_outs_the_manifest_has_what_differs_from_the_commit() -> None:
     state = state_of(10_000)
     changed = state.entries[7]._replace(hash="f" * 32)
     outs = (*state.entries[:7], changed, *state.entries[8:-1])
-    now = DataState(root=".", entries=outs, committed=state.entries, git_commit="a" * 40)
+    now = DataState(root=".", entries=outs, commit_entries=state.entries, git_commit="a" * 40)
     tags = now.to_tags()
     check_limits(tags)
     found = manifest.parse(read_manifest_parts(tags))
