@@ -109,9 +109,15 @@ class DataState:
         }
         built = tags.build_fact_tags(facts)
         built.update(tags.build_modified_tag(self.modified))
-        built.update(tags.build_path_tags(self.used_entries(), max_path_tags))
+        used = self.used_entries()
+        built.update(tags.build_path_tags(used, max_path_tags))
         built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
-        room = tags.MAX_TOTAL - sum(map(len, built.values()))
-        parts = build_manifest(self.entries, self.commit_entries, self.metafiles, room)
+        room = tags.MAX_TOTAL - tags.count_characters(built)
+        # The index of hashes yields to the manifest, and the bytes of metafiles yield to the index.
+        index = tags.build_hash_tags(used, room)
+        reserved = tags.count_characters(index)
+        parts = build_manifest(self.entries, self.commit_entries, self.metafiles, room, reserved)
+        rest = room - sum(map(len, parts))
+        built.update(index if reserved <= rest else tags.build_hash_tags(used, rest))
         built.update(tags.build_manifest_tags(parts))
         return built

@@ -56,15 +56,17 @@ def build_manifest(
     commit_entries: Sequence[Entry] | None,
     metafiles: Mapping[str, bytes],
     room: int,
+    reserved: int = 0,
 ) -> list[str]:
     """Write a state as parts of a manifest, of at most `room` characters together.
 
-    `commit_entries` is what the commit's metafiles record, if that is known. There are no
-    parts if the state does not fit.
+    `commit_entries` is what the commit's metafiles record, if that is known. The bytes of
+    metafiles leave `reserved` characters of the room free. There are no parts if the state
+    does not fit.
     """
     for manifest in _list_candidates(entries, commit_entries, metafiles):
         parts = dump(manifest)
-        if sum(map(len, parts)) <= room:
+        if sum(map(len, parts)) <= room - (reserved if manifest.metafiles else 0):
             return parts
     return []
 

@@ -9,13 +9,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from mlflow_dvc_plugin.state.entry import Entry
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 
 SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
 OUT_PREFIX = "dvc.out."
 MANIFEST = "dvc.manifest"
+HASHES = "dvc.hashes"
+OUT_HASHES = "dvc.out_hashes"
+# The indexes of hashes, and the tags that count what they lack.
+OMITTED_HASHES = {HASHES: "dvc.hashes_omitted", OUT_HASHES: "dvc.out_hashes_omitted"}
+HASH_DIGITS = "0123456789abcdef"
+MIN_HASH = 8  # digits; no hash in an index is cut to fewer
+_MAX_HASH = 32
 
 MAX_KEY = 250  # characters, as are the others
 MAX_VALUE = 5_000
@@ -84,6 +93,41 @@ def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
     return tags
 
 
+def build_hash_tags(entries: Sequence[Entry], room: int, key: str = HASHES) -> dict[str, str]:
+    """Build the index of the hashes of outs, for MLflow's own search.
+
+    The tag has each distinct hash once, without ``.dir``, in the order of the outs and
+    separated by a space. All are cut to one length if they do not fit whole: the longest
+    from 32 to 8 digits. Those that still do not fit, and hashes that are not hexadecimal, are
+    counted in a tag of their own.
+
+    Args:
+        entries: outs that have a hash.
+        room: the most characters for both values together.
+        key: the tag's key, one of `OMITTED_HASHES`.
+    """
+    hashes = dict.fromkeys([str(e.hash) for e in entries])
+    most = min(room - len(str(len(hashes))), MAX_VALUE) + 1  # no space before the first
+    digits = (each.removesuffix(DIR_SUFFIX) for each in hashes)
+    valid = (each for each in digits if len(each) >= MIN_HASH and not each.strip(HASH_DIGITS))
+    shown = list(islice(valid, max(0, most // (MIN_HASH + 1))))
+    tags: dict[str, str] = {}
+    if shown:
+        length = min(_MAX_HASH, most // len(shown) - 1)
+        tags[key] = " ".join([each[:length] for each in shown])
+    if len(shown) < len(hashes):
+        tags[OMITTED_HASHES[key]] = str(len(hashes) - len(shown))
+    return tags
+
+
+def build_out_tags(outs: Sequence[Entry], recorded: Mapping[str, str]) -> dict[str, str]:
+    """Build the tags with the hashes of what a run made, beside the tags that it has."""
+    built = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in outs}
+    others = {k: v for k, v in recorded.items() if k.startswith("dvc.") and k != OUT_HASHES}
+    room = MAX_TOTAL - count_characters({**others, **built})
+    return {**built, **build_hash_tags(outs, room, OUT_HASHES)}
+
+
 def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
     """Build the tag with the modified paths, as many as fit; no tag without any."""
     shown: list[str] = []
@@ -93,6 +137,11 @@ def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
         shown.append(path)
     line = _line(",".join(shown), MAX_MODIFIED_TOTAL)
     return {"dvc.modified": line} if line else {}
+
+
+def count_characters(tags: Mapping[str, str]) -> int:
+    """The length of all values together."""
+    return sum(map(len, tags.values()))
 
 
 def _line(value: str | None, most: int = _MAX_SCALAR) -> str:

@@ -52,7 +52,8 @@ def test_after_repro_the_run_that_made_a_model_is_found(project: Project, histor
         assert (done.json, done.stderr) == (linked, "")
         assert "dvc.out.model.pkl" not in history.tags(made[version])
         assert mlflow_dvc("link", "--json").json == linked
-        assert history.tags(made[version])["dvc.out.model.pkl"] == md5(f"model of {version}")
+        tags = history.tags(made[version])
+        assert tags["dvc.out.model.pkl"] == tags["dvc.out_hashes"] == md5(f"model of {version}")
     assert len(set(made.values())) == 2
     for version, run_id in made.items():
         value = md5(f"model of {version}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 import string
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from mlflow_dvc_plugin.state.tags import (
     MAX_TOTAL,
     MAX_VALUE,
     build_error_tags,
+    build_out_tags,
     read_manifest_parts,
     to_tag_key,
 )
@@ -72,9 +74,19 @@ def check_limits(tags: dict[str, str]) -> None:
     assert sum(map(len, tags.values())) <= MAX_TOTAL
 
 
-def test_the_fingerprint_is_the_documented_md5() -> None:
-    import hashlib
+def check_index(state: DataState, tags: dict[str, str]) -> None:
+    """Each hash of what was used is in the index, whole or cut like the others, or is counted."""
+    used = {str(e.hash).removesuffix(".dir") for e in state.used_entries()}
+    shown = tags.get("dvc.hashes", "").split()
+    lengths = {len(each) for each in shown if each not in used}
+    assert len(lengths) <= 1
+    assert all(8 <= length <= 32 for length in lengths)
+    assert all(any(value.startswith(each) for value in used) for each in shown)
+    found = {value for value in used if any(value.startswith(each) for each in shown)}
+    assert len(used - found) <= int(tags.get("dvc.hashes_omitted", "0"))
 
+
+def test_the_fingerprint_is_the_documented_md5() -> None:
     outs = [
         Entry("b", "md5", "2" * 32),
         Entry("a", "md5-dos2unix", "1" * 32 + ".dir"),
@@ -106,6 +118,7 @@ def test_any_state_fits_the_limits_of_every_store(
     tags = state.to_tags(max_path_tags=100)
     check_limits(tags)
     assert all(tags.values())
+    check_index(state, tags)
 
 
 @pytest.mark.slow
@@ -255,7 +268,6 @@ def test_any_text_is_a_manifest_or_an_error(parts: list[str]) -> None:
 
 def test_a_manifest_that_inflates_without_end_is_refused() -> None:
     import base64
-    import hashlib
     import struct
     import zlib
 
@@ -273,3 +285,86 @@ def test_an_error_is_one_line() -> None:
     assert set(tags) == {"dvc.schema", "dvc.error"}
     check_limits(tags)
     assert "\n" not in tags["dvc.error"]
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "omitted"),
+    [(1, 32, 0), (151, 32, 0), (152, 31, 0), (300, 15, 0), (400, 11, 0), (555, 8, 0), (600, 8, 45)],
+)
+def test_hashes_are_cut_to_one_length_and_the_rest_is_counted(
+    count: int, length: int, omitted: int
+) -> None:
+    state = state_of(count)
+    tags = state.to_tags()
+    check_limits(tags)
+    values = [str(e.hash) for e in state.entries]
+    assert tags["dvc.hashes"] == " ".join(value[:length] for value in values[: count - omitted])
+    assert tags.get("dvc.hashes_omitted", "0") == str(omitted)
+    assert ("dvc.manifest" in tags) == (count <= 300)
+
+
+def test_the_index_has_what_a_run_used_each_once_and_without_dir() -> None:
+    outs = (
+        Entry("a", "md5", "1" * 32 + ".dir", isdir=True, input=True),
+        Entry("b", "md5", "2" * 32, input=True),
+        Entry("c", "md5", "2" * 32, input=True),
+        Entry("d", "md5", "3" * 32),
+        Entry("git", "md5", "4" * 32, cached=False),
+        Entry("never", "md5", None),
+    )
+    outside = DataState(root=".", entries=outs).to_tags()
+    assert outside["dvc.hashes"].split() == ["1" * 32, "2" * 32, "3" * 32]
+    inside = DataState(root=".", entries=outs, stage="train").to_tags()
+    assert inside["dvc.hashes"].split() == ["1" * 32, "2" * 32]
+    assert "dvc.hashes_omitted" not in outside | inside
+    nothing = DataState(root=".", entries=outs[4:]).to_tags()
+    assert not {"dvc.hashes", "dvc.hashes_omitted"} & nothing.keys()
+
+
+def test_a_hash_that_is_not_hexadecimal_is_counted_and_not_searched_for() -> None:
+    values = ("1" * 32, '"etag"', "0x8D9", "abc", "f" * 64, "% and '")
+    outs = tuple(Entry(f"{n}", "etag", value) for n, value in enumerate(values))
+    tags = DataState(root=".", entries=outs).to_tags()
+    assert tags["dvc.hashes"].split() == ["1" * 32, "f" * 32]
+    assert tags["dvc.hashes_omitted"] == "4"
+
+
+def test_the_manifest_comes_before_the_index_and_the_index_before_metafiles() -> None:
+    def noise(count: int) -> bytes:
+        return b"".join(hashlib.md5(b"%d" % n).digest() for n in range(count // 16))
+
+    few = state_of(150)
+    for size, is_there in ((1_600, True), (4_000, False)):
+        state = DataState(root=".", entries=few.entries, metafiles={"a.dvc": noise(size)})
+        tags = state.to_tags()
+        check_limits(tags)
+        assert tags["dvc.hashes"] == few.to_tags()["dvc.hashes"]
+        found = manifest.parse(read_manifest_parts(tags))
+        assert (found.entries, bool(found.metafiles)) == (few.entries, is_there)
+    # Paths that do not compress make the manifest long.
+    paths = [hashlib.md5(b"%d" % n).hexdigest() for n in range(300)]
+    for size, length, omitted in ((24, 10, 0), (32, 8, 116)):
+        outs = [
+            Entry(path[:size], "md5", path[::-1], metafile=f"{path[:size]}.dvc") for path in paths
+        ]
+        state = DataState(root=".", entries=tuple(sorted(outs)))
+        tags = state.to_tags()
+        check_limits(tags)
+        check_index(state, tags)
+        assert manifest.parse(read_manifest_parts(tags)).entries == state.entries
+        assert {len(each) for each in tags["dvc.hashes"].split()} == {length}
+        assert tags.get("dvc.hashes_omitted", "0") == str(omitted)
+
+
+def test_the_hashes_of_what_a_run_made_stay_within_its_limits() -> None:
+    outs = [Entry(f"out/{n:03d}", "md5", f"{n:032x}") for n in range(120)]
+    recorded = {**state_of(120).to_tags(), "mlflow.note.content": "x" * 5_000}
+    tags = build_out_tags(outs, recorded)
+    check_limits({k: v for k, v in {**recorded, **tags}.items() if k.startswith("dvc.")})
+    assert tags["dvc.out.out/007"] == f"{7:032x}"
+    assert {len(each) for each in tags["dvc.out_hashes"].split()} == {32}
+    assert build_out_tags(outs, {**recorded, **tags}) == tags
+    full = {**recorded, "dvc.manifest.9": "x" * 5_000}
+    tags = build_out_tags(outs, full)
+    assert tags["dvc.out_hashes_omitted"] == str(120 - len(tags.get("dvc.out_hashes", "").split()))
+    check_limits({k: v for k, v in tags.items() if "hashes" in k})

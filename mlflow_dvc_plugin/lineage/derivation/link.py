@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.objects import build_listing
-from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
+from mlflow_dvc_plugin.state.tags import OUT_PREFIX, build_out_tags, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause, write_tags
 
 _PARENT = "mlflow.parentRunId"
@@ -52,7 +52,7 @@ def link(
             if isinstance(run, str):
                 unlinked[record.address] = run
                 continue
-            tags = _to_tags(record)
+            tags = build_out_tags(record.outs, run.tags)
             if not dry_run and not tags.items() <= run.tags.items():
                 write_tags(run.run_id, tags, tracking_uri=tracking_uri)
             outs = {e.path: str(e.hash) for e in record.outs}
@@ -82,10 +82,6 @@ def select_run(runs: Sequence[Run], tags: Mapping[str, str], written: int) -> Ru
     return newest
 
 
-def _to_tags(record: StageRecord) -> dict[str, str]:
-    return {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
-
-
 def _find_run(
     dvc: DvcProject, record: StageRecord, experiments: Sequence[str], tracking_uri: str | None
 ) -> Run | str:
@@ -95,7 +91,8 @@ def _find_run(
     clauses = [tag_clause(key, value) for key, value in facts.items()]
     found = search_runs(clauses, experiments, tracking_uri)
     runs = [run for run in found if facts.items() <= run.tags.items()]
-    return select_run(runs, _to_tags(record), _find_write_time(dvc, record))
+    tags = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in record.outs}
+    return select_run(runs, tags, _find_write_time(dvc, record))
 
 
 def _find_write_time(dvc: DvcProject, record: StageRecord) -> int:
