@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 NAME = "dvc"  # of the autologging integration
+# Where torchrun, Open MPI and Slurm say which of the processes of a job this is.
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,13 @@ class Parts:
 
 
 def select_parts() -> Parts | None:
-    """The parts that ``autolog()``, or else the settings, switch on; None if autologging is off."""
+    """The parts that ``autolog()``, or else the settings, switch on; None if autologging is off.
+
+    It is off in all processes of a distributed job but the first, which logs for all of them.
+    """
+    ranks = [os.environ.get(name, "") for name in _RANKS]
+    if any(rank.isdecimal() and int(rank) > 0 for rank in ranks):
+        return None
     utils: Any = sys.modules.get("mlflow.utils.autologging_utils")
     if utils is not None and utils._AUTOLOGGING_GLOBALLY_DISABLED:
         return None

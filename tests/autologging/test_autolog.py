@@ -357,6 +357,31 @@ def test_each_part_can_be_switched_off(pipeline: Project) -> None:
 
 
 @pytest.mark.usefixtures("pipeline")
+@pytest.mark.parametrize("name", ["RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"])
+def test_only_the_first_process_of_a_distributed_job_logs(
+    name: str, tracking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = MlflowClient().get_experiment_by_name(tracking)
+    bare = MlflowClient().create_run(experiment.experiment_id).info.run_id
+    mlflow_dvc.autolog()
+    monkeypatch.setenv(name, "1")
+    with mlflow.start_run(run_id=bare):
+        pass
+    assert not artifacts(bare)
+    with mlflow.start_run() as own:
+        pass
+    found = MlflowClient().get_run(own.info.run_id)
+    assert found.data.tags["dvc.data_hash"], "tags are not autologging"
+    assert not found.data.params
+    assert not found.inputs.dataset_inputs
+    monkeypatch.setenv(name, "0")
+    with mlflow.start_run() as first:
+        pass
+    assert MlflowClient().get_run(first.info.run_id).data.params
+    assert artifacts(first.info.run_id)
+
+
+@pytest.mark.usefixtures("pipeline")
 @pytest.mark.parametrize(
     ("value", "has"), [("params", ["params"]), ("datasets, params", ["datasets", "params"])]
 )
