@@ -8,7 +8,10 @@ until a run starts, and an error in capture never leaves it.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.settings import Settings
 
 
 def __getattr__(name: str) -> Any:
@@ -28,7 +31,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _Context:
-    """Gives each run the tags of the data state that it starts on."""
+    """Gives each run the tags of the data state that it starts on.
+
+    What MLflow makes later for a run gets the tags that the run has, or none.
+    """
 
     def __init__(self) -> None:
         # MLflow asks for no tags when a run is resumed. So if the environment turns
@@ -43,12 +49,18 @@ class _Context:
     def tags(self) -> dict[str, str]:
         """The tags; empty outside a project, and ``dvc.error`` if capture fails."""
         try:
-            return _build_tags()
+            from mlflow_dvc_plugin.tag_request import read_request
+
+            request = read_request()
+            if request.is_start:
+                return _build_tags(request.run_id)
+            return _copy_tags(request.run_id)
         except Exception as err:  # noqa: BLE001 - capture must never break the training job
             return _describe_error(err)
 
 
-def _build_tags() -> dict[str, str]:
+def _build_tags(parent_id: str | None) -> dict[str, str]:
+    """The tags of a run that starts now."""
     from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 
     start = capture_run_start()
@@ -68,7 +80,31 @@ def _build_tags() -> dict[str, str]:
             "metafiles and keep the commit, or set MLFLOW_DVC_INCLUDE to the outs that you need.",
             len(start.state.entries),
         )
-    return tags
+    return _refer_to_manifest(tags, parent_id, start.settings)
+
+
+def _copy_tags(run_id: str | None) -> dict[str, str]:
+    """The tags of an active run, for what belongs to it; none for a run that is not active."""
+    from mlflow_dvc_plugin.tag_request import find_active_tags
+
+    tags = {k: v for k, v in (find_active_tags(run_id) or {}).items() if k.startswith("dvc.")}
+    if not tags:
+        return {}
+    from mlflow_dvc_plugin.capturing.run_start import find_settings
+
+    settings, _ = find_settings(even_disabled=False)
+    return {} if settings.disable else _refer_to_manifest(tags, run_id, settings)
+
+
+def _refer_to_manifest(
+    tags: dict[str, str], run_id: str | None, settings: Settings
+) -> dict[str, str]:
+    if run_id is None or settings.children == "full":
+        return tags
+    from mlflow_dvc_plugin.state.tags import refer_to_manifest
+    from mlflow_dvc_plugin.tag_request import find_active_tags
+
+    return refer_to_manifest(tags, run_id, find_active_tags)
 
 
 def _describe_error(err: Exception) -> dict[str, str]:

@@ -28,6 +28,7 @@ class Settings:
     max_path_tags: int = 20  # how many `dvc.data.<path>` tags a run gets at most
     status_budget_ms: int = 100  # with 0, the status is always `unverified`
     state: str | None = None  # a file written by `mlflow-dvc export`
+    children: str = "reference"  # or `full`: child runs repeat the manifest of their parent
     autolog: tuple[str, ...] = ()  # of `AUTOLOG_PARTS`: what to log in addition to tags
 
 
@@ -97,6 +98,12 @@ def _parse_patterns(key: str, value: object) -> tuple[str, ...]:
     return tuple(p.strip() for p in parts if p.strip())
 
 
+def _parse_children(key: str, value: object) -> str:
+    if value in ("reference", "full"):
+        return str(value)
+    raise SettingsError(key, value, "reference or full")
+
+
 def _parse_autolog(key: str, value: object) -> tuple[str, ...]:
     try:
         return AUTOLOG_PARTS if _parse_bool(key, value) else ()
@@ -118,5 +125,6 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "max_path_tags": _parse_count,
     "status_budget_ms": _parse_count,
     "state": _parse_text,
+    "children": _parse_children,
     "autolog": _parse_autolog,
 }

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("mlflow_dvc_plugin.autolog")
 _MAX_OPEN = 1000  # runs; a run that is never ended is dropped at some point
-_PARENT = "mlflow.parentRunId"
 _MARK = "_mlflow_dvc_plugin"
 
 # The runs that started in this process and have not ended, by id.
@@ -107,12 +106,11 @@ def _start(client: Any, run: Any) -> None:
 
         from mlflow_dvc_plugin.autologging.run_start import start_recording
 
-        parent = find_recording(run.data.tags.get(_PARENT, ""))
         recording = start_recording(
             client or MlflowClient(),
             run,
             parts,
-            parent_hash=parent.files_hash if parent is not None else None,
+            find_other=find_recording,
             created=client is not None,
         )
         if recording is not None:

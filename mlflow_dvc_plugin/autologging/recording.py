@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,6 +29,7 @@ class Recording:
         params: the values of the parameters when the run started.
         stamps: the stamps of metrics and plots files when the run started; None
             if it started in another process.
+        tags: the run's tags, as it has them after it started.
         files_hash: Python's hash of the uploaded files; None if there are none.
         pid: the process in which the run started.
     """
@@ -41,6 +42,7 @@ class Recording:
     pipeline: PipelineFiles = field(default_factory=PipelineFiles)
     params: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, Stamp] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     files_hash: int | None = None
     pid: int = field(default_factory=os.getpid)
 

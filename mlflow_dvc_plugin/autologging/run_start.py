@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -20,11 +21,18 @@ from mlflow_dvc_plugin.autologging.recording import (
 from mlflow_dvc_plugin.autologging.structured_files import read_params
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.state import DataState, Status
-from mlflow_dvc_plugin.state.tags import build_error_tags
+from mlflow_dvc_plugin.state.tags import build_error_tags, refer_to_manifest
+
+_PARENT = "mlflow.parentRunId"
 
 
 def start_recording(
-    client: Any, run: Any, parts: Parts, *, parent_hash: int | None = None, created: bool = True
+    client: Any,
+    run: Any,
+    parts: Parts,
+    *,
+    find_other: Callable[[str], Recording | None] = lambda _: None,
+    created: bool = True,
 ) -> Recording | None:
     """Record the data state, the params values and the files that a run starts with.
 
@@ -34,16 +42,20 @@ def start_recording(
         client: the ``MlflowClient`` to log with.
         run: an ``mlflow.entities.Run``.
         parts: what to log.
-        parent_hash: the parent's ``files_hash``: it has the same files, so they are not uploaded.
+        find_other: finds the recording of another run, such as the parent's. What the parent
+            has in its tags or among its files is not repeated.
         created: the run was created just now; False for a resumed run.
     """
     run_id = run.info.run_id
-    found = _read_state(client, run, parts)
+    found = _read_state(client, run, parts, find_other)
     if found is None:
         return None
+    parent = find_other(run.data.tags.get(_PARENT, ""))
     start_ns = time.time_ns() if created else (run.info.start_time or 0) * 1_000_000
-    recording = Recording(run_id, parts, found.state, found.settings.max_path_tags, start_ns)
     tags = run.data.tags
+    recording = Recording(
+        run_id, parts, found.state, found.settings.max_path_tags, start_ns, tags=tags
+    )
     if "dvc.schema" in tags and tags.get("dvc.data_hash") != found.state.data_hash:
         warn(parts, [f"Run {run_id} was recorded on other data: its DVC data is not logged."])
         recording.state = None
@@ -55,13 +67,15 @@ def start_recording(
         with guard(parts, "artifacts"):
             files = collect_files(found.state, recording.pipeline.params)
             recording.files_hash = hash(frozenset(files.items()))
-            parent_has_them = recording.files_hash == parent_hash
+            parent_has_them = parent is not None and recording.files_hash == parent.files_hash
             if not parent_has_them and (created or not has_state_file(client, run_id)):
                 upload_files(client, run, found.state, files)
     return recording
 
 
-def _read_state(client: Any, run: Any, parts: Parts) -> RunStart | None:
+def _read_state(
+    client: Any, run: Any, parts: Parts, find_other: Callable[[str], Recording | None]
+) -> RunStart | None:
     """The data state with the status that the run's tags have, which it gets if it has none."""
     tags = run.data.tags
     tagged = "dvc.schema" in tags
@@ -72,14 +86,24 @@ def _read_state(client: Any, run: Any, parts: Parts) -> RunStart | None:
     else:
         new_tags = found.state.to_tags(found.settings.max_path_tags) if found else {}
     if not tagged:
+        if found is not None and found.settings.children != "full":
+            new_tags = refer_to_manifest(
+                new_tags, tags.get(_PARENT, ""), lambda other: _get_tags(find_other(other))
+            )
         with guard(parts, "tags"):
             log_tags(client, run.info.run_id, new_tags)
+            # What MLflow makes for the run while it is active gets these tags.
+            tags.update(new_tags)
     elif found is not None:
         known: tuple[Status, ...] = get_args(Status)
         status: Status = next((s for s in known if s == tags.get("dvc.status")), "unverified")
         modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
         return found._replace(state=replace(found.state, status=status, modified=modified))
     return found
+
+
+def _get_tags(recording: Recording | None) -> Mapping[str, str] | None:
+    return recording.tags if recording is not None else None
 
 
 def _read_pipeline(recording: Recording, state: DataState) -> None:

@@ -26,10 +26,7 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
     None outside a project, or if the settings disable capture. With `judge`, compare
     the workspace with what the metafiles record.
     """
-    settings = load_settings()
-    if settings.disable and not even_disabled:
-        return None
-    settings, project = _find_settings(settings)
+    settings, project = find_settings(even_disabled)
     if settings.disable and not even_disabled:
         return None
     if settings.state:
@@ -53,12 +50,15 @@ def read_exported_state() -> DataState | None:
     """Read the exported file that the settings name; None if they name none."""
     from mlflow_dvc_plugin.state import state_file
 
-    settings, _ = _find_settings(load_settings())
+    settings, _ = find_settings()
     return state_file.read(settings.state) if settings.state else None
 
 
-def _find_settings(settings: Settings) -> tuple[Settings, str | None]:
-    """Add the project's settings to the environment's; an exported file needs no project."""
+def find_settings(even_disabled: bool = True) -> tuple[Settings, str | None]:
+    """The settings that apply here, and the project; an exported file needs none."""
+    settings = load_settings()
+    if settings.disable and not even_disabled:
+        return settings, None
     project = None if settings.state else find_project(settings=settings)
     if project is None:
         return settings, None

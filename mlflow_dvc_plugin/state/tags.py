@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from mlflow_dvc_plugin.state.entry import Entry
@@ -18,6 +18,7 @@ SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
 OUT_PREFIX = "dvc.out."
 MANIFEST = "dvc.manifest"
+MANIFEST_RUN = "dvc.manifest_run"  # the run that has the manifest
 HASHES = "dvc.hashes"
 OUT_HASHES = "dvc.out_hashes"
 # The indexes of hashes, and the tags that count what they lack.
@@ -68,6 +69,25 @@ def read_manifest_parts(tags: Mapping[str, str]) -> Sequence[str]:
     while (key := f"{MANIFEST}.{len(parts)}" if parts else MANIFEST) in tags:
         parts.append(tags[key])
     return parts
+
+
+def refer_to_manifest(
+    tags: dict[str, str], run_id: str, find_tags: Callable[[str], Mapping[str, str] | None]
+) -> dict[str, str]:
+    """Replace a manifest by the id of a run that has the same: that run, or the one it names.
+
+    The tags stay as they are if no such run is known to `find_tags`.
+    """
+    others = find_tags(run_id) or {}
+    if MANIFEST_RUN in others:
+        run_id = others[MANIFEST_RUN]
+        others = find_tags(run_id) or {}
+    parts = read_manifest_parts(tags)
+    if not parts or parts != read_manifest_parts(others):
+        return tags
+    repeated = build_manifest_tags(parts)
+    kept = {key: value for key, value in tags.items() if key not in repeated}
+    return {**kept, MANIFEST_RUN: run_id}
 
 
 def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:

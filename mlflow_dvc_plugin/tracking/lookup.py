@@ -37,10 +37,17 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
     return _find_prefix(run_id, tracking_uri)
 
 
-def _get_run(client: Any, run_id: str) -> Run:
+def get_run(run_id: str, tracking_uri: str | None = None, even_deleted: bool = False) -> Run:
+    """The run with an id. Deleted runs stay in the store until they are purged."""
+    if not _ID.match(run_id):
+        raise RunNotFoundError(f"{run_id[:100]!r} is not a run id.")
+    return _get_run(open_client(tracking_uri), run_id, even_deleted)
+
+
+def _get_run(client: Any, run_id: str, even_deleted: bool = False) -> Run:
     with translate_errors(not_found=f"There is no run {run_id} in this MLflow store. {_HINT}"):
         found = client.get_run(run_id)
-    if found.info.lifecycle_stage == "deleted":
+    if found.info.lifecycle_stage == "deleted" and not even_deleted:
         raise RunNotFoundError(
             f"Run {run_id} is deleted. Bring it back with `mlflow runs restore --run-id {run_id}`."
         )

@@ -51,7 +51,8 @@ def python(project: Project, server: str, experiment: str, code: str, **env: str
 
 
 def tagged(found: Run) -> bool:
-    return "dvc.data.data/a.csv" in found.data.tags and "dvc.manifest" in found.data.tags
+    tags = found.data.tags
+    return "dvc.data.data/a.csv" in tags and bool({"dvc.manifest", "dvc.manifest_run"} & set(tags))
 
 
 def test_pytorch_lightnings_logger(data: Project, server: str) -> None:
@@ -95,6 +96,7 @@ GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}, cv=2).fit(table[["a", "b
     assert len(found) == 4
     assert len(children) == 3
     assert all(tagged(item) for item in found)
+    assert len({item.data.tags.get("dvc.manifest_run") for item in found}) == 2
     assert all(item.data.params["lr"] == "0.1" for item in found)
     assert len({item.data.params["C"] for item in children}) == 3
 

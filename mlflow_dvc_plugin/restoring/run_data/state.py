@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
-from mlflow_dvc_plugin.errors import GitError, MlflowDvcError, NoRecordedStateError
+from mlflow_dvc_plugin.errors import (
+    GitError,
+    MlflowDvcError,
+    NoRecordedStateError,
+    RunNotFoundError,
+)
 from mlflow_dvc_plugin.state import DataState, Entry, Source, Status, manifest
-from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
-from mlflow_dvc_plugin.tracking.lookup import find_run
+from mlflow_dvc_plugin.state.tags import MANIFEST, MANIFEST_RUN, read_manifest_parts
+from mlflow_dvc_plugin.tracking.lookup import find_run, get_run
 from mlflow_dvc_plugin.tracking.run import Run
 from mlflow_dvc_plugin.tracking.store import open_client, to_tracking_error
 
@@ -87,9 +92,12 @@ def _fingerprint_error(run: Run, state: DataState) -> NoRecordedStateError:
 
 
 def _from_manifest(run: Run, project: str | None) -> DataState | None:
-    if MANIFEST not in run.tags:
+    tags = run.tags
+    if MANIFEST not in tags and MANIFEST_RUN in tags:
+        tags = _read_manifest_run(run).tags
+    if MANIFEST not in tags:
         return None
-    parsed = manifest.parse(read_manifest_parts(run.tags))
+    parsed = manifest.parse(read_manifest_parts(tags))
     entries = parsed.entries
     if not parsed.complete:
         base = {e.path: e for e in _commit_state(run, project).entries}
@@ -100,6 +108,19 @@ def _from_manifest(run: Run, project: str | None) -> DataState | None:
     return _to_state(run, "manifest", entries, parsed.metafiles, parsed.pipelines)
 
 
+def _read_manifest_run(run: Run) -> Run:
+    """The run that has the manifest of a run that only refers to it, such as its parent."""
+    other = run.tags[MANIFEST_RUN]
+    try:
+        return get_run(other, run.store or None, even_deleted=True)
+    except RunNotFoundError as err:
+        raise NoRecordedStateError(
+            f"Run {run.run_id} has the same data as run {other[:40]}, whose tags describe it, but "
+            "that run is no longer in this MLflow store. Only a clone of the project that has the "
+            "run's Git commit may still have a description of the data."
+        ) from err
+
+
 def _from_artifacts(run: Run, _: str | None) -> DataState | None:
     if not run.store:
         return None
@@ -107,7 +128,8 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
 
     client = open_client(run.store)
     # A nested run logs no artifacts if its parent has the same state.
-    for run_id in (run.run_id, run.tags.get("mlflow.parentRunId")):
+    others = (run.tags.get(MANIFEST_RUN), run.tags.get("mlflow.parentRunId"))
+    for run_id in dict.fromkeys((run.run_id, *others)):
         try:
             state = read_artifacts(client, run_id) if run_id else None
         except MlflowDvcError:
