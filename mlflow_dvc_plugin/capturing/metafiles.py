@@ -18,7 +18,7 @@ from mlflow_dvc_plugin.errors import CaptureError, FormatError
 
 _ATTEMPTS = 4
 
-_Parse = Callable[[bytes], dict[str, Any]]
+_Parse = Callable[[bytes], Any]
 
 
 def read_metafiles(

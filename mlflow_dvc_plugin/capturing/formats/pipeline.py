@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config
-from mlflow_dvc_plugin.capturing.formats import regex_parser
 from mlflow_dvc_plugin.capturing.formats.outs import Stage, build_out
 from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
+from mlflow_dvc_plugin.capturing.formats.schema import LOCK, PIPELINE, load_checked
 from mlflow_dvc_plugin.errors import CaptureError
 
 # Stage name -> its definition, without templates.
@@ -17,6 +17,8 @@ Definitions = Mapping[str, Mapping[str, Any]]
 # Stage name -> the records of its outs in the lock.
 LockOuts = Mapping[str, Sequence[Mapping[str, Any]]]
 
+# Bytes of a lock for which it pays to compile the regular expressions of its own parser.
+_LARGE = 32_000
 _OUT_SECTIONS = ("outs", "metrics", "plots")
 _NOTHING: Mapping[str, Any] = {}
 # A stage that never ran will get the hash of DVC 3.
@@ -25,20 +27,23 @@ _NEVER_RAN = {"hash": "md5"}
 
 def parse_pipeline(data: bytes) -> dict[str, Any]:
     """Parse a ``dvc.yaml``, or raise a FormatError."""
-    return regex_parser.parse_pipeline(data) or regex_parser.load_as_yaml(data, "PIPELINE")
+    return load_checked(data, PIPELINE)
 
 
-def parse_lock_outs(data: bytes) -> dict[str, Any]:
+def parse_lock_outs(data: bytes) -> LockOuts:
     """Parse the records of each stage's outs in a ``dvc.lock``, or raise a FormatError."""
-    found = regex_parser.parse_lock_outs(data)
-    if found is not None:
-        return found
+    if len(data) > _LARGE:
+        from mlflow_dvc_plugin.capturing.formats import lock_parser
+
+        found = lock_parser.parse_lock_outs(data)
+        if found is not None:
+            return found
     return {name: stage.get("outs", []) for name, stage in parse_lock(data).items()}
 
 
 def parse_lock(data: bytes) -> dict[str, Any]:
     """Parse the stages of a ``dvc.lock``, or raise a FormatError."""
-    return dict(regex_parser.load_as_yaml(data, "LOCK").get("stages", {}))
+    return dict(load_checked(data, LOCK).get("stages", {}))
 
 
 def has_templates(content: Mapping[str, Any], data: bytes) -> bool:

@@ -9,6 +9,7 @@ exhaust the stack, and with a limit for what aliases expand to.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from mlflow_dvc_plugin.errors import FormatError
@@ -21,33 +22,22 @@ _TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FALSE")}
 # Every scalar that is not a string begins with one of these.
-_TYPED = frozenset("+-.0123456789~nNtTfF=")
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
-_FLOAT = re.compile(
-    r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
-    r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
-    r"|[-+]?\.(?:inf|Inf|INF)"
-    r"|\.(?:nan|NaN|NAN)"
-)
+_TYPED = frozenset("+-.0123456789~nNtTfF")
+_NUMERIC = frozenset("+-.0123456789")
+# A number or timestamp consists of these characters alone.
+_IN_NUMBERS = "0123456789_+-.:abcdefABCDEFinINFoxTtZ "
 # These are line breaks in YAML 1.1 and for PyYAML, but characters for DVC.
-_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
-_TIMESTAMP = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
-    r"(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?"
-)
+_LINE_BREAKS = "\x85\u2028\u2029"
+# The scalars `<<` and `=`, which ruamel.yaml accepts as keys only.
+_MERGE = object()
+_VALUE = object()
+_KEYS_ONLY = {"<<": _MERGE, "=": _VALUE}
 
 
 class Timestamp(str):
     """A date or time, which is not a string for DVC."""
 
     __slots__ = ()
-
-
-# The scalars `<<` and `=`, which ruamel.yaml accepts as keys only.
-_MERGE = object()
-_VALUE = object()
 
 
 def load_yaml(data: bytes) -> Any:
@@ -61,7 +51,7 @@ def load_yaml(data: bytes) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as err:
         raise FormatError("it is not UTF-8") from err
-    if _LINE_BREAKS.search(text):
+    if not text.isascii() and any(character in text for character in _LINE_BREAKS):
         raise FormatError("it has a line break that is none in YAML 1.2, such as U+2028")
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
@@ -213,9 +203,7 @@ def _to_scalar(event: Any) -> Any:
     if event.implicit[0]:  # plain, without a tag
         if "\t" in text:
             raise FormatError("it has a tab in a string without quotes")
-        if text and text[0] not in _TYPED:
-            return _MERGE if text == "<<" else text
-        return _VALUE if text == "=" else parse_scalar(text)
+        return _KEYS_ONLY[text] if text in _KEYS_ONLY else parse_scalar(text)
     tag = event.tag
     if tag == "!" and not text and not event.style:
         return None
@@ -232,18 +220,26 @@ def _to_scalar(event: Any) -> Any:
 
 
 def parse_scalar(text: str) -> Any:
-    """The value of a plain scalar in YAML 1.2, as ruamel.yaml resolves it."""
+    """The value of a plain scalar."""
+    if text and text[0] not in _TYPED:
+        return text
     if text in _NULL:
         return None
     if text in _BOOL:
         return _BOOL[text]
-    if _FLOAT.fullmatch(text):
+    return text if text[0] not in _NUMERIC or text.strip(_IN_NUMBERS) else _parse_number(text)
+
+
+def _parse_number(text: str) -> Any:
+    """The number or timestamp that a text stands for, if it is one."""
+    if text.isdecimal() and text[0] != "0":
+        return int(text)
+    whole, fractional, timestamp = _compile_regexes()
+    if fractional.fullmatch(text):
         return _parse_float(text)
-    if _INT.fullmatch(text):
+    if whole.fullmatch(text):
         return _parse_int(text)
-    if _TIMESTAMP.fullmatch(text):
-        return Timestamp(text)
-    return text
+    return Timestamp(text) if timestamp.fullmatch(text) else text
 
 
 def _parse_float(text: str) -> float:
@@ -257,3 +253,22 @@ def _parse_int(text: str) -> int:
     digits = digits.lstrip("+-")
     base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
     return sign * int(digits[2:] if base != 10 else digits, base)
+
+
+@cache
+def _compile_regexes() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Those of whole numbers, of fractional ones, and of timestamps; many projects need none."""
+    whole = r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"
+    fractional = (
+        r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)"
+        r"|\.(?:nan|NaN|NAN)"
+    )
+    timestamp = (
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+        r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
+        r"(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?"
+    )
+    return re.compile(whole), re.compile(fractional), re.compile(timestamp)
