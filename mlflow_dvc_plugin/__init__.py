@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.autologging.integration import autolog, log_state
     from mlflow_dvc_plugin.capturing import capture
-    from mlflow_dvc_plugin.datasets.dataset import from_dvc
+    from mlflow_dvc_plugin.datasets.constructor import from_dvc
     from mlflow_dvc_plugin.errors import MlflowDvcError
     from mlflow_dvc_plugin.lineage.diff import diff
     from mlflow_dvc_plugin.lineage.search.find import find_runs
@@ -46,7 +46,7 @@ _HOMES = {
     "capture": "capturing",
     "diff": "lineage.diff",
     "find_runs": "lineage.search.find",
-    "from_dvc": "datasets.dataset",
+    "from_dvc": "datasets.constructor",
     "load_state": "restoring.run_data.state",
     "log_state": "autologging.integration",
     "restore": "restoring",

@@ -13,7 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from mlflow_dvc_plugin.autologging.recording import Recording, warn
-from mlflow_dvc_plugin.datasets.dataset import from_dvc
+from mlflow_dvc_plugin.datasets.constructor import from_dvc
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState, Entry

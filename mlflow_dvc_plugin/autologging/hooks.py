@@ -39,6 +39,7 @@ def install() -> None:
         return
     _wrap(client, "create_run", _create_run)
     _wrap(client, "set_terminated", _set_terminated)
+    _wrap(client, "log_inputs", _log_inputs)
     # When MLflow 2 loads plugins, ActiveRun is not defined yet. A client is created before
     # a run starts.
     if not _wrap_active_run():
@@ -91,6 +92,25 @@ def _resume_run(original: Any, self: Any, run: Any, *args: Any, **kwargs: Any) -
 def _set_terminated(original: Any, self: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
     _end(self, run_id)
     return original(self, run_id, *args, **kwargs)
+
+
+def _log_inputs(
+    original: Any, self: Any, run_id: str, datasets: Any = None, *args: Any, **kwargs: Any
+) -> Any:
+    return original(self, run_id, _link_datasets(datasets), *args, **kwargs)
+
+
+def _link_datasets(datasets: Any) -> Any:
+    try:
+        parts = select_parts() if datasets else None
+        if parts is None or not parts.datasets:
+            return datasets
+        from mlflow_dvc_plugin.autologging.dataset_links import link_inputs
+
+        return link_inputs(datasets)
+    except Exception:
+        _logger.debug("autologging failed to link a dataset", exc_info=True)
+        return datasets
 
 
 def _start(client: Any, run: Any) -> None:

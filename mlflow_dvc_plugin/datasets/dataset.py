@@ -15,31 +15,17 @@ from mlflow_dvc_plugin.datasets.verification import read_verified
 from mlflow_dvc_plugin.errors import DatasetError
 
 
-def from_dvc(
-    path: str | os.PathLike[str], name: str | None = None, targets: str | None = None
+def build_dataset(
+    path: str | os.PathLike[str], targets: str | None, name: str | None, digest: str | None
 ) -> Dataset:
-    """DVC-tracked data as an MLflow dataset, for ``mlflow.log_input``.
-
-    Its digest is the hash that DVC has for the data. The data is read and compared with
-    that hash first, so data that was changed after ``dvc add`` is refused.
-
-    Args:
-        path: an out, or a file in one: relative to the working directory or to
-            the project, or absolute.
-        name: the dataset's name; by default the path in the project.
-        targets: the column of a table to predict.
-
-    Returns:
-        A ``PandasDataset`` for a CSV, TSV or Parquet file, with `df`, schema and
-        profile, for ``mlflow.evaluate``; for other data a dataset without `df`,
-        whose ``source.load()`` gets the data.
-
-    Raises:
-        DatasetError: DVC does not track the data, the data differs from DVC's
-            hash, or `targets` is not a column of it.
-    """
+    """Build the dataset that :func:`~mlflow_dvc_plugin.from_dvc` returns."""
     entry, state, table = read_verified(os.fspath(path))
     source = source_of(entry, state)
+    if digest not in (None, source.hash, digest_of(source.hash)):
+        raise DatasetError(
+            f"{source.path} has the hash {source.hash}, not the digest {digest!r} that was asked "
+            "for. Run `mlflow-dvc restore RUN` to bring a run's data back."
+        )
     name, digest = name or source.path, digest_of(source.hash)
     df, reason = _read_table(source.path.lower(), table)
     if df is None:

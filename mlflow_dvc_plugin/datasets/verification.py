@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import re
+import time
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import capture, find_project
@@ -80,9 +81,31 @@ def read_verified(path: str) -> tuple[Entry, DataState, bytes | None]:
     value, table = _hash_file(full, inside, entry.hash_name)
     if not entry.isdir and value != entry.hash:
         raise _changed(location, inside)
-    if inside != entry.path:
-        entry = entry._replace(path=inside, hash=value, size=None, nfiles=None, isdir=False)
-    return entry, state, table
+    return _narrow(entry, inside, value), state, table
+
+
+def find_proven(path: str, budget_ms: int) -> tuple[Entry, DataState]:
+    """What :func:`read_verified` finds, but the data is read for at most `budget_ms`.
+
+    Raises:
+        MlflowDvcError: DVC does not track the data, or it is not proven to be what DVC recorded.
+    """
+    deadline = time.monotonic() + budget_ms / 1000
+    location = _locate(path)
+    inside, entry = location.path, _find_entry(location)
+    if not _is_unchanged(location, entry, budget_ms):
+        raise _changed(location, entry.path)
+    if inside == entry.path:
+        return entry, location.state
+    value, _ = _hash_file(os.path.join(location.root, inside), inside, entry.hash_name, deadline)
+    return _narrow(entry, inside, value), location.state
+
+
+def _narrow(entry: Entry, path: str, value: str) -> Entry:
+    """The entry of a file at `path` in a tracked folder, or of the out itself."""
+    if path == entry.path:
+        return entry
+    return entry._replace(path=path, hash=value, size=None, nfiles=None, isdir=False)
 
 
 def _locate(path: str) -> _Location:
@@ -132,40 +155,46 @@ def _find_entry(location: _Location) -> Entry:
     raise DatasetError(f"DVC does not track {location.path}. {hint}")
 
 
-def _is_unchanged(location: _Location, folder: Entry) -> bool:
+def _is_unchanged(location: _Location, entry: Entry, budget_ms: int = _NO_LIMIT_MS) -> bool:
     if location.is_exported:
-        return _hash_folder(location.root, folder) == folder.hash
+        deadline = time.monotonic() + budget_ms / 1000
+        return _hash_out(location.root, entry, deadline) == entry.hash
     # In a project, DVC's state database and the cache know most hashes: no need to read all files.
-    pattern = "/" + _WILDCARD.sub(r"\\\1", folder.path)
+    pattern = "/" + _WILDCARD.sub(r"\\\1", entry.path)
     forget_folder_verdicts()
-    settings = Settings(include=(pattern,), status_budget_ms=_NO_LIMIT_MS)
+    settings = Settings(include=(pattern,), status_budget_ms=budget_ms)
     state = capture(location.root, settings=settings)
-    return state is not None and state.status == "clean"
+    return state is not None and state.status == "clean" and entry in state.entries
 
 
-def _hash_folder(root: str, folder: Entry) -> str | None:
-    """The hash of a folder from the content of each file; None if a file cannot be read."""
-    files = list_folder(root, folder.path, math.inf)
+def _hash_out(root: str, entry: Entry, deadline: float) -> str | None:
+    """The hash of an out from the content of each file; None if a file cannot be read in time."""
+    if not entry.isdir:
+        full = os.path.join(root, entry.path)
+        return _hash_file(full, entry.path, entry.hash_name, deadline)[0]
+    files = list_folder(root, entry.path, deadline)
     if files is None:
         return None
     hashes = {}
     for name, info in files.items():
-        full = os.path.join(root, folder.path, name)
-        value = hash_file(full, info, folder.hash_name, math.inf)
+        full = os.path.join(root, entry.path, name)
+        value = hash_file(full, info, entry.hash_name, deadline)
         if value is None:
             return None
         hashes[name] = value
     return build_listing(hashes)[0].value
 
 
-def _hash_file(full: str, path: str, hash_name: str) -> tuple[str, bytes | None]:
-    """The hash of a file, and its bytes if it is a table."""
+def _hash_file(
+    full: str, path: str, hash_name: str, deadline: float = math.inf
+) -> tuple[str, bytes | None]:
+    """The hash of a file, and its bytes if it is a table and there is no deadline."""
     try:
-        if _TABLE.search(path) and hash_name == "md5":
+        if _TABLE.search(path) and hash_name == "md5" and deadline == math.inf:
             with open(full, "rb") as file:
                 data = file.read()
             return hashlib.md5(data, usedforsecurity=False).hexdigest(), data
-        value = hash_file(full, os.stat(full), hash_name, math.inf)
+        value = hash_file(full, os.stat(full), hash_name, deadline)
     except OSError as err:
         raise DatasetError(f"{path} cannot be read: {err.strerror}.") from err
     if value is None:

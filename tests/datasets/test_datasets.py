@@ -319,7 +319,8 @@ def test_import_mlflow_does_not_pay_for_it() -> None:
         "import sys, mlflow\n"
         "ours = {n for n in sys.modules if n.startswith('mlflow_dvc_plugin')}\n"
         "assert ours <= {'mlflow_dvc_plugin', 'mlflow_dvc_plugin.datasets',"
-        " 'mlflow_dvc_plugin.datasets.source', 'mlflow_dvc_plugin.provider'}, ours\n"
+        " 'mlflow_dvc_plugin.datasets.constructor', 'mlflow_dvc_plugin.datasets.source',"
+        " 'mlflow_dvc_plugin.provider'}, ours\n"
         "assert 'dvc' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -336,3 +337,13 @@ def test_mlflow_knows_the_source_where_the_plugin_is_imported_first(first: str) 
         "assert 'DvcDatasetSource' in names, names\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_mlflow_has_from_dvc_beside_its_own_functions(project: Project) -> None:
+    project.add("data/a.csv", "a,y\n1,0\n")
+    own = from_dvc("data/a.csv")
+    theirs = mlflow.data.from_dvc("data/a.csv", name="mine", targets="y", digest=own.digest)
+    assert (theirs.name, theirs.digest, theirs.targets) == ("mine", own.digest, "y")
+    assert "from_dvc" in mlflow.data.__all__
+    with pytest.raises(DatasetError, match=f"has the hash {own.digest}, not the digest '0'"):
+        mlflow.data.from_dvc("data/a.csv", digest="0")
