@@ -121,15 +121,30 @@ class UnsafePathError(RestoreError):
 
 
 class MissingObjectsError(RestoreError):
-    """Data of the run is neither in the cache nor in the remote; reasons by path."""
+    """Data of the run is neither in the cache nor in the remote; reasons by path.
 
-    def __init__(self, reasons: dict[str, str]) -> None:
+    `forgotten` says that some of it was deleted on purpose; empty if that is not so.
+    """
+
+    def __init__(self, reasons: dict[str, str], forgotten: str = "") -> None:
         shown = join_some([f"{path} ({reason})" for path, reason in reasons.items()], 20, "; ")
         super().__init__(
-            f"The DVC cache lacks {shown}. Nothing was changed. Run `dvc push` on a machine that "
-            "has the data, or name another remote with --remote."
+            f"The DVC cache lacks {shown}. {forgotten}Nothing was changed. Run `dvc push` on a "
+            "machine that has the data, or name another remote with --remote."
         )
         self.reasons = reasons
+
+
+class ForgottenObjectsError(RestoreError):
+    """Data of the run was deleted on purpose; `when` says on which date."""
+
+    def __init__(self, paths: list[str], when: str) -> None:
+        verb = "was" if len(paths) == 1 else "were"
+        super().__init__(
+            f"{join_some(paths, 20)} {verb} {when}: deleted on purpose, from everywhere. Nothing "
+            "was changed. Use --skip-forgotten to restore the rest."
+        )
+        self.paths = paths
 
 
 class UnsavedContentError(RestoreError):

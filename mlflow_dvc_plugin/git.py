@@ -18,9 +18,15 @@ _MAX_SYMREFS = 5
 
 
 def run_git(
-    cwd: str, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    cwd: str,
+    *args: str,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    codes: Collection[int] = (0,),
 ) -> bytes:
     """Run Git in `cwd`, with the additional variables `env`, and return what it prints.
+
+    An exit code that is not among `codes` is a GitError.
 
     The process's own ``GIT_*`` variables do not apply (a hook sets some), and no
     hooks run: ``dvc install`` sets one that would check out data.
@@ -39,7 +45,7 @@ def run_git(
         )
     except OSError as err:
         raise GitError(f"Git cannot run ({err.strerror}). Install Git first.") from err
-    if done.returncode:
+    if done.returncode not in codes:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         if any("not a git repository" in line for line in lines):
             raise NoGitError(f"{cwd} is in no Git repository, but this needs one.")

@@ -25,7 +25,7 @@ _GROUPS = {
     "lineage": ("Find and compare runs by data", ("show", "diff", "find", "log", "check")),
     "restoring": (
         "Restore and keep the data of runs",
-        ("restore", "undo", "push", "pin", "unpin", "demo"),
+        ("restore", "undo", "push", "pin", "unpin", "forget", "demo"),
     ),
 }
 COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}

@@ -13,12 +13,14 @@ from dvc_objects.fs.local import localfs
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
-from mlflow_dvc_plugin.dvc.hashing import hash_file
+from mlflow_dvc_plugin.dvc.hashing import hash_file, hash_path
 from mlflow_dvc_plugin.dvc.locks import lock_project
+from mlflow_dvc_plugin.dvc.storage import Storage
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.git import find_git
+from mlflow_dvc_plugin.state.objects import Obj
 
 
 class DvcProject:
@@ -39,11 +41,16 @@ class DvcProject:
         self.cache = Cache(self._repo, self.database)
         self.remotes = Remotes(self._repo, self.cache)
         self.outs = Outs(self._repo, self.cache)
+        self.storage = Storage(self._repo)
         self.lock = partial(lock_project, self._repo)
 
     def close(self) -> None:
         """Close DVC's databases."""
         self._repo.close()
+
+    def hash_path(self, path: str) -> Obj:
+        """Hash a file or a folder of the disk as `dvc add` does."""
+        return hash_path(path, self.list_files)
 
     def list_files(self, folder: str) -> Iterator[str]:
         """List the absolute paths of the files in a folder that ``.dvcignore`` does not exclude."""

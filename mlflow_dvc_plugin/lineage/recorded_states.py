@@ -13,8 +13,8 @@ from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
 from mlflow_dvc_plugin.tracking import Run
 
 Entries = tuple[Entry, ...]
-# Whether a run used an out, or made it.
-Role = Literal["input", "output"]
+# Whether a run used an out, made it, or only recorded it: in a stage with other inputs.
+Role = Literal["input", "output", "recorded"]
 
 
 class RecordedStates:

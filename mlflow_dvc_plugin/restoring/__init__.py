@@ -42,6 +42,7 @@ def restore(
     worktree: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     force: bool = False,
+    skip_forgotten: bool = False,
     remote: str | None = None,
     jobs: int | None = None,
     tracking_uri: str | None = None,
@@ -59,6 +60,7 @@ def restore(
             recorded metafiles and data; the project is not touched then.
         dry_run: change nothing, only find out what would be done.
         force: save content that is in the way in the cache, and go on.
+        skip_forgotten: leave out what was deleted on purpose, and restore the rest.
         remote: the remote to fetch from; None for each out's own.
         jobs: how many objects to fetch at once.
         tracking_uri: the MLflow store; None for MLflow's own choice.
@@ -70,12 +72,12 @@ def restore(
             the disk failed while files were being written.
     """
     check_no_stage()
-    options = Options(dry_run, force, remote, jobs, progress or Progress())
+    options = Options(dry_run, force, remote, jobs, progress or Progress(), skip_forgotten)
     root = find_root(project)
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(found, project=root)
     options.progress.begin("Reading the project", 0)
-    selection = select_outs(found.run_id, state, paths)
+    selection = select_outs(found, state, paths)
     if worktree is not None:
         if out is not None or dry_run:
             raise RestoreError("--worktree cannot be combined with --out or --dry-run.")
@@ -86,7 +88,8 @@ def restore(
         unchanged = confirm_unchanged(root, selection, options)
         result = unchanged or restore_in_place(root, selection, options)
     if result.is_empty and worktree is None:
-        reason = join_some(result.left, 20, "; ") or "it recorded no data"
+        reasons = [*result.left, *(f"{path}: {why}" for path, why in result.forgotten.items())]
+        reason = join_some(reasons, 20, "; ") or "it recorded no data"
         raise RestoreError(f"Nothing was restored of run {found.run_id}: {reason}.")
     outs = {*result.added, *result.modified, *result.unchanged}
     return replace(result, differed=[path for path in state.modified if path in outs])

@@ -63,7 +63,10 @@ class Checkout:
             **steps.sort_outs(),
             files=len(steps.changes),
             bytes=size,
-            verified=sum(1 for obj in target.files.values() if obj is not None),
+            verified=sum(1 for obj in steps.target.files.values() if obj is not None),
+            forgotten=dict.fromkeys(
+                sorted(steps.target.forgotten), self._fetcher.forgotten.describe()
+            ),
             undo=record.record_id if record else None,
             metafiles=sorted(steps.metafiles),
             in_the_way=in_the_way,
@@ -95,7 +98,8 @@ class Checkout:
                 if obj is not None and path not in steps.changed and not is_symlink(obj)
             }
             missing = self._dvc.cache.find_missing(unchanged.values())
-            if missing:
+            # What was deleted on purpose stays deleted.
+            if missing and not self._fetcher.forgotten.explains(len(missing)):
                 files.update((path, obj) for path, obj in unchanged.items() if obj in missing)
         if files:
             self._options.progress.begin("Saving", len(files))

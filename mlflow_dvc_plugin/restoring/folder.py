@@ -30,7 +30,7 @@ def restore_to_folder(
     state = selection.state
     with open_project(root) as dvc:
         dvc.remotes.check_name(options.remote)
-        fetcher = Fetcher(dvc, selection.data, state.git_commit, options)
+        fetcher = Fetcher(dvc, selection.data, state.git_commit, options, selection.forgotten)
         checkout = Checkout(fetcher, folder, selection.run_id, source=state.source)
         result = checkout.run(list_files(fetcher, selection.data))
     in_git = [f"{e.path}: Git has it, not DVC" for e in selection.git_outs]

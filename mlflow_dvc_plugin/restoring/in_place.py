@@ -79,7 +79,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
         metafiles = planner.plan(data, selection.whole)
         git_outs = plan_git_outs(dvc.root, state.git_commit, workspace, selection.git_outs)
         gitignores = plan_gitignores(dvc.root, workspace, data, metafiles.contents)
-        fetcher = Fetcher(dvc, data, state.git_commit, options)
+        fetcher = Fetcher(dvc, data, state.git_commit, options, selection.forgotten)
         target = list_files(fetcher, data)._replace(
             metafiles={**gitignores, **metafiles.contents, **git_outs.contents},
             unsaved=(*metafiles.unsaved, *git_outs.unsaved),

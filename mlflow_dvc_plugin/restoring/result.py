@@ -25,6 +25,8 @@ class RestoreResult:
         metafiles: metafiles written or deleted, and outs in Git that were written.
         kept: tracked paths that the run did not have, which stay as they are.
         left: outs of the run that are not restored, each with the reason.
+        forgotten: paths that are not restored, because their objects were deleted on purpose,
+            and when.
         differed: restored outs of which the run itself read other content,
             which was never added to DVC: what DVC had recorded is restored.
         in_the_way: files with content that is saved nowhere else. With `force`
@@ -47,6 +49,7 @@ class RestoreResult:
     metafiles: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    forgotten: dict[str, str] = field(default_factory=dict)
     differed: list[str] = field(default_factory=list)
     in_the_way: list[str] = field(default_factory=list)
     refusal: str | None = None

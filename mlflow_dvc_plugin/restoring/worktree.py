@@ -24,7 +24,8 @@ def restore_to_worktree(
     """Make a Git worktree at the run's commit in a new folder, and restore its data there."""
     # The project may have remotes that the commit does not know: fetch with its configuration.
     with open_project(root) as dvc:
-        fetcher = Fetcher(dvc, selection.data, selection.state.git_commit, options)
+        commit = selection.state.git_commit
+        fetcher = Fetcher(dvc, selection.data, commit, options, selection.forgotten)
         files = list_files(fetcher, selection.data).files
         fetcher.fetch({obj: path for path, obj in files.items() if obj is not None})
     with _make_worktree(root, selection.state.git_commit, folder) as inside:

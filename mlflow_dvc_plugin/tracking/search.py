@@ -28,7 +28,7 @@ def search_runs(
     Without experiments, all are searched.
     """
     client = store.open_client(tracking_uri)
-    ids = _find_experiment_ids(client, experiments)
+    ids = find_experiment_ids(client, experiments)
     filter_string = " AND ".join(clauses)
     chunks = [
         _read_newest_first(client, ids[start : start + store.EXPERIMENTS_AT_ONCE], filter_string)
@@ -52,7 +52,8 @@ def tag_clause(key: str, value: str | None = None) -> str:
     return f"tags.`{key}` != ''"
 
 
-def _find_experiment_ids(client: Any, names: Sequence[str]) -> list[str]:
+def find_experiment_ids(client: Any, names: Sequence[str] = ()) -> list[str]:
+    """The ids of experiments, by name; without names, of all."""
     if not names:
         found = store.read_pages(lambda token: client.search_experiments(page_token=token))
         return [experiment.experiment_id for experiment in found]

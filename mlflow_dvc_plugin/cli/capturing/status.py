@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.lineage.retention.readiness import Readiness, assess_read
 
 @click.command("status")
 @common_options
-def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
+def command(tracking_uri: str | None, as_json: bool) -> None:
     """Show what a run that starts here would record, and what is wrong.
 
     It shows the state, and all that would keep such a run from being restored.
@@ -21,7 +21,7 @@ def command(tracking_uri: str | None, as_json: bool) -> None:  # noqa: ARG001
     outside a DVC project, or if the metafiles or that file cannot be read.
     """
     with ProgressBar("Reading the project and its remote"):
-        found = assess_readiness()
+        found = assess_readiness(tracking_uri)
     document = {
         "root": found.state.root,
         "tags": found.tags,

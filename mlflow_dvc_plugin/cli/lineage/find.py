@@ -103,6 +103,11 @@ def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
         limits = result.unread_runs or result.unread_folders or result.unverified
         output.print_line(f"No run {'is known to be' if limits else 'is'} on this data.")
         return
+    draw_runs(result.runs, metrics)
+
+
+def draw_runs(runs: Sequence[FoundRun], metrics: Sequence[str] = ()) -> None:
+    """Print runs with the paths by which they were found."""
     columns = [
         Column("run", lambda run: run.run_id),
         Column("name", lambda run: output.shorten_name(run.run_name)),
@@ -112,8 +117,8 @@ def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
         Column("path", _show_paths),
         Column("hash", lambda run: [run.hashes[p] for p in run.paths[:_SHOWN]], shrinks=True),
     ]
-    draw_table(columns, result.runs)
-    output.print_line(f"{output.format_count(len(result.runs), 'run')}.")
+    draw_table(columns, runs)
+    output.print_line(f"{output.format_count(len(runs), 'run')}.")
 
 
 def _show_metric(name: str, run: FoundRun) -> str:

@@ -34,6 +34,11 @@ from mlflow_dvc_plugin.restoring.project import find_root
     help="Show what would be done, and change nothing. Exit with 1 if a file is in the way.",
 )
 @click.option("--force", is_flag=True, help="Save files that are in the way first, and go on.")
+@click.option(
+    "--skip-forgotten",
+    is_flag=True,
+    help="Leave out what `mlflow-dvc forget` deleted, and restore the rest.",
+)
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
 @common_options
@@ -45,6 +50,7 @@ def command(
     worktree: str | None,
     dry_run: bool,
     force: bool,
+    skip_forgotten: bool,
     remote: str | None,
     jobs: int | None,
     tracking_uri: str | None,
@@ -69,6 +75,7 @@ def command(
             worktree=worktree,
             dry_run=dry_run,
             force=force,
+            skip_forgotten=skip_forgotten,
             remote=remote,
             jobs=jobs,
             tracking_uri=tracking_uri,
@@ -131,6 +138,8 @@ def _print_paths(result: RestoreResult) -> None:
     if result.in_the_way and not result.dry_run:
         saved = ", ".join(result.in_the_way)
         print_line(f"Saved in the cache or the undo record, then replaced: {saved}", dim=True)
+    for path, when in result.forgotten.items():
+        print_line(f"-  {path}: {when}, and not restored", "yellow")
     if result.kept:
         print_line(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
     if result.differed:

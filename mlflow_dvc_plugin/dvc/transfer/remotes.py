@@ -80,7 +80,7 @@ class Remotes:
         for legacy, some in _group_by_part(absent):
             with translate_errors():
                 odb = self._open(remote, legacy, "fetch")
-                _check_folder(odb)
+                check_folder(odb)
                 with ThreadPoolExecutor(_THREADS) as pool:
                     paths = [odb.oid_to_path(obj.value) for obj in some]
                     found = list(pool.map(partial(read_bytes, odb.fs), paths))
@@ -159,7 +159,7 @@ def _add_failure(
 
 def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
     """Find the hashes that a part of a remote has; any failure to find out is raised."""
-    _check_folder(odb)
+    check_folder(odb)
     if odb.fs.protocol == "local":
         # DVC's own check would read each file, and delete those that are damaged.
         return set(odb.list_oids_exists(values))
@@ -172,7 +172,7 @@ def find_in_odb(odb: Any, values: Sequence[str]) -> set[str]:
     return found
 
 
-def _check_folder(odb: Any) -> None:
+def check_folder(odb: Any) -> None:
     """Tell a remote whose folder does not exist, or is not mounted, from an empty one."""
     if odb.fs.protocol == "local":
         root = odb.path

@@ -10,12 +10,16 @@ from typing import Any
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import LineageError, join_some
 from mlflow_dvc_plugin.git import is_commit
+from mlflow_dvc_plugin.lineage.listings import to_object
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
 from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locator
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.restoring.project import find_root
+from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten, read_forgotten
+from mlflow_dvc_plugin.state.objects import Obj
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 _SHOWN = 3
@@ -23,12 +27,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A run, and whether it can be restored: None if that is not known, for a reason."""
+    """A run, and whether it can be restored: None if that is not known, for a reason.
+
+    Attributes:
+        lost: the objects that are nowhere.
+    """
 
     run: Run
     restorable: bool | None
     reason: str
     outs: Sequence[Availability] = ()
+    lost: frozenset[Obj] = frozenset()
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -40,6 +49,8 @@ class CheckedRun:
         }
         if self.run.modified:
             document["modified"] = list(self.run.modified)
+        if FORGOTTEN in self.run.tags:
+            document["forgotten"] = self.run.tags[FORGOTTEN]
         return document
 
 
@@ -67,18 +78,20 @@ def check(
         progress.advance(files=1)
     if not states:
         raise LineageError(f"There is nothing to check: {', '.join(experiments)} has no runs.")
-    yield from _judge_runs(root, states, progress)
+    yield from judge_runs(root, states, progress)
 
 
-def _judge_runs(
+def judge_runs(
     root: str, runs: Sequence[tuple[Run, Entries | str]], progress: Progress
 ) -> Iterator[CheckedRun]:
+    """Find out where the data of runs is, by their recorded outs."""
     distinct = {id(state): state for _, state in runs if not isinstance(state, str)}
     with closing(DvcProject(root)) as dvc:
         data = [e for state in distinct.values() for e in state if e.cached and e.hash]
-        locator = Locator(dvc, ObjectIndex(dvc, data, progress), progress)
+        index = ObjectIndex(dvc, data, progress)
+        locator = Locator(dvc, index, progress)
         # Runs of the same state share its outs.
-        located: dict[tuple[int, str | None], list[Availability]] = {}
+        located: dict[tuple[int, str | None], tuple[list[Availability], frozenset[Obj]]] = {}
         for run, state in runs:
             if isinstance(state, str):
                 yield _judge_run(run, False, state)
@@ -87,32 +100,63 @@ def _judge_runs(
             has_sources = any(e.kind != "plain" for e in state)
             key = id(state), commit if has_sources and is_commit(commit) else None
             if key not in located:
-                located[key] = [locator.locate(e, key[1]) for e in state if e.cached and e.hash]
-            yield _judge_run(run, *_judge_outs(located[key]), located[key])
+                entries = [e for e in state if e.cached and e.hash]
+                outs = [locator.locate(e, key[1]) for e in entries]
+                located[key] = outs, _find_lost(index, entries, outs)
+            outs, lost = located[key]
+            forgotten = read_forgotten(run.tags)
+            yield _judge_run(run, *_judge_outs(outs, len(lost), forgotten), outs, lost)
 
 
-def _judge_outs(outs: Sequence[Availability]) -> tuple[bool | None, str]:
-    """Can a state with these outs be restored? The reason is empty if it can."""
+def _find_lost(
+    index: ObjectIndex, entries: Sequence[Entry], outs: Sequence[Availability]
+) -> frozenset[Obj]:
+    """The objects that are nowhere: several paths may have the same one."""
+    return frozenset(
+        index.find_objects(e).get(path, to_object(e))
+        for e, out in zip(entries, outs, strict=True)
+        for path in out.missing
+    )
+
+
+def _judge_outs(
+    outs: Sequence[Availability], lost: int, forgotten: Forgotten
+) -> tuple[bool | None, str]:
+    """Can a state with these outs be restored? The reason is empty if it can.
+
+    `lost` is the number of objects that are nowhere.
+    """
     if not outs:
         return False, "it recorded no data"
     missing = [path for out in outs for path in out.missing]
+    if forgotten.explains(lost):
+        return False, f"{forgotten.describe()}: {join_some(missing, _SHOWN)}"
+    some = ""
+    if forgotten.total:
+        verb = "was" if forgotten.total == 1 else "were"
+        some = f"; {forgotten.total} of these objects {verb} {forgotten.describe()}"
     external = [out.path for out in outs if is_external(out.path)]
     for paths, reason in (
         (missing, "neither in the cache nor in the remote"),
         (external, "outside the project, where a restore does not write"),
     ):
         if paths:
-            return False, f"{reason}: {join_some(paths, _SHOWN)}"
+            note = some if paths is missing else ""
+            return False, f"{reason}: {join_some(paths, _SHOWN)}{note}"
     unknown = [f"{out.path}: {out.unknown}" for out in outs if out.unknown]
     return (None, join_some(unknown, 1)) if unknown else (True, "")
 
 
 def _judge_run(
-    run: Run, restorable: bool | None, reason: str, outs: Sequence[Availability] = ()
+    run: Run,
+    restorable: bool | None,
+    reason: str,
+    outs: Sequence[Availability] = (),
+    lost: frozenset[Obj] = frozenset(),
 ) -> CheckedRun:
     if run.tags.get("dvc.status") == "modified":
         paths = f": {join_some(run.modified, _SHOWN)}" if run.modified else ""
         modified = f"its data was modified when it started, and was not saved{paths}"
         reason = f"{modified}; {reason}" if restorable is False else modified
         restorable = False
-    return CheckedRun(run, restorable, reason, outs)
+    return CheckedRun(run, restorable, reason, outs, lost)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
-from mlflow_dvc_plugin.lineage.listings import to_object
+from mlflow_dvc_plugin.lineage.listings import is_listing, parse_listing, to_object
+from mlflow_dvc_plugin.lineage.retention.forgotten_data import find_forgotten
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.objects import Obj
 from mlflow_dvc_plugin.state.tags import MANIFEST
 
 _SHOWN = 3
@@ -38,7 +43,14 @@ class Readiness:
     file: str = ""
 
 
-def assess_readiness() -> Readiness:
+class _Need(NamedTuple):
+    """An object that a restore needs, and its out."""
+
+    obj: Obj
+    out: Entry
+
+
+def assess_readiness(tracking_uri: str | None = None) -> Readiness:
     """What a run started here would be tagged with, and what keeps it from being restored."""
     found = capture_run_start(even_disabled=True)
     if found is None:
@@ -50,7 +62,8 @@ def assess_readiness() -> Readiness:
     problems = [*_find_plugin_problems(found), *_find_state_problems(found, tags)]
     root = state.project or find_project()
     if root is not None:
-        problems += _find_storage_problems(root, [e for e in state.entries if e.cached and e.hash])
+        entries = [e for e in state.entries if e.cached and e.hash]
+        problems += _find_storage_problems(root, entries, tracking_uri)
     elif state.entries:
         problems.append(
             "It is not known where the data is stored: run `mlflow-dvc status` in the project."
@@ -84,36 +97,79 @@ def _find_state_problems(found: RunStart, tags: dict[str, str]) -> list[str]:
     return problems
 
 
-def _find_storage_problems(root: str, entries: list[Entry]) -> list[str]:
+def _find_storage_problems(root: str, entries: list[Entry], tracking_uri: str | None) -> list[str]:
     """What is not in the cache, and not in a remote."""
     plain = [e for e in entries if e.kind == "plain"]
     if not entries:
         return []
     with closing(DvcProject(root)) as dvc:
-        problems = []
-        uncached = [e.path for e in plain if not os.path.exists(dvc.cache.path(to_object(e)))]
-        if uncached:
-            shown = join_some(sorted(uncached), _SHOWN)
-            problems.append(f"Not in the DVC cache: {shown}. `dvc fetch` downloads it.")
-        return problems + _find_remote_problems(dvc, [e for e in plain if e.push])
+        uncached = _find_uncached(dvc, plain)
+        needs = {**{e.path: _Need(to_object(e), e) for e in plain}, **uncached}
+        pushed = {path: need for path, need in needs.items() if need.out.push}
+        absent, problems = _find_absent(dvc, pushed)
+        stored = pushed.keys() - absent
+        if not dvc.remotes.has_default():
+            stored = {path for path in stored if pushed[path].out.remote}
+    lost = {path: need for path, need in uncached.items() if path not in stored}
+    forgotten = _find_forgotten(root, lost, tracking_uri) if lost else {}
+    return [
+        *(
+            f"{join_some(paths, _SHOWN)}: {when}. A run that needs it cannot be restored."
+            for when, paths in forgotten.items()
+        ),
+        *_name_paths("Not in the DVC cache: {}. `dvc fetch` downloads it.", uncached, forgotten),
+        *problems,
+        *_name_paths("Not in the DVC remote: {}. `dvc push` uploads it.", absent, forgotten),
+    ]
 
 
-def _find_remote_problems(dvc: DvcProject, entries: list[Entry]) -> list[str]:
-    problems = []
-    by_remote: dict[str | None, list[Entry]] = {}
+def _find_uncached(dvc: DvcProject, entries: Iterable[Entry]) -> dict[str, _Need]:
+    """The objects that the cache lacks, by path: of outs, and of files in those with a listing."""
+    needs: dict[str, _Need] = {}
     for e in entries:
-        by_remote.setdefault(e.remote, []).append(e)
+        obj = to_object(e)
+        needs[e.path] = _Need(obj, e)
+        for _, data in dvc.storage.cache.read([obj] if is_listing(obj) else []):
+            for name, value in (parse_listing(data) or {}).items():
+                needs[posixpath.join(e.path, name)] = _Need(Obj(obj.hash_name, value), e)
+    missing = dvc.cache.find_missing(need.obj for need in needs.values())
+    return {path: need for path, need in needs.items() if need.obj in missing}
+
+
+def _find_forgotten(
+    root: str, lost: Mapping[str, _Need], tracking_uri: str | None
+) -> dict[str, list[str]]:
+    objs = {path: need.obj for path, need in lost.items()}
+    outs = {to_object(need.out) for need in lost.values()}
+    return find_forgotten(root, objs, outs, tracking_uri)
+
+
+def _name_paths(
+    text: str, paths: Iterable[str], forgotten: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """A problem of all these paths, except for those that were forgotten."""
+    known = {path for some in forgotten.values() for path in some}
+    rest = sorted({*paths} - known)
+    return [text.format(join_some(rest, _SHOWN))] if rest else []
+
+
+def _find_absent(dvc: DvcProject, needs: Mapping[str, _Need]) -> tuple[set[str], list[str]]:
+    """The paths of objects that their remotes lack, and what is wrong with the remotes."""
+    problems = []
+    by_remote: dict[str | None, dict[str, Obj]] = {}
+    for path, need in needs.items():
+        by_remote.setdefault(need.out.remote, {})[path] = need.obj
     if not dvc.remotes.has_default() and (None in by_remote or not by_remote):
         by_remote.pop(None, None)
         problems.append(
             "There is no default DVC remote, so the cache is the only copy of the data. Add one "
             "with `dvc remote add -d NAME URL`, then run `dvc push`."
         )
-    absent: list[str] = []
-    for remote, outs in by_remote.items():
+    absent: set[str] = set()
+    for remote, objs in by_remote.items():
         name = f"The DVC remote {remote}" if remote else "The DVC remote"
         try:
-            present = dvc.remotes.find_objects(map(to_object, outs), remote)
+            present = dvc.remotes.find_objects(objs.values(), remote)
         except EmptyRemoteError as err:
             problems.append(
                 f"Nothing was pushed yet: the folder {err.folder} of "
@@ -123,8 +179,5 @@ def _find_remote_problems(dvc: DvcProject, entries: list[Entry]) -> list[str]:
         except DvcError as err:
             problems.append(f"{name} does not answer: {err}")
         else:
-            absent += [e.path for e in outs if to_object(e) not in present]
-    if absent:
-        shown = join_some(sorted(absent), _SHOWN)
-        problems.append(f"Not in the DVC remote: {shown}. `dvc push` uploads it.")
-    return problems
+            absent |= {path for path, obj in objs.items() if obj not in present}
+    return absent, problems

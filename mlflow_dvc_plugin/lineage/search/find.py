@@ -176,8 +176,7 @@ class _Search:
         # Many runs together, so that the listings of their folders are read in parallel.
         while batch := list(islice(runs, _BATCH)):
             outs = [
-                (run, self._read_used_outs(run), _read_tagged_outs(run, OUT_PREFIX))
-                for run in batch
+                (run, self._read_used_outs(run), read_tagged_outs(run, OUT_PREFIX)) for run in batch
             ]
             lookup.read_folders(entries for _, *both in outs for entries in both)
             for run, used, made in outs:
@@ -196,13 +195,13 @@ class _Search:
         entries = self._states.read_used_outs(run)
         if entries is not None:
             return entries
-        outs = _read_tagged_outs(run, DATA_PREFIX)
+        outs = read_tagged_outs(run, DATA_PREFIX)
         if OMITTED in run.tags or not outs:
             self._collector.add_unread(run)
         return outs
 
 
-def _read_tagged_outs(run: Run, prefix: str) -> Entries:
+def read_tagged_outs(run: Run, prefix: str) -> Entries:
     """The outs that a run's tags name, with the path in the key."""
     return tuple(
         Entry(key[len(prefix) :], "md5", value, isdir=value.endswith(DIR_SUFFIX))

@@ -52,6 +52,8 @@ class Steps(NamedTuple):
                 kinds[out].add("added" if is_new else "modified" if change.new else "deleted")
         result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": [], "unchanged": []}
         for path, kind in kinds.items():
+            if not kind and path in self.target.forgotten:
+                continue
             only = next(iter(kind), touched.get(path, "unchanged"))
             result["modified" if len(kind) > 1 else only].append(path)
         return result
@@ -64,7 +66,7 @@ def plan_steps(fetcher: Fetcher, root: str, target: Target) -> Steps:
     """
     check_symlinks(root, target.metafiles)
     present = {path: read_file(os.path.join(root, path)) for path in target.metafiles}
-    changes, times = _scan_and_fetch(fetcher, root, target)
+    target, changes, times = _scan_and_fetch(fetcher, root, target)
     metafiles = {p: data for p, data in target.metafiles.items() if data != present[p]}
     changed = frozenset(change.path for change in changes)
     backups = find_backups(fetcher.project, root, changes, target.modes)
@@ -89,7 +91,7 @@ def plan_steps(fetcher: Fetcher, root: str, target: Target) -> Steps:
 
 def _scan_and_fetch(
     fetcher: Fetcher, root: str, target: Target
-) -> tuple[list[Change], dict[str, float]]:
+) -> tuple[Target, list[Change], dict[str, float]]:
     dry_run, progress = fetcher.options.dry_run, fetcher.options.progress
     while True:
         progress.begin("Comparing", len(target.files))
@@ -102,8 +104,13 @@ def _scan_and_fetch(
         if dry_run:
             fetcher.check_available(needed)
         # Users may go on working during a download, so compare again after one.
-        if dry_run or not fetcher.fetch(needed):
-            return changes, times
+        has_fetched = not dry_run and fetcher.fetch(needed)
+        absent = [change.path for change in changes if change.new in fetcher.skipped]
+        if absent:
+            files = {**target.files, **dict.fromkeys(absent)}
+            target = target._replace(files=files, forgotten=(*target.forgotten, *absent))
+        elif not has_fetched:
+            return target, changes, times
 
 
 def find_conflicts(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
-from mlflow_dvc_plugin.errors import DvcError, MissingObjectsError
+from mlflow_dvc_plugin.errors import DvcError, ForgottenObjectsError, MissingObjectsError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.forgotten_tag import NOTHING_FORGOTTEN, Forgotten
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 if TYPE_CHECKING:
@@ -31,22 +32,34 @@ class Options:
     remote: str | None = None
     jobs: int | None = None
     progress: Progress = field(default_factory=Progress)
+    skip_forgotten: bool = False
 
 
 class Fetcher:
     """Fetches the objects of outs that the cache lacks.
 
-    The metafiles of `commit` may name other sources than today's.
+    The metafiles of `commit` may name other sources than today's. `forgotten` is what was
+    deleted of the run on purpose.
+
+    Attributes:
+        skipped: the objects that were deleted on purpose, and are passed over.
     """
 
     def __init__(
-        self, project: DvcProject, entries: Iterable[Entry], commit: str | None, options: Options
+        self,
+        project: DvcProject,
+        entries: Iterable[Entry],
+        commit: str | None,
+        options: Options,
+        forgotten: Forgotten = NOTHING_FORGOTTEN,
     ) -> None:
         self.project = project
         self.options = options
         self._progress = options.progress
         self._entries = {e.path: e for e in entries}
         self._commit = commit
+        self.forgotten = forgotten
+        self.skipped: frozenset[Obj] = frozenset()
 
     def check_available(self, paths: PathByObject) -> None:
         """Check that all objects, each with a path, are in the cache or in their remote.
@@ -62,7 +75,7 @@ class Fetcher:
             found = self.project.remotes.find_objects(objs, remote)
             missing += [obj for obj in objs if obj not in found]
         if missing:
-            raise MissingObjectsError({paths[obj]: NOT_IN_REMOTE for obj in sorted(missing)})
+            self._skip(dict.fromkeys(missing, NOT_IN_REMOTE), paths)
 
     def fetch(self, paths: PathByObject) -> bool:
         """Bring all objects into the cache, and verify them; tell whether any had to be fetched."""
@@ -77,8 +90,31 @@ class Fetcher:
         failed = self._fetch_by_metafile(failed, paths)
         missing = failed.keys() - self.project.cache.find_objects(failed)
         if missing:
-            raise MissingObjectsError({paths[obj]: failed[obj] for obj in sorted(missing)})
+            self._skip({obj: failed[obj] for obj in missing}, paths)
         return True
+
+    def _skip(self, missing: Mapping[Obj, str], paths: PathByObject) -> None:
+        """Skip objects that cannot be had, if that is what the user wants; refuse others."""
+        skipped = self.skipped | missing.keys()
+        reasons = {paths[obj]: missing[obj] for obj in sorted(missing)}
+        if not self.forgotten.explains(len(skipped)) or not self._are_nowhere(missing, paths):
+            raise MissingObjectsError(reasons, self.forgotten.describe_some())
+        if not self.options.skip_forgotten:
+            raise ForgottenObjectsError(sorted(reasons), self.forgotten.describe())
+        self.skipped = skipped
+
+    def _are_nowhere(self, objs: Iterable[Obj], paths: PathByObject) -> bool:
+        """Is it certain that no remote has one of the objects?"""
+        for remote, some in self._group_by_remote(objs, paths):
+            if remote is None and not self.project.remotes.has_default():
+                continue
+            try:
+                found = self.project.remotes.find_objects(some, remote)
+            except DvcError:
+                return False
+            if found:
+                return False
+        return all(self._find_owner(paths[obj]).kind == "plain" for obj in objs)
 
     def _fetch_by_hash(self, objs: Iterable[Obj], paths: PathByObject) -> dict[Obj, str]:
         """Fetch objects from the remotes; return the reason for each that did not arrive."""

@@ -38,6 +38,7 @@ class Target(NamedTuple):
         empty_folders: folders that are kept even if no file is left in them.
         metafiles: bytes of the metafiles, and of files in Git; None to delete.
         unsaved: paths of those whose present content is saved nowhere else.
+        forgotten: paths that hold nothing, because their objects were deleted on purpose.
     """
 
     outs: tuple[str, ...]
@@ -47,6 +48,7 @@ class Target(NamedTuple):
     empty_folders: tuple[str, ...] = ()
     metafiles: Contents = MappingProxyType({})
     unsaved: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
@@ -63,6 +65,8 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
     fetcher.fetch({obj: path for path, obj in listings.items()})
     fetcher.options.progress.begin("Reading folders' listings", len(listings))
     for folder, obj in listings.items():
+        if obj in fetcher.skipped:
+            continue
         files += _read_listing(fetcher, obj, folder)
         fetcher.options.progress.advance(files=1)
     check_collisions(fetcher.project.root, [path for path, _ in files])
@@ -70,6 +74,7 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
         outs=tuple(e.path for e in entries),
         files=dict(files),
         folders=tuple(listings),
+        forgotten=tuple(folder for folder, obj in listings.items() if obj in fetcher.skipped),
         modes={
             e.path: add_executable if e.isexec else remove_executable
             for e in entries

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mlflow_dvc_plugin.errors import RestoreError, join_some
 from mlflow_dvc_plugin.restoring.files.paths import is_external, is_within
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.forgotten_tag import Forgotten, read_forgotten
+from mlflow_dvc_plugin.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Selection:
         data: the outs that DVC caches.
         git_outs: the outs that it leaves to Git (``cache: false``).
         skipped: the outs that cannot be restored, each with the reason.
+        forgotten: what was deleted of the run on purpose.
     """
 
     run_id: str
@@ -27,9 +30,10 @@ class Selection:
     data: tuple[Entry, ...]
     git_outs: tuple[Entry, ...]
     skipped: tuple[str, ...]
+    forgotten: Forgotten
 
 
-def select_outs(run_id: str, state: DataState, paths: Sequence[str] | None) -> Selection:
+def select_outs(run: Run, state: DataState, paths: Sequence[str] | None) -> Selection:
     """Select the outs at or below `paths`, relative to the project; None for all."""
     for path in paths or ():
         if path != "." and not any(is_within(e.path, path) for e in state.entries):
@@ -46,12 +50,13 @@ def select_outs(run_id: str, state: DataState, paths: Sequence[str] | None) -> S
         else:
             entries.append(e)
     return Selection(
-        run_id,
+        run.run_id,
         state,
         whole=paths is None,
         data=tuple(e for e in entries if e.cached),
         git_outs=tuple(e for e in entries if not e.cached),
         skipped=tuple(skipped),
+        forgotten=read_forgotten(run.tags),
     )
 
 

@@ -1,0 +1,95 @@
+"""Deleting objects for ever, and marking the runs that rest on them.
+
+The runs are marked first, then the objects are deleted, and then the marks are completed.
+So a deletion that was interrupted is known as one, and the same command goes on with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow_dvc_plugin.errors import EmptyRemoteError
+from mlflow_dvc_plugin.lineage.forgetting.places import PlaceSearch, StoredObject, search_places
+from mlflow_dvc_plugin.lineage.forgetting.survey import Survey
+from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
+from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten
+from mlflow_dvc_plugin.tracking import write_tags
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What was deleted.
+
+    Attributes:
+        objects: the objects, and where they were.
+        marked: how many runs have a new mark.
+        failed: why objects are not deleted, a sentence each.
+    """
+
+    objects: list[StoredObject]
+    marked: int
+    failed: list[str]
+
+
+def delete(survey: Survey, tracking_uri: str | None, progress: Progress) -> Deletion:
+    """Delete the objects of a survey from the cache and all remotes, and mark its runs."""
+    check_no_stage()
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    marks = _begin_marks(survey, date)
+    changed = {run_id: mark for run_id, mark in marks.items() if mark != survey.forgotten[run_id]}
+    _write_marks(changed, tracking_uri, progress)
+    with open_project(find_root()) as dvc, dvc.lock([]):
+        before = search_places(dvc, survey.targets)
+        failed = _delete_objects(before, progress)
+        after = search_places(dvc, survey.targets)
+    for remote, error in after.unknown.items():
+        if not isinstance(error, EmptyRemoteError):
+            failed.append(f"The remote {remote} does not answer: {error}.")
+    failed += (
+        []
+        if failed
+        else [
+            f"{obj.hash} is there again: another program wrote it." for obj in after.list_objects()
+        ]
+    )
+    if not failed:
+        finished = {run_id: mark.finish(date) for run_id, mark in marks.items()}
+        _write_marks(finished, tracking_uri, progress)
+    return Deletion(before.list_objects(), len(marks), failed)
+
+
+def _begin_marks(survey: Survey, date: str) -> dict[str, Forgotten]:
+    """The new marks of the runs that need one."""
+    stored = {obj.hash for obj in survey.objects}
+    marks = {}
+    for run in survey.runs.runs:
+        old = survey.forgotten[run.run_id]
+        hashes = set(run.hashes.values())
+        # What is gone from a run that has a mark was counted then.
+        count = len(hashes & stored if old.deleted else hashes)
+        if count or old.deleting:
+            marks[run.run_id] = old.begin(count, date)
+    return marks
+
+
+def _write_marks(
+    marks: Mapping[str, Forgotten], tracking_uri: str | None, progress: Progress
+) -> None:
+    progress.begin("Marking runs", len(marks))
+    for run_id, mark in marks.items():
+        write_tags(run_id, {FORGOTTEN: mark.to_tag()}, tracking_uri=tracking_uri)
+        progress.advance(files=1)
+
+
+def _delete_objects(search: PlaceSearch, progress: Progress) -> list[str]:
+    """Delete what was found; say what could not be deleted."""
+    failed = []
+    for place, found in search.found.items():
+        progress.begin(f"Deleting from {place.describe()}", len(found))
+        for obj, reason in place.delete(found).items():
+            failed.append(f"{obj.value} was not deleted from {place.describe()}: {reason}.")
+        progress.advance(files=len(found))
+    return failed
