@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,12 +20,16 @@ from typing import Any
 import pytest
 
 from mlflow_dvc_plugin.restoring import list_undo_records
+from tests.effort import bounded
 from tests.history import Done, History, mlflow_dvc
 from tests.project import Project
 from tests.record import snapshot
 
 TODAY = time.strftime("%Y-%m-%d", time.gmtime())
 ANNA, ONE, TWO = (hashlib.md5(text).hexdigest() for text in (b"anna\n", b"one", b"two"))
+KILLS = bounded(4, 60)
+OBJECTS = bounded(30, 200)
+RUNS = bounded(20, 100)
 # What DVC's own listing of the folder is called.
 IMAGES = "2fb15e03bd777b423ce11f427d7dd5b0"
 
@@ -316,7 +322,8 @@ def test_restore_refuses_and_then_brings_the_rest(run_id: str, project: Project)
     } == {"images/2.txt": b"two"}
     # DVC sees what is absent, and nothing else.
     changes = project.data_status()["uncommitted"]
-    assert changes == {"deleted": ["people.csv", "images/1.txt"], "modified": ["images/"]}
+    assert sorted(changes.pop("deleted")) == ["images/1.txt", "people.csv"]
+    assert changes == {"modified": ["images/"]}
     again = mlflow_dvc("restore", run_id, "--skip-forgotten")
     assert again.code == 0
     assert f"people.csv: {when}, and not restored" in again.stdout
@@ -623,6 +630,54 @@ def test_dvc_pushes_a_forgotten_object_again_only_from_a_copy(
     project.push()
     assert ANNA in stored(tmp_path / "remote")
     assert run_id
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600 + 30 * KILLS)
+def test_killed_at_any_instant_it_goes_on_when_it_is_run_again(
+    project: Project, history: History, tmp_path: Path
+) -> None:
+    cache, remote = project.path / ".dvc/cache", tmp_path / "remote"
+    contents = {f"{number}.txt": f"person {number}" for number in range(OBJECTS)}
+    hashes = [hashlib.md5(content.encode()).hexdigest() for content in contents.values()]
+    command = [sys.executable, "-m", "mlflow_dvc_plugin.cli", "forget", "--hash", "-"]
+    whole, interrupted = 0.0, 0
+    for number in range(KILLS + 1):
+        for name, content in {**contents, "other.txt": "other"}.items():
+            project.write(f"people/{name}", content)
+        project.add("people")
+        project.push()
+        shutil.copytree(cache, remote, dirs_exist_ok=True)  # DVC takes its listing's word
+        runs = [history.run() for _ in range(RUNS)]
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [*command, "--delete", "--yes"],
+            cwd=project.path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdin is not None
+        with process.stdin as stream:
+            stream.write("\n".join(hashes).encode())
+        if number:
+            time.sleep(whole * (0.4 + 0.6 * (number - 0.5) / KILLS))
+            process.send_signal(signal.SIGKILL if number % 2 else signal.SIGINT)
+        code = process.wait()
+        whole = whole or time.monotonic() - started
+        interrupted += code != 0
+        left = [value for value in hashes if value in stored(cache) & stored(remote)]
+        tags = {history.tags(run_id).get("dvc.forgotten") for run_id in runs}
+        final = {f"{OBJECTS} objects, {TODAY}"}
+        if len(left) < OBJECTS:
+            assert None not in tags
+        if tags & final:
+            assert not set(hashes) & (stored(cache) | stored(remote))
+        options = [option for value in hashes for option in ("--hash", value)]
+        assert mlflow_dvc("forget", *options, "--delete", "--yes").code == 0
+        assert {history.tags(run_id)["dvc.forgotten"] for run_id in runs} == final
+        assert len(stored(cache)) == len(stored(remote)) == 2
+    assert interrupted
 
 
 def test_outside_a_project_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
