@@ -120,6 +120,17 @@ def s3_remote(project: Project, s3: str, bucket: str, **options: str) -> None:
         config["core"]["remote"] = "s3"
 
 
+def ssh_remote(project: Project, ssh: tuple[int, Path], folder: Path) -> None:
+    port, key = ssh
+    folder.mkdir()
+    with project.opened() as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {
+            "url": f"ssh://{getpass.getuser()}@127.0.0.1:{port}{folder}",
+            "keyfile": str(key),
+        }
+        config["core"]["remote"] = "far"
+
+
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -128,14 +139,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ssh(data: Project, ssh: tuple[int, Path], tmp_path: Path) -> None:
-    port, key = ssh
-    (tmp_path / "store").mkdir()
-    with data.opened() as repo, repo.config.edit() as config:
-        config["remote"]["far"] = {
-            "url": f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/store",
-            "keyfile": str(key),
-        }
-        config["core"]["remote"] = "far"
+    ssh_remote(data, ssh, tmp_path / "store")
     data.commit()
     data.push()
     before, recorded = snapshot(data.path), record(data.path)
@@ -228,14 +232,7 @@ def push_check_and_lose(project: Project, history: History) -> None:
 def test_check_and_push_over_ssh(
     data: Project, ssh: tuple[int, Path], tmp_path: Path, history: History
 ) -> None:
-    port, key = ssh
-    (tmp_path / "store").mkdir()
-    with data.opened() as repo, repo.config.edit() as config:
-        config["remote"]["far"] = {
-            "url": f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/store",
-            "keyfile": str(key),
-        }
-        config["core"]["remote"] = "far"
+    ssh_remote(data, ssh, tmp_path / "store")
     push_check_and_lose(data, history)
     for path in (tmp_path / "store").rglob("*"):
         if path.is_file() and path.read_bytes() == b"2":
@@ -387,3 +384,82 @@ def test_what_the_cache_has_needs_no_cloud_versioned_remote(
     (found,) = mlflow_dvc("check", run_id, "--json").json
     restore(run_id, out=tmp_path / "out")
     assert (found["restorable"], found["entries"][1]["cache"]) == (True, True)
+
+
+def forget_one_file(project: Project, history: History, remote: str) -> str:
+    """Forget one file of a folder, and prove what is left; what the report says."""
+    one, two = "c4ca4238a0b923820dcc509a6f75849b", "c81e728d9d4c2f636f067f89cc14862c"
+    project.push()
+    run_id = history.run()
+    for path in (project.path / ".dvc/cache").rglob("*.dir"):
+        path.unlink()  # the listing is then read from the remote
+    found = mlflow_dvc("forget", "--hash", one, "--json").json
+    assert [run["paths"] for run in found["runs"]] == [["folder/one"]]
+    assert [(f["cache"], f["remotes"]) for f in found["folders"]] == [(False, [remote])]
+    assert [obj["remotes"] for obj in found["objects"]] == [[remote]]
+    shown = mlflow_dvc("forget", "--hash", one).stdout
+    assert mlflow_dvc("forget", "--hash", one, "--delete", "--yes").code == 0
+    project.lose("folder", "a.csv")
+    (checked,) = mlflow_dvc("check", run_id, "--json").json
+    assert checked["reason"].startswith("forgotten on ")
+    assert checked["reason"].endswith(": folder/one")
+    assert "folder/one was forgotten on" in mlflow_dvc("restore", run_id).error
+    assert mlflow_dvc("restore", run_id, "--skip-forgotten").code == 0
+    assert sorted(snapshot(project.path / "folder")) == ["sub/größe"]
+    found = mlflow_dvc("forget", "--hash", one, "--hash", two, "--json").json
+    assert [obj["hash"] for obj in found["objects"]] == [two]
+    return shown
+
+
+def test_forget_over_ssh(
+    data: Project, ssh: tuple[int, Path], tmp_path: Path, history: History
+) -> None:
+    ssh_remote(data, ssh, tmp_path / "far")
+    assert "older versions" not in forget_one_file(data, history, "far")
+    stored = [path.read_bytes() for path in (tmp_path / "far").rglob("*") if path.is_file()]
+    assert sorted(stored)[:2] == [b"1,2\n", b"2"]
+    assert len(stored) == 3
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["far"]["port"] = 9
+    done = mlflow_dvc("forget", "--hash", "f" * 32, "--delete", "--yes")
+    assert (done.code, "The remote far does not answer" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("versioning", [False, True])
+def test_forget_in_s3(data: Project, s3: str, history: History, versioning: bool) -> None:
+    import boto3
+
+    bucket = f"forget-{versioning}".lower()
+    s3_remote(data, s3, bucket)
+    client = boto3.client("s3", endpoint_url=s3)
+    if versioning:
+        status = {"Status": "Enabled"}
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+    shown = forget_one_file(data, history, "s3")
+    assert ("The bucket of the remote s3 keeps older versions" in shown) == versioning
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert not [key for key in keys if key.endswith("ca4238a0b923820dcc509a6f75849b")]
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("kind", ["version_aware", "worktree"])
+def test_forget_says_what_it_cannot_do_in_a_cloud_versioned_remote(
+    data: Project, s3: str, history: History, kind: str
+) -> None:
+    import boto3
+
+    bucket = f"forget-{kind}".replace("_", "-")
+    s3_remote(data, s3, bucket, **{kind: "true"})
+    data.push()
+    data.commit("first")
+    history.run()
+    one = "c4ca4238a0b923820dcc509a6f75849b"
+    found = mlflow_dvc("forget", "--hash", one, "--json").json
+    assert [run["paths"] for run in found["runs"]] == [["folder/one"]]
+    shown = mlflow_dvc("forget", "--hash", one).stdout
+    assert "The remote s3 is cloud-versioned" in shown
+    assert "folder/one is in a cloud-versioned remote, by its path and version" in shown
+    assert mlflow_dvc("forget", "--hash", one, "--delete", "--yes").code == 0
+    assert not list((data.path / ".dvc/cache").rglob(one[2:]))
+    client = boto3.client("s3", endpoint_url=s3)
+    assert client.get_object(Bucket=bucket, Key="store/folder/one")["Body"].read() == b"1"
