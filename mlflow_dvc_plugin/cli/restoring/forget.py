@@ -72,7 +72,8 @@ def command(
     with ProgressBar() as progress:
         done = delete(found, tracking_uri, progress)
     document = {**found.to_dict(), "deleted": [obj.to_dict() for obj in done.objects]}
-    output.print_result(document, as_json, lambda: _draw_deletion(done))
+    remarks = _explain(found) if as_json else []
+    output.print_result(document, as_json, lambda: _draw_deletion(done), remarks)
     if done.failed:
         raise LineageError(f"{' '.join(done.failed)} Run the same command again to go on.")
 
@@ -155,6 +156,12 @@ def _explain(found: Survey) -> list[str]:
             remarks.append(f"The remote {remote} was not searched: {error}.")
         else:
             remarks.append(f"The remote {remote} was not searched: it does not answer: {error}.")
+    copies = [path for path, is_link in found.copies.items() if not is_link]
+    if copies:
+        remarks.append(
+            f"The workspace keeps {join_some(copies, 1)}. Delete that yourself, because `dvc add` "
+            "or `dvc commit` would bring the objects back."
+        )
     linked = [obj.hash for obj in found.objects if obj.links]
     if linked:
         remarks.append(
