@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.errors import SettingsError
 
@@ -17,8 +16,7 @@ PREFIX = "MLFLOW_DVC_"
 AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What a user can set."""
 
     disable: bool = False  # capture nothing
@@ -116,7 +114,7 @@ def _parse_autolog(key: str, value: object) -> tuple[str, ...]:
 
 
 _DEFAULT = Settings()
-_KEYS = {name: PREFIX + name.upper() for name in Settings.__dataclass_fields__}
+_KEYS = {name: PREFIX + name.upper() for name in Settings._fields}
 _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "disable": _parse_bool,
     "root": _parse_text,

@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,7 +58,7 @@ def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, by
         for path, data in state.metafiles.items()
         if posixpath.basename(path) == "dvc.yaml"
     }
-    shared = replace(state, metafiles=public, pipelines={**state.pipelines, **pipelines})
+    shared = state._replace(metafiles=public, pipelines={**state.pipelines, **pipelines})
     document = state_file.dumps(shared).encode()
     if len(document) <= state_file.MAX_BYTES:
         files[STATE_FILE] = document

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, get_args
 
 from mlflow_dvc_plugin.autologging.artifacts import collect_files, has_state_file, upload_files
@@ -98,7 +97,7 @@ def _read_state(
         known: tuple[Status, ...] = get_args(Status)
         status: Status = next((s for s in known if s == tags.get("dvc.status")), "unverified")
         modified = tuple(filter(None, tags.get("dvc.modified", "").split(",")))
-        return found._replace(state=replace(found.state, status=status, modified=modified))
+        return found._replace(state=found.state._replace(status=status, modified=modified))
     return found
 
 

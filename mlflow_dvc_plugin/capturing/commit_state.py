@@ -5,13 +5,15 @@ Commands use it, and so does the capture of states that are too large for tags.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
 
+from mlflow_dvc_plugin.capturing.dvc_config import load_config
+from mlflow_dvc_plugin.capturing.memory import saved_results
 from mlflow_dvc_plugin.capturing.reading import forget_project
 from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
 from mlflow_dvc_plugin.errors import GitError, MlflowDvcError
@@ -41,7 +43,7 @@ def read_commit_state(project: str, commit: str, selected: bool = False) -> Data
         write_commit_files(project, commit, folder)
         settings = load_settings(folder) if selected else Settings()
         try:
-            state = take_snapshot(folder, replace(settings, status_budget_ms=0), save=False)
+            state = take_snapshot(folder, settings._replace(status_budget_ms=0), save=False)
         finally:
             forget_project(folder)
     return DataState(
@@ -72,10 +74,10 @@ def add_commit_entries(state: DataState) -> DataState:
     last = _last
     if last is None or last[0] is not state:
         try:
-            entries = _read_entries(state.project, state.git_commit)
+            entries = _read_entries(state.project, state.root, state.git_commit)
         except MlflowDvcError:
             return state
-        last = _last = state, replace(state, commit_entries=entries)
+        last = _last = state, state._replace(commit_entries=entries)
     return last[1]
 
 
@@ -84,8 +86,17 @@ _last: tuple[DataState, DataState] | None = None
 
 
 @lru_cache(maxsize=1)
-def _read_entries(project: str, commit: str) -> tuple[Entry, ...]:
-    return read_commit_state(project, commit).entries
+def _read_entries(project: str, root: str, commit: str) -> tuple[Entry, ...]:
+    """The outs that a commit's metafiles record, saved for the next process."""
+    config = json.dumps(load_config(project), sort_keys=True)
+    key = f"{root}\0{commit}\0{config}"
+    path = saved_results.result_path(project, "commit", key.encode("utf-8", "surrogateescape"))
+    saved = saved_results.load_result(path)
+    if saved is not None:
+        return tuple(Entry(*values) for values in saved)
+    entries = read_commit_state(project, commit).entries
+    saved_results.save_result(path, entries)
+    return entries
 
 
 def _read_files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, bytes]]:

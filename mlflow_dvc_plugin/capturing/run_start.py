@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
@@ -38,7 +37,7 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
     from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
     from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
 
-    state = take_snapshot(project, settings if judge else replace(settings, status_budget_ms=0))
+    state = take_snapshot(project, settings if judge else settings._replace(status_budget_ms=0))
     if len(state.entries) > MAX_ENTRIES:
         from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
@@ -64,5 +63,5 @@ def find_settings(even_disabled: bool = True) -> tuple[Settings, str | None]:
         return settings, None
     settings = load_settings(project)
     if settings.state:
-        settings = replace(settings, state=os.path.join(project, settings.state))
+        settings = settings._replace(state=os.path.join(project, settings.state))
     return settings, project

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
 from mlflow_dvc_plugin.capturing.files import hash_bytes
-from mlflow_dvc_plugin.capturing.formats.outs import Out
+from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
 from mlflow_dvc_plugin.capturing.reading import Reading, pause_collector, read_project
-from mlflow_dvc_plugin.capturing.running_stage import find_running_stage, find_valid_outs
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.capturing.workspace.status import judge_status
 from mlflow_dvc_plugin.errors import SettingsError
@@ -22,14 +21,16 @@ from mlflow_dvc_plugin.state.entry import sort_key
 _MAX_RESULTS = 8
 
 
-class _Selection(NamedTuple):
+class _Selection:
     """The outs of a reading that are in the state."""
 
-    stage: str | None  # address of the running stage
-    outs: list[Out]
-    expected: ExpectedOuts
-    lock_hash: str | None
-    states: dict[tuple[object, ...], DataState]  # by everything else that a state contains
+    def __init__(self, stage: str | None, outs: list[Out], lock_hash: str | None) -> None:
+        self.stage = stage  # address of the running stage
+        self.outs = outs
+        self.expected = ExpectedOuts(outs)
+        self.lock_hash = lock_hash
+        # By everything else that a state contains.
+        self.states: dict[tuple[object, ...], DataState] = {}
 
 
 def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataState:
@@ -66,22 +67,34 @@ def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataSt
 
 def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selection:
     stages = reading.metafiles.stages
-    stage = find_running_stage(stages, project, os.environ)
+    stage = _find_running_stage(stages, project) if os.environ.get("DVC_STAGE") else None
     address = stage.address if stage else None
     key = (address, settings.include, settings.exclude)
     selection: _Selection | None = reading.derived.get(key)
     if selection is None:
         with pause_collector():
-            outs = (
-                find_valid_outs(stages, stage)
-                if stage
-                else [out for each in stages for out in each.outs]
+            outs = sorted(
+                _match_patterns(_list_outs(stages, stage), settings),
+                key=lambda out: sort_key(out.entry),
             )
-            outs = sorted(_match_patterns(outs, settings), key=lambda out: sort_key(out.entry))
-            lock_hash = _hash_locks(reading.metafiles.hashes)
-            selection = _Selection(address, outs, ExpectedOuts(outs), lock_hash, {})
+            selection = _Selection(address, outs, _hash_locks(reading.metafiles.hashes))
         _store(reading.derived, key, selection)
     return selection
+
+
+def _find_running_stage(stages: list[Stage], project: str) -> Stage | None:
+    # Few processes run in a stage, and only those pay for this module.
+    from mlflow_dvc_plugin.capturing.running_stage import find_running_stage
+
+    return find_running_stage(stages, project, os.environ)
+
+
+def _list_outs(stages: list[Stage], running: Stage | None) -> list[Out]:
+    if running is None:
+        return [out for stage in stages for out in stage.outs]
+    from mlflow_dvc_plugin.capturing.running_stage import find_valid_outs
+
+    return find_valid_outs(stages, running)
 
 
 def _store(results: dict[Any, Any], key: tuple[object, ...], result: object) -> None:

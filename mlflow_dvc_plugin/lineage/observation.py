@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
@@ -69,7 +69,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
             observed.append(folder)
             listings[to_object(folder)] = Listing(to_object(folder), members)
     missing = tuple(e for e, found in files.items() if found is None)
-    state = replace(state, entries=tuple(observed), modified=())
+    state = state._replace(entries=tuple(observed), modified=())
     return Observation(state, missing, unverified, listings)
 
 

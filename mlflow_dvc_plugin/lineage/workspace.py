@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.errors import MlflowDvcError, join_some
 from mlflow_dvc_plugin.settings import load_settings
@@ -14,7 +12,7 @@ _SHOWN = 3
 
 def read_state(root: str) -> DataState:
     """The data state that a run started in the project would record."""
-    state = capture(root, settings=replace(load_settings(root), disable=False))
+    state = capture(root, settings=load_settings(root)._replace(disable=False))
     assert state is not None
     return state
 

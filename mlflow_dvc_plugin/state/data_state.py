@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint
@@ -15,9 +14,26 @@ Status = Literal["clean", "modified", "missing", "unverified"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
 
 
-@dataclass(frozen=True)
-class DataState:
-    """The data of a run, or of a project now.
+class _Fields(NamedTuple):
+    root: str
+    entries: tuple[Entry, ...]
+    lock_hash: str | None = None
+    git_commit: str | None = None
+    status: Status = "unverified"
+    modified: tuple[str, ...] = ()
+    stage: str | None = None
+    exp_name: str | None = None
+    exp_baseline: str | None = None
+    remote: str | None = None
+    metafiles: Mapping[str, bytes] = {}
+    commit_entries: tuple[Entry, ...] | None = None
+    pipelines: Mapping[str, str] = {}
+    source: Source = "workspace"
+    project: str = ""
+
+
+class DataState(_Fields):
+    """The data of a run, or of a project now. It cannot be changed.
 
     Attributes:
         root: the project's folder relative to the Git root, POSIX; ``.`` at
@@ -39,22 +55,6 @@ class DataState:
         source: where the state was read from.
         project: absolute path of the project; empty for a recorded state.
     """
-
-    root: str
-    entries: tuple[Entry, ...]
-    lock_hash: str | None = None
-    git_commit: str | None = None
-    status: Status = "unverified"
-    modified: tuple[str, ...] = ()
-    stage: str | None = None
-    exp_name: str | None = None
-    exp_baseline: str | None = None
-    remote: str | None = None
-    metafiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    commit_entries: tuple[Entry, ...] | None = field(default=None, repr=False, compare=False)
-    pipelines: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    source: Source = field(default="workspace", compare=False)
-    project: str = field(default="", compare=False)
 
     @cached_property
     def data_hash(self) -> str:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +193,8 @@ def test_no_dataset_is_logged_whose_change_the_tags_may_not_name(project: Projec
     assert state is not None
     assert not is_modified(state, "c.csv")
     # A tag names at most 20 paths, and at most so many characters.
-    assert is_modified(replace(state, modified=tuple(map(str, range(20)))), "c.csv")
-    assert is_modified(replace(state, modified=("x" * 1500,)), "c.csv")
+    assert is_modified(state._replace(modified=tuple(map(str, range(20)))), "c.csv")
+    assert is_modified(state._replace(modified=("x" * 1500,)), "c.csv")
 
 
 def test_files_older_than_the_run_are_not_taken(pipeline: Project) -> None:

@@ -134,6 +134,9 @@ stages:
       z"]
     outs:
     - {{path: 'it''s', md5: {MD5}}}
+  quoted:
+    cmd: ' OUT=a: b &&
+      mkdir "$OUT" # c '
   evaluate@1:
     cmd: ./run && echo a&b
     outs:

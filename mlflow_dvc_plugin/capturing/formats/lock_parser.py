@@ -34,10 +34,11 @@ _MD5 = r"(?=[0-9e]*[abcdf])[0-9a-f]{32}(?:\.dir)?"
 _COUNT = r"[0-9]{1,18}"
 # YAML limits a key to 1024 characters.
 _REST = r"{0,999}"
-# Either one line that is certainly a string, or one or more lines of any text, which
-# the parser then checks.
+# Either one line that is certainly a string, or a string in quotes, or one or more lines
+# of any text, which the parser then checks.
 _COMMAND = (
-    rf'(?:(?!{_WORD}\n)([A-Za-z_/][ -"$-9;-~]*)'
+    rf'(?:(?!{_WORD}\n)(?:[A-Za-z_/][ -"$-9;-~]*)'
+    r"|'[ -&(-~]*(?:\n {6}[!-&(-~][ -&(-~]*)*'"
     r"|([A-Za-z_./][^\n]*(?:\n {6,}[^ \n][^\n]*)*))\n"
 )
 
@@ -114,7 +115,7 @@ def parse_lock_outs(data: bytes) -> LockOuts | None:
 
 
 def _read_outs(match: re.Match[str], checked: dict[str, bool]) -> list[dict[str, Any]] | None:
-    _, _, command, params, outs = match.groups()
+    _, command, params, outs = match.groups()
     if command is not None and not _is_text(command):
         return None
     if params is not None and not _check_params(params, checked):

@@ -18,7 +18,7 @@ Definitions = Mapping[str, Mapping[str, Any]]
 LockOuts = Mapping[str, Sequence[Mapping[str, Any]]]
 
 # Bytes of a lock for which it pays to compile the regular expressions of its own parser.
-_LARGE = 32_000
+_LARGE = 64_000
 _OUT_SECTIONS = ("outs", "metrics", "plots")
 _NOTHING: Mapping[str, Any] = {}
 # A stage that never ran will get the hash of DVC 3.

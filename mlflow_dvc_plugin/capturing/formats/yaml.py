@@ -24,8 +24,9 @@ _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FA
 # Every scalar that is not a string begins with one of these.
 _TYPED = frozenset("+-.0123456789~nNtTfF")
 _NUMERIC = frozenset("+-.0123456789")
-# A number or timestamp consists of these characters alone.
-_IN_NUMBERS = "0123456789_+-.:abcdefABCDEFinINFoxTtZ "
+_ODD = _TYPED | {"", "<", "="}
+# A number with the base 10 or a timestamp consists of these characters alone.
+_IN_NUMBERS = "0123456789_+-.:eEinfINFaAtTZ "
 # These are line breaks in YAML 1.1 and for PyYAML, but characters for DVC.
 _LINE_BREAKS = "\x85\u2028\u2029"
 # The scalars `<<` and `=`, which ruamel.yaml accepts as keys only.
@@ -86,12 +87,13 @@ class _Frame:
         self.size += size
         container = self.container
         if type(container) is list:
-            container.append(_to_item(value))
+            container.append(value if type(value) is str else _to_item(value))
         elif not self.has_key:
-            self.key, self.has_key = _to_key(value), True
+            self.key, self.has_key = value if type(value) is str else _to_key(value), True
         else:
             key, self.has_key = self.key, False
-            value = _to_item(value)
+            if type(value) is not str:
+                value = _to_item(value)
             if key is _MERGE:
                 parts = value if isinstance(value, list) else [value]
                 if not all(isinstance(part, dict) for part in parts):
@@ -203,6 +205,8 @@ def _to_scalar(event: Any) -> Any:
     if event.implicit[0]:  # plain, without a tag
         if "\t" in text:
             raise FormatError("it has a tab in a string without quotes")
+        if text[:1] not in _ODD:
+            return text
         return _KEYS_ONLY[text] if text in _KEYS_ONLY else parse_scalar(text)
     tag = event.tag
     if tag == "!" and not text and not event.style:
@@ -227,7 +231,8 @@ def parse_scalar(text: str) -> Any:
         return None
     if text in _BOOL:
         return _BOOL[text]
-    return text if text[0] not in _NUMERIC or text.strip(_IN_NUMBERS) else _parse_number(text)
+    is_text = text[0] not in _NUMERIC or (text.strip(_IN_NUMBERS) and text[0] not in "+-0")
+    return text if is_text else _parse_number(text)
 
 
 def _parse_number(text: str) -> Any:

@@ -7,7 +7,6 @@ is looked up only if no folder above it is ignored.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
@@ -83,13 +82,15 @@ class GitIgnore:
         return None
 
 
-@dataclass(eq=False, repr=False)
 class _Rule:
-    order: int
-    ignored: bool
-    dirs_only: bool
-    body: str
-    fold_case: bool
+    def __init__(
+        self, order: int, ignored: bool, dirs_only: bool, body: str, fold_case: bool
+    ) -> None:
+        self.order = order
+        self.ignored = ignored
+        self.dirs_only = dirs_only
+        self.body = body
+        self.fold_case = fold_case
 
     @cached_property
     def regex(self) -> re.Pattern[str]:

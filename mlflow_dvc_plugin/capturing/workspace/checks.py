@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Literal
 
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -18,16 +17,26 @@ HASH_NAMES = ("md5", "md5-dos2unix")
 _SAME_WRITE_NS = 20_000_000
 
 
-@dataclass(eq=False, repr=False, slots=True)
 class FileCheck:
     """The check of a file's content."""
 
-    path: str
-    info: os.stat_result
-    hash_name: str
-    expected: str | None  # the hash that it should have; None if any hash will do
-    cached_ns: int  # when DVC put it into the cache, or later; 0 if that is not known
-    found: str | None = None  # the hash that it has, once that is proven
+    __slots__ = ("cached_ns", "expected", "found", "hash_name", "info", "path")
+
+    def __init__(
+        self,
+        path: str,
+        info: os.stat_result,
+        hash_name: str,
+        expected: str | None,
+        cached_ns: int,
+    ) -> None:
+        self.path = path
+        self.info = info
+        self.hash_name = hash_name
+        self.expected = expected  # the hash that it should have; None if any hash will do
+        # When DVC put it into the cache, or later; 0 if that is not known.
+        self.cached_ns = cached_ns
+        self.found: str | None = None  # the hash that it has, once that is proven
 
     @property
     def verdict(self) -> Verdict:

@@ -24,7 +24,6 @@ from mlflow_dvc_plugin.capturing.workspace.checks import (
     has_same_outline,
 )
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
-from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
 from mlflow_dvc_plugin.capturing.workspace.hashing import find_known_hash, hash_file, remember_hash
 from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, find_database
 from mlflow_dvc_plugin.state import Entry, Status
@@ -137,6 +136,9 @@ class _Inspection:
             or not entry.hash.endswith(".dir")
         ):
             return
+        # Only a process that looks into folders pays for the ignore rules.
+        from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
+
         listed = list_folder(self._project, entry.path, self._deadline)
         if listed is None:
             return

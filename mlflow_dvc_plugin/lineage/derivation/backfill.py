@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries, read_commit_state
 from mlflow_dvc_plugin.errors import LineageError, MlflowDvcError
@@ -79,7 +79,7 @@ def derive_tags(root: str, commit: str) -> dict[str, str]:
     Outs are selected by the settings of that commit's pyproject.toml and of the
     environment, as a run at that commit would select them.
     """
-    state = replace(read_commit_state(root, commit, selected=True), project=root)
+    state = read_commit_state(root, commit, selected=True)._replace(project=root)
     if not state.entries:
         raise LineageError(f"DVC tracked nothing in this project at commit {commit[:12]}.")
     return {**_build_tags(root, state), SOURCE: DERIVED}

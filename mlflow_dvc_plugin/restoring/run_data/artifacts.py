@@ -10,7 +10,6 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from mlflow_dvc_plugin.capturing import capture
@@ -33,7 +32,7 @@ def read_artifacts(client: Any, run_id: str) -> DataState | None:
         item = items.get(f"{_FOLDER}/{_STATE_FILE}")
         if item is not None and (item.file_size or 0) <= state_file.MAX_BYTES:
             path = client.download_artifacts(run_id, item.path, folder)
-            return replace(state_file.read(path), source="artifacts")
+            return state_file.read(path)._replace(source="artifacts")
         if not items or item is not None:
             return None
         return _read_metafiles(client, run_id, folder)
