@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,24 @@ def test_dvc_is_asked_once_for_each_content(
     # A file that was not there is part of the content, too.
     (templated.path / "params.yaml").unlink()
     assert outs() == outs() == ["o/0.2"]
+    assert len(counted) == 3
+
+
+def test_another_version_of_dvc_is_asked_again(
+    templated: Project, counted: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    templated.write("dvc.yaml", ASKED["params in Python"])
+    our_outs(templated.path)
+    our_outs(templated.path)
+    assert len(counted) == 1
+    (tmp_path / "_version.py").write_text("another")
+    other = ModuleSpec("dvc", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: other)
+    monkeypatch.setattr(reading, "_readings", {})
+    our_outs(templated.path)
+    assert len(counted) == 2
+    (tmp_path / "_version.py").write_text("a third")
+    our_outs(templated.path)  # in the same process
     assert len(counted) == 3
 
 

@@ -1,11 +1,12 @@
 """Templates of a ``dvc.yaml``, resolved by DVC itself in a subprocess.
 
 DVC is never imported in the process that captures. The result is saved with the
-hashes of all files that it depends on, so DVC runs once for each content.
+hashes of all files that it depends on, so each version of DVC runs once for each content.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -28,7 +29,9 @@ def resolve_with_dvc(
 
     `add_file` is called with the path of every other file that the result depends on.
     """
-    saved_at = saved_results.result_path(project, f"templates\0{project}\0{metafile}", data)
+    version = _read_dvc_version(add_file)
+    what = f"templates\0{project}\0{metafile}\0{version}"
+    saved_at = saved_results.result_path(project, what, data)
     result = saved_results.load_result(saved_at)
     for attempt in range(_ATTEMPTS + 1):
         if _is_valid(result):
@@ -48,6 +51,16 @@ def resolve_with_dvc(
                 raise CaptureError(metafile, result["error"])
             saved_results.save_result(saved_at, result)
     raise CaptureError(metafile, "files that its templates use change while they are read")
+
+
+def _read_dvc_version(add_file: Callable[[str], None]) -> str:
+    """What the installed DVC says of its version; empty without DVC."""
+    spec = importlib.util.find_spec("dvc")
+    if spec is None or spec.origin is None:
+        return ""
+    path = os.path.join(os.path.dirname(spec.origin), "_version.py")
+    add_file(path)
+    return hash_file(path) or ""
 
 
 def _run_dvc(data: bytes, project: str, metafile: str) -> dict[str, Any]:
