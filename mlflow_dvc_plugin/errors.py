@@ -109,6 +109,16 @@ class LineageError(MlflowDvcError):
     """A run's data cannot be kept, sent, or told from other data."""
 
 
+class InvalidHashError(LineageError):
+    """A text is not a hash, nor the first digits of one."""
+
+    def __init__(self, text: str, least: int) -> None:
+        super().__init__(
+            f"{text[:80]!r} is not a hash. Give all of its digits, from 0 to f, or at least the "
+            f"first {least}."
+        )
+
+
 class RestoreError(MlflowDvcError):
     """A restore, or an undo, cannot be done."""
 

@@ -13,6 +13,8 @@ from dvc_objects.fs.local import localfs
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, build_listing
 
+# Of today's objects, and of those of DVC 2.
+HASH_NAMES = ("md5", "md5-dos2unix")
 _CHUNK = 1024 * 1024
 
 

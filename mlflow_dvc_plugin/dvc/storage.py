@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +11,13 @@ from typing import Any
 from dvc_data.hashfile.db import get_index
 
 from mlflow_dvc_plugin.dvc.errors import describe_error, translate_errors
-from mlflow_dvc_plugin.dvc.hashing import is_legacy, to_digest
+from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES, is_legacy, to_digest
+from mlflow_dvc_plugin.dvc.listings import list_listings
 from mlflow_dvc_plugin.dvc.transfer.remotes import check_folder, find_in_odb, read_bytes
-from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import Obj
 
 _THREADS = 16
 _BATCH = 64  # listings
-_NO_LISTS = ("http", "https")
 
 
 class Place:
@@ -57,8 +55,9 @@ class Place:
         """List the listings of folders that are there."""
         self._check_folder()
         found: list[Obj] = []
-        for part, hash_name in zip(self._parts, ("md5", "md5-dos2unix"), strict=True):
-            found += [Obj(hash_name, value) for value in self._list_part(part)]
+        for part, hash_name in zip(self._parts, HASH_NAMES, strict=True):
+            with translate_errors():
+                found += [Obj(hash_name, value) for value in list_listings(part)]
         return found
 
     def read(self, objs: Collection[Obj]) -> Iterator[tuple[Obj, bytes]]:
@@ -106,15 +105,6 @@ class Place:
     def _check_folder(self) -> None:
         if self.remote:
             check_folder(self._parts[0])
-
-    def _list_part(self, part: Any) -> list[str]:
-        if self.is_local:
-            pattern = os.path.join(glob.escape(part.path), "[0-9a-f]" * 2, f"*{DIR_SUFFIX}")
-            return ["".join(path.split(os.sep)[-2:]) for path in glob.iglob(pattern)]
-        if part.fs.protocol in _NO_LISTS:
-            raise DvcError("it cannot list what it has")
-        with translate_errors():
-            return [value for value in part.all() if value.endswith(DIR_SUFFIX)]
 
     def _read(self, obj: Obj) -> bytes | None:
         return read_bytes(self._parts[is_legacy(obj)].fs, self._path(obj))

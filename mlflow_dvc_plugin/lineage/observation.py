@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
+from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.lineage.listings import Listing, to_object
@@ -55,7 +56,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
     unverified = {e.path: reason for e in outs if (reason := _explain_unverifiable(e))}
     files = {e: _find_files(root, e.path) for e in outs if e.path not in unverified}
     with closing(DvcProject(root)) as dvc:
-        hashes = _hash_files(dvc, files, progress)
+        hashes = _hash_outs(dvc, files, progress)
     observed: list[Entry] = []
     listings: dict[Obj, Listing] = {}
     for e in outs:
@@ -103,24 +104,36 @@ def _find_files(root: str, path: str) -> _Files | None:
     return files
 
 
-def _hash_files(
+def _hash_outs(
     dvc: DvcProject, outs: Mapping[Entry, _Files | None], progress: Progress
 ) -> dict[str, str]:
     """The hash of each file, by absolute path."""
     names = {path: e.hash_name for e, files in outs.items() for path, _ in (files or {}).values()}
     infos = {path: info for files in outs.values() for path, info in (files or {}).values()}
-    progress.begin("Hashing the workspace", len(infos))
-    known = dvc.database.find_hashes(infos)
+    return hash_files(dvc, infos, names, progress)
 
-    def hash_file(path: str) -> str:
-        obj = known.get(path)
-        is_known = obj is not None and obj.hash_name == names[path]
-        value = obj.value if obj and is_known else dvc.hash_file(path, names[path])
+
+def hash_files(
+    dvc: DvcProject | None,
+    infos: Mapping[str, os.stat_result],
+    names: Mapping[str, str],
+    progress: Progress,
+) -> dict[str, str]:
+    """The hash of each file, by absolute path; `names` are the kinds of hash, by default ``md5``.
+
+    DVC's state database of the project, if there is one, knows most of them.
+    """
+    progress.begin("Hashing the workspace", len(infos))
+    known = dvc.database.find_hashes(infos) if dvc else {}
+
+    def hash_one(path: str) -> str:
+        name, obj = names.get(path, "md5"), known.get(path)
+        value = obj.value if obj and obj.hash_name == name else hash_file(path, name)
         progress.advance(files=1)
         return value
 
     try:
         with ThreadPoolExecutor() as pool:
-            return dict(zip(infos, pool.map(hash_file, infos), strict=True))
+            return dict(zip(infos, pool.map(hash_one, infos), strict=True))
     except OSError as err:
         raise DvcError(f"The data cannot be read: {err}.") from err

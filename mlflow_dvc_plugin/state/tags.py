@@ -119,7 +119,7 @@ def build_hash_tags(entries: Sequence[Entry], room: int, key: str = HASHES) -> d
     The tag has each distinct hash once, without ``.dir``, in the order of the outs and
     separated by a space. All are cut to one length if they do not fit whole: the longest
     from 32 to 8 digits. Those that still do not fit, and hashes that are not hexadecimal, are
-    counted in a tag of their own.
+    counted in a tag of their own, which also says "0" if there is nothing to index.
 
     Args:
         entries: outs that have a hash.
@@ -135,7 +135,7 @@ def build_hash_tags(entries: Sequence[Entry], room: int, key: str = HASHES) -> d
     if shown:
         length = min(_MAX_HASH, most // len(shown) - 1)
         tags[key] = " ".join([each[:length] for each in shown])
-    if len(shown) < len(hashes):
+    if len(shown) < len(hashes) or not shown:
         tags[OMITTED_HASHES[key]] = str(len(hashes) - len(shown))
     return tags
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mlflow_dvc_plugin.errors import RunNotFoundError
+from mlflow_dvc_plugin.errors import RunNotFoundError, TrackingError
 from mlflow_dvc_plugin.tracking import store
 from mlflow_dvc_plugin.tracking.run import Run, to_run
 
@@ -37,6 +37,40 @@ def search_runs(
     if len(chunks) == 1:
         return chunks[0]
     return heapq.merge(*chunks, key=lambda run: -run.start_time)
+
+
+def search_runs_without(
+    keys: Sequence[str],
+    clauses: Sequence[str] = (),
+    experiments: Sequence[str] = (),
+    tracking_uri: str | None = None,
+) -> Iterator[Run]:
+    """All runs that meet every clause and have none of these tags, the newest first.
+
+    A server older than MLflow 3.11 cannot filter by what is absent: all runs that meet the
+    clauses are read from it.
+    """
+    absent = [f"tags.`{key}` IS NULL" for key in keys]
+    runs = search_runs([*clauses, *absent], experiments, tracking_uri)
+    try:
+        first = next(runs, None)
+    except TrackingError as err:
+        if getattr(err.__cause__, "error_code", "") != "INVALID_PARAMETER_VALUE":
+            raise
+        for run in search_runs(clauses, experiments, tracking_uri):
+            if run.tags.keys().isdisjoint(keys):
+                yield run
+        return
+    if first is not None:
+        yield first
+    yield from runs
+
+
+def contains_clause(key: str, text: str) -> str:
+    """The condition that a text without special characters occurs in the value of a tag."""
+    if not _SAFE_VALUE.fullmatch(text):
+        raise ValueError(f"{text!r} cannot be used in a filter")
+    return f"tags.`{key}` LIKE '%{text}%'"
 
 
 def tag_clause(key: str, value: str | None = None) -> str:

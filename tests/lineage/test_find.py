@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.lineage.search.find import Query, find_runs, search_by_data
+from mlflow_dvc_plugin.lineage.search.find import find_runs, search_by_data
+from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.state.tags import to_tag_key
 from mlflow_dvc_plugin.tracking import store
 from tests.history import History, mlflow_dvc
@@ -81,10 +82,11 @@ def test_a_files_hash_is_found_inside_folders(
     done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
     if held_by == "nobody":
         assert done.json == []
-        assert "The files in data/images" in done.stderr
-        assert "and 1 more were not searched: its listing is neither" in done.stderr
+        limit = "Files in folders were looked for in 0 listings, all that the cache and the remote"
+        limit += " have."
+        assert done.stderr == f"{limit}\n"
         shown = mlflow_dvc("find", "--hash", md5("image 1"))
-        assert shown.stdout.startswith("No run is known to be on this data.\nThe files in data/im")
+        assert shown.stdout == f"No run is known to be on this data.\n{limit}\n"
         assert shown.stderr == ""
     else:
         assert [run["run_id"] for run in done.json] == [three[2], three[0]]
@@ -162,8 +164,11 @@ def test_every_page_is_read(
 def test_no_text_changes_what_is_asked(three: list[str]) -> None:
     assert three
     for text in ("x' OR '1'='1", 'a"b', "a`b", "%", "x'; --", "\\"):
-        assert ids("--data-hash", text) == ids("--hash", text) == [], text
-        assert ids("--path", text) == ids("--path", "data/a.csv", "--hash", text) == [], text
+        assert ids("--data-hash", text) == ids("--path", text) == [], text
+        for command in (("--hash", text), ("--path", "data/a.csv", "--hash", text)):
+            done = mlflow_dvc("find", *command)
+            assert (done.code, done.stdout) == (2, "")
+            assert "is not a hash" in done.stderr
 
 
 def test_the_best_model_for_the_data_is_one_command(three: list[str]) -> None:
@@ -244,11 +249,13 @@ def test_what_git_keeps_is_not_offered_as_data(project: Project, history: Histor
         )
 
 
-def test_a_hash_that_is_cut_is_not_taken_for_an_answer(three: list[str], history: History) -> None:
+def test_a_fingerprint_that_is_cut_is_not_taken_for_an_answer(
+    three: list[str], history: History
+) -> None:
     fingerprint = history.tags(three[0])["dvc.data_hash"]
-    for option, whole in (("--hash", md5("1")), ("--data-hash", fingerprint)):
-        assert "whole hash" not in mlflow_dvc("find", option, whole).stdout
-        assert "is not a whole hash" in mlflow_dvc("find", option, whole[:12]).stdout
+    assert "whole fingerprint" not in mlflow_dvc("find", "--data-hash", fingerprint).stdout
+    shown = mlflow_dvc("find", "--data-hash", fingerprint[:12]).stdout
+    assert "is not a whole fingerprint" in shown
 
 
 def test_a_run_on_data_that_was_edited_is_named(project: Project, history: History) -> None:

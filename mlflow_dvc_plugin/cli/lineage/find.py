@@ -3,63 +3,139 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Column, draw_table
-from mlflow_dvc_plugin.errors import join_some
-from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
+from mlflow_dvc_plugin.errors import InvalidHashError, join_some
+from mlflow_dvc_plugin.lineage.search.content import hash_paths
+from mlflow_dvc_plugin.lineage.search.find import search_by_data
+from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash
+from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
+from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
+from mlflow_dvc_plugin.progress import Progress
 
 _SHOWN = 3
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_STDIN = "-"
+
+
+class Answer(NamedTuple):
+    """What was found for a file, a hash or, with neither, another choice of data."""
+
+    question: str
+    value: str | None
+    result: SearchResult
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` prints it where there may be several."""
+        return {"query": self.question, "hash": self.value, "runs": _to_rows(self.result)}
 
 
 @click.command("find")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--same-as", metavar="RUN", help="Runs on the same data as RUN.")
 @click.option("--data-hash", metavar="HASH", help="Runs on the data state with this fingerprint.")
 @click.option(
     "--path",
     metavar="PATH",
     callback=output.to_project_path,
-    help="Runs that used or made the output at PATH.",
+    help="Runs that used or made the output at PATH, whatever its content.",
 )
 @click.option(
     "--hash",
+    "hashes",
     metavar="HASH",
-    help="Only this version of it; without --path, runs that used or made anything with this "
-    "hash, also a file in a tracked folder.",
+    multiple=True,
+    help="Runs that used or made anything with this hash, also a file in a tracked folder. The "
+    "first 6 digits are enough; - reads a list from standard input. With --path, only this version "
+    "of the output.",
 )
 @output.experiment_option
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric too.")
 @output.common_options
-def command(as_json: bool, **options: Any) -> None:
+def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
 
-    Without options: the runs on the data that is in the workspace now, added to
+    FILE is a file or folder on the disk, tracked by DVC or not. It finds the runs that used
+    or made the same content, wherever it was then. To find the runs on any version of an
+    output, use --path.
+
+    Without FILE and options: the runs on the data that is in the workspace now, added to
     DVC or not. A run in a DVC stage used the inputs of the stage; any other run used
     all outputs. Outputs that runs made are known after `mlflow-dvc link`.
+
+    Several files or hashes get an answer each: with --json a list of {query, hash, runs}.
     """
     query = Query(**options)
-    criteria = (query.same_as, query.data_hash, query.path or query.hash)
-    if sum(value is not None for value in criteria) > 1:
-        raise click.UsageError(
-            "Use only one of --same-as, --data-hash, and --path with or without --hash."
-        )
+    values = _read_hashes(hashes)
+    _check_usage(query, files, values)
     with ProgressBar() as progress:
-        result = search_by_data(query, progress)
+        answers = _search(query, files, values, progress)
+    results = [answer.result for answer in answers]
+    is_list = len(files) + len(hashes) > 1 or _STDIN in hashes
+    document = [each.to_dict() for each in answers] if is_list else _to_rows(results[0])
+    limits = [remark for each in results for remark in explain_limits(each)]
+    absences = [remark for each in answers for remark in _explain_absence(each, query)]
     output.print_result(
-        [run.to_dict() for run in result.runs],
+        document,
         as_json,
-        lambda: _draw(result, query.metrics),
-        [*explain_limits(result), *_explain_absence(result, query)],
+        partial(_draw, answers, query.metrics, with_questions=is_list),
+        list(dict.fromkeys([*limits, *absences])),
     )
+
+
+def _read_hashes(texts: Sequence[str]) -> dict[str, str]:
+    """The hashes of the option, by what the user wrote; ``-`` stands for a list on stdin.
+
+    The first word of each line counts, so that it may be the output of ``md5sum``.
+    """
+    words: list[str] = []
+    for text in texts:
+        lines = sys.stdin.read().splitlines() if text == _STDIN else [text]
+        words += [line.split()[0] for line in lines if line.strip()]
+    try:
+        found = {word: parse_hash(word) for word in words}
+    except InvalidHashError as err:
+        raise click.BadParameter(str(err), param_hint="--hash") from err
+    if texts and not found:
+        raise click.BadParameter("standard input has no hash.", param_hint="--hash")
+    return found
+
+
+def _check_usage(query: Query, files: Sequence[str], values: Mapping[str, str]) -> None:
+    contents = files or (values and query.path is None)
+    criteria = (query.same_as, query.data_hash, query.path, contents)
+    if sum(bool(value) for value in criteria) > 1 or (query.path and len(values) > 1):
+        raise click.UsageError(
+            "Use only one of FILE or --hash, --same-as, --data-hash, and --path with or without "
+            "one --hash."
+        )
+
+
+def _search(
+    query: Query, files: Sequence[str], values: Mapping[str, str], progress: Progress
+) -> list[Answer]:
+    if query.path is not None:
+        value = next(iter(values.values()), None)
+        return [Answer(query.path, value, search_by_data(replace(query, hash=value), progress))]
+    if not files and not values:
+        return [Answer("", query.data_hash, search_by_data(query, progress))]
+    questions = {**(hash_paths(files, progress) if files else {}), **values}
+    results = search_by_hashes(list(questions.values()), query, progress)
+    return [Answer(text, value, results[value]) for text, value in questions.items()]
+
+
+def _to_rows(result: SearchResult) -> list[dict[str, Any]]:
+    return [run.to_dict() for run in result.runs]
 
 
 def explain_limits(result: SearchResult) -> list[str]:
@@ -77,6 +153,13 @@ def explain_limits(result: SearchResult) -> list[str]:
             by_reason.setdefault(reason, []).append(path)
         for reason, some in by_reason.items():
             remarks.append(f"{verb.format(join_some(some, 1))}: {reason}.")
+    remarks += [f"{what} were not searched: {why}." for what, why in result.unsearched.items()]
+    if result.one_by_one:
+        runs = output.format_count(result.one_by_one, "run")
+        remarks.append(
+            f"{runs} had to be read one by one, because dvc.hashes does not have all of their "
+            "hashes. `mlflow-dvc backfill --index` adds the tag where it is missing."
+        )
     modified = [run.run_id for run in result.runs if run.modified]
     if modified:
         remarks.append(
@@ -86,22 +169,45 @@ def explain_limits(result: SearchResult) -> list[str]:
     return remarks
 
 
-def _explain_absence(result: SearchResult, query: Query) -> list[str]:
-    """Why there may be no runs, or no values of a metric."""
+def _explain_absence(answer: Answer, query: Query) -> list[str]:
+    """Why there may be no runs, or no values of a metric; and which hashes a prefix stands for."""
+    result = answer.result
     if result.runs:
         found = [name for run in result.runs for name in run.metrics]
-        return output.explain_missing_metrics(query.metrics, found)
+        remarks = output.explain_missing_metrics(query.metrics, found)
+        hashes = sorted({value for run in result.runs for value in run.hashes.values()})
+        if answer.value and query.data_hash is None and len(hashes) > 1:
+            remarks.append(
+                f"{answer.value} is the start of {len(hashes):,} hashes: "
+                f"{join_some(hashes, _SHOWN)}."
+            )
+        return remarks
     remarks = output.explain_missing_path(query.path) if query.path else []
-    for value, pattern in ((query.hash, _HASH), (query.data_hash, _FINGERPRINT)):
-        if value and not pattern.fullmatch(value):
-            remarks.append(f"{value} is not a whole hash, which has 32 digits from 0 to f.")
+    if query.data_hash and not _FINGERPRINT.fullmatch(query.data_hash):
+        remarks.append(
+            f"{query.data_hash} is not a whole fingerprint, which has 32 digits from 0 to f."
+        )
+    if answer.value and answer.question != answer.value and query.path is None:
+        remarks.append(f"The hash of {answer.question} is {answer.value}.")
+    if result.listings is not None:
+        remarks.append(
+            f"Files in folders were looked for in {output.format_count(result.listings, 'listing')}"
+            ", all that the cache and the remote have."
+        )
     return remarks
 
 
-def _draw(result: SearchResult, metrics: Sequence[str]) -> None:
+def _draw(answers: Sequence[Answer], metrics: Sequence[str], *, with_questions: bool) -> None:
+    for answer in answers:
+        if with_questions:
+            text = " ".join(dict.fromkeys([answer.question, str(answer.value)]))
+            output.print_line(text, "cyan")
+        _draw_runs(answer.result, metrics)
+
+
+def _draw_runs(result: SearchResult, metrics: Sequence[str]) -> None:
     if not result.runs:
-        limits = result.unread_runs or result.unread_folders or result.unverified
-        output.print_line(f"No run {'is known to be' if limits else 'is'} on this data.")
+        output.print_line(f"No run {'is' if result.is_certain else 'is known to be'} on this data.")
         return
     draw_runs(result.runs, metrics)
 

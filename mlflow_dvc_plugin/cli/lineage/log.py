@@ -12,7 +12,8 @@ from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table, terminal_width
-from mlflow_dvc_plugin.lineage.search.find import Query, search_by_data
+from mlflow_dvc_plugin.lineage.search.find import search_by_data
+from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import OutVersion, group_by_version
 
 _WIDTH = 24

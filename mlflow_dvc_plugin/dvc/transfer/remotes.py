@@ -40,9 +40,9 @@ class Remotes:
             known = f"The remotes are: {', '.join(names)}." if names else "There is no remote."
             raise DvcError(f"There is no DVC remote {remote!r} in this project. {known}")
 
-    def has_default(self) -> bool:
-        """Does the project have a default remote?"""
-        return bool(self._repo.config["core"].get("remote"))
+    def find_default(self) -> str | None:
+        """Find the name of the default remote; None if the project has none."""
+        return self._repo.config["core"].get("remote") or None
 
     def find_objects(self, objs: Iterable[Obj], remote: str | None = None) -> set[Obj]:
         """Find the objects that a remote has.

@@ -11,8 +11,8 @@ from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.forgetting.folders import FolderIndex
 from mlflow_dvc_plugin.lineage.forgetting.targets import HASH_NAMES, Targets
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
-from mlflow_dvc_plugin.lineage.search.find import read_tagged_outs
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
+from mlflow_dvc_plugin.lineage.search.run_reader import read_tagged_outs
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten, read_forgotten
@@ -80,7 +80,7 @@ class RunScan:
         self._uses.clear()
         for run, outs, made in self._waiting:
             self._add_run(run, outs, made)
-        result = self._collector.to_result(self._folders.unread)
+        result = self._collector.to_result(unread_folders=self._folders.unread)
         return AffectedRuns(result, self._forgotten, self._outs)
 
     def _add_run(self, run: Run, outs: Entries, made: Entries) -> None:

@@ -139,4 +139,4 @@ class ObjectIndex:
 
     def is_configured(self, remote: str | None) -> bool:
         """There is such a remote. Without a default remote, no object can be in it."""
-        return remote is not None or self._dvc.remotes.has_default()
+        return remote is not None or self._dvc.remotes.find_default() is not None

@@ -108,7 +108,7 @@ def _find_storage_problems(root: str, entries: list[Entry], tracking_uri: str | 
         pushed = {path: need for path, need in needs.items() if need.out.push}
         absent, problems = _find_absent(dvc, pushed)
         stored = pushed.keys() - absent
-        if not dvc.remotes.has_default():
+        if dvc.remotes.find_default() is None:
             stored = {path for path in stored if pushed[path].out.remote}
     lost = {path: need for path, need in uncached.items() if path not in stored}
     forgotten = _find_forgotten(root, lost, tracking_uri) if lost else {}
@@ -159,7 +159,7 @@ def _find_absent(dvc: DvcProject, needs: Mapping[str, _Need]) -> tuple[set[str],
     by_remote: dict[str | None, dict[str, Obj]] = {}
     for path, need in needs.items():
         by_remote.setdefault(need.out.remote, {})[path] = need.obj
-    if not dvc.remotes.has_default() and (None in by_remote or not by_remote):
+    if dvc.remotes.find_default() is None and (None in by_remote or not by_remote):
         by_remote.pop(None, None)
         problems.append(
             "There is no default DVC remote, so the cache is the only copy of the data. Add one "

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping, Sequence
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import LineageError, NoRecordedStateError
 from mlflow_dvc_plugin.lineage.derivation.stage_records import hash_stage_inputs
 from mlflow_dvc_plugin.lineage.observation import observe_workspace
-from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
-from mlflow_dvc_plugin.lineage.search.results import FoundRun, Match, RunCollector, SearchResult
+from mlflow_dvc_plugin.lineage.recorded_states import Role
+from mlflow_dvc_plugin.lineage.search.hash_prefixes import HashPrefixes, parse_hash, to_digits
+from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
+from mlflow_dvc_plugin.lineage.search.query import Query
+from mlflow_dvc_plugin.lineage.search.results import FoundRun, RunCollector, SearchResult
+from mlflow_dvc_plugin.lineage.search.run_reader import OMITTED, RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
-from mlflow_dvc_plugin.state import Entry, fingerprint
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
-from mlflow_dvc_plugin.state.tags import DATA_PREFIX, OUT_PREFIX, to_tag_key
-from mlflow_dvc_plugin.tracking import Run, find_run, search_runs, tag_clause
+from mlflow_dvc_plugin.state import fingerprint
+from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
+from mlflow_dvc_plugin.tracking import Run, contains_clause, find_run, tag_clause
 
-OMITTED = "dvc.data_omitted"
-_BATCH = 1000
 _MAX_SEARCHES = 30  # reading all runs is faster than more searches
-
-
-@dataclass(frozen=True)
-class Query:
-    """What to search for. With none of the first four: the data in the workspace.
-
-    Attributes:
-        same_as: a run; runs on the same data state, and for a run in a stage
-            those with the same inputs.
-        data_hash: a fingerprint of a data state.
-        path: an out's path relative to the project.
-        hash: a hash; of the out at `path`, else of any out, or of any file
-            inside a tracked folder.
-        experiments: names of experiments; none for all.
-        metrics: names of metrics to read.
-        tracking_uri: the MLflow store; None for MLflow's own choice.
-        project: the project's folder; None for the one at the working directory.
-    """
-
-    same_as: str | Run | None = None
-    data_hash: str | None = None
-    path: str | None = None
-    hash: str | None = None
-    experiments: Sequence[str] = ()
-    metrics: Sequence[str] = ()
-    tracking_uri: str | None = None
-    project: str | None = None
 
 
 def find_runs(
@@ -79,13 +49,13 @@ def find_runs(
 def search_by_data(query: Query, progress: Progress | None = None) -> SearchResult:
     """The runs that used or made some data, and what limits the search."""
     progress = progress or Progress()
+    if query.hash is not None and query.path is None:
+        (result,) = search_by_hashes([query.hash], query, progress).values()
+        return result
     root = find_root(query.project) if query.project else find_project()
-    search = _Search(query, RecordedStates(root), progress)
+    search = _Search(query, RunReader(query, root, progress), progress)
     if query.path is not None:
         return search.by_path(query.path, query.hash)
-    if query.hash is not None:
-        with closing(DvcProject(root)) if root else nullcontext() as dvc:
-            return search.by_hash(query.hash, dvc)
     if query.data_hash is not None:
         return search.by_state(query.data_hash)
     if query.same_as is None:
@@ -105,9 +75,8 @@ def search_by_data(query: Query, progress: Progress | None = None) -> SearchResu
 class _Search:
     """One search of the MLflow store."""
 
-    def __init__(self, query: Query, states: RecordedStates, progress: Progress) -> None:
-        self._query = query
-        self._states = states
+    def __init__(self, query: Query, reader: RunReader, progress: Progress) -> None:
+        self._reader = reader
         self._progress = progress
         self._collector = RunCollector(query.metrics)
 
@@ -140,71 +109,33 @@ class _Search:
         if len(clauses) > _MAX_SEARCHES:
             clauses = [tag_clause("dvc.inputs_hash")]
         for clause in [tag_clause("dvc.data_hash", data_hash), *clauses]:
-            for run in self._read_runs(clause):
+            for run in self._reader.search(clause):
                 tags = run.tags
                 if data_hash == tags.get("dvc.data_hash") or tags.get("dvc.inputs_hash") in inputs:
-                    used = self._read_used_outs(run)
+                    used, is_complete = self._reader.read_used_outs(run)
+                    if not is_complete:
+                        self._collector.add_unread(run)
                     self._collector.add_run(run, [(e.path, str(e.hash), "input") for e in used])
-        return self._collector.to_result(unverified=unverified)
+        return self._collector.to_result(unverified=unverified or {})
 
     def by_path(self, path: str, value: str | None) -> SearchResult:
         """Runs that used or made the out at a path."""
         keys: dict[str, Role] = {to_tag_key(path): "input", to_tag_key(path, OUT_PREFIX): "output"}
+        prefixes = None if value is None else HashPrefixes([parse_hash(value)])
         for key, role in keys.items():
-            for run in self._read_runs(tag_clause(key, value)):
-                if value in (None, run.tags.get(key)):
+            clause = tag_clause(key) if value is None else contains_clause(key, to_digits(value))
+            for run in self._reader.search(clause):
+                if prefixes is None or any(prefixes.match(run.tags[key])):
                     self._collector.add_run(run, [(path, run.tags[key], role)])
         # Some outs have no tag of their own; the manifest has them.
-        for run in self._read_runs(tag_clause(OMITTED)):
+        for run in self._reader.search(tag_clause(OMITTED)):
             if to_tag_key(path) in run.tags:
                 continue
-            entries = self._states.read_used_outs(run)
+            entries = self._reader.read_recorded_outs(run)
             if entries is None:
                 self._collector.add_unread(run)
                 continue
-            matches = [e for e in entries if e.path == path and value in (None, e.hash)]
-            self._collector.add_run(run, [(path, str(e.hash), "input") for e in matches])
+            found = [str(e.hash) for e in entries if e.path == path]
+            matches = [each for each in found if prefixes is None or any(prefixes.match(each))]
+            self._collector.add_run(run, [(path, each, "input") for each in matches])
         return self._collector.to_result()
-
-    def by_hash(self, value: str, dvc: DvcProject | None) -> SearchResult:
-        """Runs that used or made anything with a hash, also files in folders."""
-        from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
-
-        lookup = HashLookup(value, dvc)
-        phase = "Reading all runs (--path or --experiment means fewer)"
-        runs = self._read_runs(tag_clause("dvc.data_hash"), phase)
-        # Many runs together, so that the listings of their folders are read in parallel.
-        while batch := list(islice(runs, _BATCH)):
-            outs = [
-                (run, self._read_used_outs(run), read_tagged_outs(run, OUT_PREFIX)) for run in batch
-            ]
-            lookup.read_folders(entries for _, *both in outs for entries in both)
-            for run, used, made in outs:
-                matches: list[Match] = [(path, value, "input") for path in lookup.find_paths(used)]
-                matches += [(path, value, "output") for path in lookup.find_paths(made)]
-                self._collector.add_run(run, matches)
-        return self._collector.to_result(lookup.unread)
-
-    def _read_runs(self, clause: str, phase: str = "Reading runs") -> Iterator[Run]:
-        self._progress.begin(phase, 0)
-        for run in search_runs([clause], self._query.experiments, self._query.tracking_uri):
-            self._progress.advance(files=1)
-            yield run
-
-    def _read_used_outs(self, run: Run) -> Entries:
-        entries = self._states.read_used_outs(run)
-        if entries is not None:
-            return entries
-        outs = read_tagged_outs(run, DATA_PREFIX)
-        if OMITTED in run.tags or not outs:
-            self._collector.add_unread(run)
-        return outs
-
-
-def read_tagged_outs(run: Run, prefix: str) -> Entries:
-    """The outs that a run's tags name, with the path in the key."""
-    return tuple(
-        Entry(key[len(prefix) :], "md5", value, isdir=value.endswith(DIR_SUFFIX))
-        for key, value in run.tags.items()
-        if key.startswith(prefix)
-    )

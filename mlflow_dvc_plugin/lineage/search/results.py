@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlflow_dvc_plugin.lineage.recorded_states import Role
 from mlflow_dvc_plugin.lineage.result import Result
@@ -45,6 +46,10 @@ class SearchResult:
         unread_runs: how many other runs may match: their recorded states cannot
             be read.
         unread_folders: folders whose listings cannot be read, and why.
+        unsearched: what else was not searched, and why.
+        listings: how many listings of folders were searched; None if none had to be.
+        one_by_one: how many runs had to be read one by one, because the index of their hashes
+            is missing or does not have all.
         unverified: paths whose hash comes from a metafile although the data may
             differ, and why.
     """
@@ -52,7 +57,16 @@ class SearchResult:
     runs: list[FoundRun]
     unread_runs: int = 0
     unread_folders: Mapping[str, str] = field(default_factory=dict)
+    unsearched: Mapping[str, str] = field(default_factory=dict)
+    listings: int | None = None
+    one_by_one: int = 0
     unverified: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_certain(self) -> bool:
+        """Did nothing limit the search?"""
+        limits = (self.unread_runs, self.unread_folders, self.unsearched, self.unverified)
+        return not any(limits) and self.listings is None
 
 
 @dataclass(frozen=True)
@@ -106,19 +120,15 @@ class RunCollector:
         """Add a run that may match: its recorded state cannot be read."""
         self._unread.add(run.run_id)
 
-    def to_result(
-        self,
-        unread_folders: Mapping[str, str] | None = None,
-        unverified: Mapping[str, str] | None = None,
-    ) -> SearchResult:
-        """The result, when all runs were added."""
+    def to_result(self, **limits: Any) -> SearchResult:
+        """The result, when all runs were added; `limits` are attributes of it."""
         runs = sorted(self._found.values(), key=lambda found: (-found.start_time, found.run_id))
         for found in runs:
             found.paths.sort()
             used = [path for path in found.paths if found.roles[path] == "input"]
             found.modified[:] = _select_inside(used, found.modified)
         unread_runs = len(self._unread - self._found.keys())
-        return SearchResult(runs, unread_runs, unread_folders or {}, unverified or {})
+        return SearchResult(runs, unread_runs, **limits)
 
 
 def _select_inside(paths: Iterable[str], outs: Iterable[str]) -> list[str]:

@@ -106,7 +106,7 @@ class Fetcher:
     def _are_nowhere(self, objs: Iterable[Obj], paths: PathByObject) -> bool:
         """Is it certain that no remote has one of the objects?"""
         for remote, some in self._group_by_remote(objs, paths):
-            if remote is None and not self.project.remotes.has_default():
+            if remote is None and self.project.remotes.find_default() is None:
                 continue
             try:
                 found = self.project.remotes.find_objects(some, remote)
