@@ -27,7 +27,7 @@ def written_tags() -> set[str]:
     state = REPOSITORY / "mlflow_dvc_plugin/state"
     trees = [
         ast.parse(path.read_text(encoding="utf-8"))
-        for path in (state / "tags.py", state / "data_state.py")
+        for path in (state / "tags.py", state / "data_state.py", state / "forgotten_tag.py")
     ]
     texts = (
         node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
