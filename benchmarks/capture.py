@@ -128,7 +128,9 @@ def _runs(bench: _Bench, sizes: dict[str, int]) -> list[Row]:
     rows = []
     for count in (sizes["few"], sizes["many"]):
         name = f"start_run to end_run, {count:,} stages"
-        found = bench.figures(name, lambda at, n=count: projects.stages(at, n), ("runs",))
+        found = bench.figures(
+            name, lambda at, n=count: projects.stages(at, n, with_data=True), ("runs",)
+        )
         own = 1000 * (found["first"] - found["constant"])
         target = 1 if count == sizes["few"] else None
         rows += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 _IDENTITY = ("-c", "user.name=bench", "-c", "user.email=bench@example.com")
 
 
-def stages(root: Path, count: int) -> Path:
+def stages(root: Path, count: int, with_data: bool = False) -> Path:
     """A pipeline as people write it: comments, lists in brackets, folded commands."""
 
     def defined(number: int, deps: list[str], out: str) -> str:
@@ -23,7 +24,7 @@ def stages(root: Path, count: int) -> Path:
             f"    deps: [{', '.join(deps)}]\n    params: [train.lr]\n    outs: [{out}]\n"
         )
 
-    return _pipeline(root, "\n".join, defined, count)
+    return _pipeline(root, "\n".join, defined, count, with_data)
 
 
 def block_stages(root: Path, count: int) -> Path:
@@ -44,8 +45,9 @@ def _pipeline(
     join: Callable[[list[str]], str],
     define: Callable[[int, list[str], str], str],
     count: int,
+    with_data: bool = False,
 ) -> Path:
-    """`count` stages, each with two deps, a param and an out."""
+    """`count` stages, each with two deps, a param and an out, which is there or absent."""
     made = _project(root)
     choose = random.Random(1)
     defined, locked = [], []
@@ -53,8 +55,10 @@ def _pipeline(
         out = f"models/model_{number:05d}.pkl"
         deps = [f"data/prepared/part_{number:05d}.csv", "src/train.py"]
         defined.append(define(number, deps, out))
-        locked.append(_locked(f"train_{number:05d}", deps, out, choose))
+        data = made if with_data else None
+        locked.append(_locked(f"train_{number:05d}", deps, out, choose, data))
     (made / "dvc.yaml").write_text("stages:\n" + join(defined))
+    (made / ".gitignore").write_text("/models\n")
     return _with_lock(made, locked)
 
 
@@ -91,20 +95,26 @@ def templates(root: Path, count: int) -> Path:
     return _with_lock(made, locked)
 
 
-def _locked(name: str, deps: Sequence[str], out: str, choose: random.Random) -> str:
-    """The entry of a stage in ``dvc.lock``."""
+def _locked(
+    name: str, deps: Sequence[str], out: str, choose: random.Random, data: Path | None = None
+) -> str:
+    """The entry of a stage in ``dvc.lock``; its out is written below `data`."""
 
-    def record(path: str) -> str:
+    def record(path: str, content: bytes) -> str:
         return (
-            f"    - path: {path}\n      hash: md5\n      md5: {_md5(choose)}\n"
-            f"      size: {choose.randrange(10**6)}\n"
+            f"    - path: {path}\n      hash: md5\n"
+            f"      md5: {hashlib.md5(content).hexdigest()}\n      size: {len(content)}\n"
         )
 
-    records = "".join(map(record, deps))
+    records = "".join([record(path, choose.randbytes(200)) for path in deps])
+    content = choose.randbytes(200)
+    if data:
+        (data / out).parent.mkdir(exist_ok=True)
+        (data / out).write_bytes(content)
     params = "    params:\n      params.yaml:\n        train.lr: 0.01\n"
     return (
         f"  {name}:\n    cmd: python src/train.py\n    deps:\n{records}{params}"
-        f"    outs:\n{record(out)}"
+        f"    outs:\n{record(out, content)}"
     )
 
 
@@ -112,7 +122,7 @@ def _with_lock(made: Path, locked: list[str]) -> Path:
     (made / "dvc.lock").write_text("schema: '2.0'\nstages:\n" + "".join(locked))
     (made / "params.yaml").write_text("train:\n  lr: 0.01\n")
     for folder in ("src", "data", "models", "notebooks"):
-        (made / folder).mkdir()
+        (made / folder).mkdir(exist_ok=True)
         (made / folder / "README").write_text(folder)
     return _committed(made)
 
