@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mlflow_dvc_plugin.errors import SettingsError
 
 PREFIX = "MLFLOW_DVC_"
-AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots")
+AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots", "models")
 
 
 class Settings(NamedTuple):

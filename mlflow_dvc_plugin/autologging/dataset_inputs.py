@@ -1,4 +1,4 @@
-"""Outs as dataset inputs of a run."""
+"""Outs as dataset inputs of a run, and users' own datasets linked to outs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -13,15 +14,20 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from mlflow_dvc_plugin.autologging.recording import Recording, warn
+from mlflow_dvc_plugin.capturing.run_start import find_settings
 from mlflow_dvc_plugin.datasets.constructor import from_dvc
 from mlflow_dvc_plugin.datasets.source import digest_of, profile_of, source_of
+from mlflow_dvc_plugin.datasets.verification import find_proven
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.tags import MAX_MODIFIED, MAX_MODIFIED_TOTAL
 
 _NOT_LOGGED = "{} is not logged as a dataset: its content may differ from the hash that DVC has."
 MAX_TABLE = 16 * 1024 * 1024  # bytes
+DIGEST_TAG = "dvc.digest"
 _MAX_NAME = 500
+# Sources that never name a path on this machine.
+_OTHER_SOURCES = ("code", "dvc", "http", "hugging_face")
 
 
 def is_modified(state: DataState, path: str) -> bool:
@@ -82,3 +88,41 @@ def _describe_table(project: str, path: str, digest: str) -> tuple[str, str | No
     if stored["digest"] != digest or not stored.get("schema"):
         return None
     return stored["schema"], stored.get("profile")
+
+
+def link_inputs(inputs: Iterable[DatasetInput]) -> list[DatasetInput]:
+    """Give DVC's source and digest to each dataset whose file is proven to be what DVC recorded.
+
+    The digest is a tag of the input. Name, digest, schema and profile stay the user's, and the
+    source keeps what MLflow had in its place.
+    """
+    return [_link(item) for item in inputs]
+
+
+def _link(item: DatasetInput) -> DatasetInput:
+    dataset = item.dataset
+    if dataset.source_type in _OTHER_SOURCES:
+        return item
+    values = json.loads(dataset.source)
+    path = _find_path(values)
+    if path is None:
+        return item
+    settings, _ = find_settings()
+    try:
+        entry, state = find_proven(path, settings.status_budget_ms)
+    except (MlflowDvcError, OSError):
+        return item
+    source = source_of(entry, state)
+    before = {"type": dataset.source_type, **values}
+    text = json.dumps({**source.to_dict(), "mlflow_source": before})
+    linked = Dataset(dataset.name, dataset.digest, "dvc", text, dataset.schema, dataset.profile)
+    return DatasetInput(linked, [*item.tags, InputTag(DIGEST_TAG, digest_of(source.hash))])
+
+
+def _find_path(source: Any) -> str | None:
+    """The path on this machine that a source names; None if it names none."""
+    path = (source.get("uri") or source.get("path")) if isinstance(source, dict) else None
+    if not isinstance(path, str):
+        return None
+    path = path.removeprefix("file://")
+    return path if os.path.exists(path) else None

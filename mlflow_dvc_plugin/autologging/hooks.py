@@ -10,6 +10,7 @@ that has ``from mlflow import start_run``.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -40,6 +41,9 @@ def install() -> None:
     _wrap(client, "create_run", _create_run)
     _wrap(client, "set_terminated", _set_terminated)
     _wrap(client, "log_inputs", _log_inputs)
+    registry: Any = sys.modules.get("mlflow.tracking._model_registry.client")
+    if registry is not None:
+        _wrap(registry.ModelRegistryClient, "create_model_version", _create_version)
     # When MLflow 2 loads plugins, ActiveRun is not defined yet. A client is created before
     # a run starts.
     if not _wrap_active_run():
@@ -100,12 +104,35 @@ def _log_inputs(
     return original(self, run_id, _link_datasets(datasets), *args, **kwargs)
 
 
+def _create_version(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    call = inspect.signature(original).bind(self, *args, **kwargs)
+    call.arguments["tags"] = _add_version_tags(**call.arguments)
+    return original(*call.args, **call.kwargs)
+
+
+def _add_version_tags(
+    self: Any, source: str, run_id: str | None = None, tags: Any = None, **_: Any
+) -> Any:
+    try:
+        parts = select_parts()
+        if parts is None or not parts.models:
+            return tags
+        from mlflow_dvc_plugin.autologging.model_versions import build_version_tags
+
+        recording = find_recording(run_id or "")
+        known = recording.tags if recording is not None else {}
+        return {**build_version_tags(source, run_id, known, self.tracking_uri), **(tags or {})}
+    except Exception:
+        _logger.debug("autologging failed to tag a model version", exc_info=True)
+        return tags
+
+
 def _link_datasets(datasets: Any) -> Any:
     try:
         parts = select_parts() if datasets else None
         if parts is None or not parts.datasets:
             return datasets
-        from mlflow_dvc_plugin.autologging.dataset_links import link_inputs
+        from mlflow_dvc_plugin.autologging.dataset_inputs import link_inputs
 
         return link_inputs(datasets)
     except Exception:

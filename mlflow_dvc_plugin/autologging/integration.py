@@ -23,6 +23,7 @@ def autolog(
     log_params: bool = True,
     log_metrics: bool = True,
     log_plots: bool = True,
+    log_models: bool = True,
     disable: bool = False,
     silent: bool = False,
 ) -> None:
@@ -42,12 +43,15 @@ def autolog(
             during the run, at its end.
         log_plots: log DVC's plots files that were written during the run as
             artifacts below ``dvc/``, at its end.
+        log_models: give each version of a registered model, when it is registered, the
+            data tags of the run that the model comes from.
         disable: log nothing from now on.
         silent: suppress all warnings.
     """
     # MLflow stores the arguments, where `select_parts` reads them. It does not call this
     # function with `disable`.
-    del log_datasets, log_artifacts, log_params, log_metrics, log_plots, disable, silent
+    del log_datasets, log_artifacts, log_params, log_metrics, log_plots, log_models
+    del disable, silent
     hooks.install()
 
 
@@ -80,7 +84,7 @@ def log_state(
     Raises:
         RunNotFoundError: there is no such run, or no run is active.
     """
-    parts = Parts(log_datasets, log_artifacts, log_params, log_metrics, log_plots, silent)
+    parts = Parts(log_datasets, log_artifacts, log_params, log_metrics, log_plots, silent=silent)
     return _log_parts(run_id, parts)
 
 

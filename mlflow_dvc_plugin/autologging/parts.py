@@ -21,6 +21,7 @@ class Parts:
     params: bool = True
     metrics: bool = True
     plots: bool = True
+    models: bool = True
     silent: bool = False
 
 

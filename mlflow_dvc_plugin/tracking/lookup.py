@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from mlflow_dvc_plugin.errors import RunNotFoundError, join_some
+from mlflow_dvc_plugin.tracking.models import Registry
 from mlflow_dvc_plugin.tracking.run import Run, to_run
 from mlflow_dvc_plugin.tracking.search import search_runs
 from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
@@ -13,7 +15,6 @@ from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,64}\Z")
 _FULL_ID_LENGTH = 32
 _SHOWN_CANDIDATES = 5
-_MODEL_URI = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))?\Z")
 _HINT = "Check --tracking-uri or MLFLOW_TRACKING_URI."
 
 
@@ -25,7 +26,12 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
     """
     client = open_client(tracking_uri)
     if text.startswith("models:/"):
-        return _get_run(client, _find_model_run(client, text))
+        model = Registry(tracking_uri).find_model(text)
+        if not model.run_id:
+            raise RunNotFoundError(
+                f"{text} does not say which run it comes from. Give the run's id."
+            )
+        return replace(_get_run(client, model.run_id), model=model)
     run_id = text.removeprefix("runs:/").split("/")[0]
     if not _ID.match(run_id):
         raise RunNotFoundError(
@@ -68,46 +74,3 @@ def _find_prefix(prefix: str, tracking_uri: str | None) -> Run:
             f"{len(found)} run ids start with {prefix!r}. Give more characters of one: {shown}."
         )
     return found[0]
-
-
-def _find_model_run(client: Any, uri: str) -> str:
-    """The id of the run that a model comes from."""
-    match = _MODEL_URI.match(uri)
-    if match is None:
-        raise RunNotFoundError(
-            f"{uri!r} is not a model. Give models:/NAME/VERSION, models:/NAME/latest, "
-            "models:/NAME@ALIAS or, in MLflow 3, models:/ID."
-        )
-    not_found = f"There is no {uri} in the model registry. {_HINT}"
-    with translate_errors(not_found):
-        model, run_id = _find_model(client, *match.groups())
-    if model is None:
-        raise RunNotFoundError(not_found)
-    if not run_id:
-        raise RunNotFoundError(f"{uri} does not say which run it comes from. Give the run's id.")
-    return str(run_id)
-
-
-def _find_model(
-    client: Any, name: str, version: str | None, alias: str | None
-) -> tuple[Any, str | None]:
-    """A model version or a logged model, None if there is none, and its run's id."""
-    if alias:
-        found = client.get_model_version_by_alias(name, alias)
-    elif version and version.lower() == "latest":
-        found = _find_latest(client, name)
-    elif version:
-        found = client.get_model_version(name, version)
-    elif hasattr(client, "get_logged_model"):
-        found = client.get_logged_model(name)
-        return found, found.source_run_id
-    else:  # MLflow 2 has no logged models.
-        found = None
-    return found, found.run_id if found else None
-
-
-def _find_latest(client: Any, name: str) -> Any:
-    quote = '"' if "'" in name else "'"
-    clause, newest = f"name = {quote}{name}{quote}", ["version_number DESC"]
-    versions = client.search_model_versions(clause, max_results=1, order_by=newest)
-    return next((found for found in versions if found.name == name), None)

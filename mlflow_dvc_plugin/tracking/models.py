@@ -1,64 +1,167 @@
-"""The models that runs made: logged models, and registered versions with their aliases."""
+"""Models: versions of registered models, and the logged models of MLflow 3."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.tracking import store
 from mlflow_dvc_plugin.tracking.search import find_experiment_ids
 
-_AT_ONCE = 100  # run ids in a filter
+_URI = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))?\Z")
+_SAFE_NAME = re.compile(r"[^'\"\\]+")
+_PAGE = 1000  # versions
+_RUNS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a run.
+    """A version of a registered model, or a logged model.
 
     Attributes:
-        uri: ``models:/ID`` of a logged model, ``models:/NAME/VERSION`` of a registered one.
-        aliases: of the registered version.
+        uri: ``models:/NAME/VERSION``, or ``models:/ID`` of a logged model.
+        version: empty for a logged model.
+        run_id: the run that it comes from; empty if it does not say.
+        aliases: those that lead to this version, sorted.
     """
 
     uri: str
     name: str
+    version: str
     run_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        aliases = ", ".join(f"@{alias}" for alias in self.aliases)
+        return f"{self.uri} ({aliases})" if aliases else self.uri
 
-def find_models(run_ids: Sequence[str], tracking_uri: str | None = None) -> Iterator[Model]:
-    """The models whose source is one of the runs, from as many pages as there are."""
-    client = store.open_client(tracking_uri)
-    for start in range(0, len(run_ids), _AT_ONCE):
-        listed = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + _AT_ONCE])
-        yield from _find_logged(client, f"source_run_id IN ({listed})")
-        yield from _find_registered(client, f"run_id IN ({listed})")
-
-
-def _find_logged(client: Any, clause: str) -> Iterator[Model]:
-    if not hasattr(client, "search_logged_models"):
-        return  # MLflow 2 has none.
-    ids = find_experiment_ids(client)
-    for start in range(0, len(ids), store.EXPERIMENTS_AT_ONCE):
-        some = ids[start : start + store.EXPERIMENTS_AT_ONCE]
-        fetch = partial(client.search_logged_models, some, clause)
-        for found in _read_pages(fetch):
-            yield Model(f"models:/{found.model_id}", found.name, found.source_run_id)
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        version = {"version": self.version} if self.version else {}
+        aliases = list(self.aliases)
+        return {
+            "uri": self.uri,
+            "name": self.name,
+            "run_id": self.run_id,
+            **version,
+            "aliases": aliases,
+        }
 
 
-def _find_registered(client: Any, clause: str) -> Iterator[Model]:
-    aliases: dict[str, dict[str, str]] = {}
-    for found in _read_pages(partial(client.search_model_versions, clause)):
-        if found.name not in aliases:
+class Registry:
+    """The models of an MLflow store."""
+
+    def __init__(self, tracking_uri: str | None = None) -> None:
+        self._client = store.open_client(tracking_uri)
+        self._aliases: dict[str, dict[str, list[str]]] = {}
+
+    def find_model(self, uri: str) -> Model:
+        """The model that a URI means.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        match = _URI.match(uri)
+        if match is None:
+            raise RunNotFoundError(
+                f"{uri!r} is not a model. Give models:/NAME/VERSION, models:/NAME/latest, "
+                "models:/NAME@ALIAS or, in MLflow 3, models:/ID."
+            )
+        not_found = (
+            f"There is no {uri} in the model registry. Check --tracking-uri or MLFLOW_TRACKING_URI."
+        )
+        name, version, alias = match.groups()
+        with store.translate_errors(not_found):
+            if alias:
+                found = self._client.get_model_version_by_alias(name, alias)
+            elif version and version.lower() == "latest":
+                newest = self._search(_name_clause(name), "DESC", most=1)
+                found = next((each for each in newest if each.name == name), None)
+            elif version:
+                found = self._client.get_model_version(name, version)
+            elif hasattr(self._client, "get_logged_model"):
+                return _to_logged_model(self._client.get_logged_model(name))
+            else:  # MLflow 2 has no logged models.
+                found = None
+        if found is None:
+            raise RunNotFoundError(not_found)
+        return self._to_model(found)
+
+    def list_versions(self, name: str | None = None) -> Iterator[Model]:
+        """All versions, or those of one registered model, by name and version."""
+        for found in self._search(_name_clause(name) if name else ""):
+            if name in (None, found.name):
+                yield self._to_model(found)
+
+    def list_models(self, run_ids: Sequence[str]) -> Iterator[Model]:
+        """The models that come from one of the runs: first logged models, then versions."""
+        for start in range(0, len(run_ids), _RUNS_AT_ONCE):
+            listed = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + _RUNS_AT_ONCE])
+            yield from self._list_logged(f"source_run_id IN ({listed})")
+            yield from map(self._to_model, self._search(f"run_id IN ({listed})"))
+
+    def write_tags(self, model: Model, tags: Mapping[str, str], remove: Sequence[str]) -> None:
+        """Set tags of a version of a registered model, and delete others."""
+        with store.translate_errors():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(model.name, model.version, key, value)
+            for key in remove:
+                self._client.delete_model_version_tag(model.name, model.version, key)
+
+    def _list_logged(self, clause: str) -> Iterator[Model]:
+        if not hasattr(self._client, "search_logged_models"):
+            return  # MLflow 2 has none.
+        ids = find_experiment_ids(self._client)
+        for start in range(0, len(ids), store.EXPERIMENTS_AT_ONCE):
+            some = ids[start : start + store.EXPERIMENTS_AT_ONCE]
+            search = partial(self._client.search_logged_models, some, clause)
+            yield from map(_to_logged_model, _read_pages(search))
+
+    def _search(self, clause: str, direction: str = "ASC", most: int = _PAGE) -> Iterator[Any]:
+        # Tags may be written meanwhile, so the order is not that of the last update.
+        order = ["name ASC", f"version_number {direction}"]
+        search = partial(
+            self._client.search_model_versions, clause, max_results=most, order_by=order
+        )
+        return _read_pages(search)
+
+    def _to_model(self, found: Any) -> Model:
+        name, version = found.name, str(found.version)
+        if name not in self._aliases:
+            # A search does not return aliases.
             with store.translate_errors():
-                # A search returns versions without their aliases.
-                aliases[found.name] = client.get_registered_model(found.name).aliases
-        its = (alias for alias, version in aliases[found.name].items() if version == found.version)
-        uri = f"models:/{found.name}/{found.version}"
-        yield Model(uri, found.name, found.run_id, tuple(sorted(its)))
+                by_alias = self._client.get_registered_model(name).aliases
+            self._aliases[name] = {}
+            for alias, target in sorted(by_alias.items()):
+                self._aliases[name].setdefault(str(target), []).append(alias)
+        aliases = tuple(self._aliases[name].get(version, ()))
+        uri, tags = f"models:/{name}/{version}", dict(found.tags)
+        return Model(uri, name, version, self._find_source_run(found), tags, aliases)
+
+    def _find_source_run(self, found: Any) -> str:
+        model_id = getattr(found, "model_id", None)
+        if found.run_id or not model_id:
+            return found.run_id or ""
+        with store.translate_errors():
+            return self._client.get_logged_model(model_id).source_run_id or ""
 
 
-def _read_pages(fetch: Callable[..., Any]) -> Iterator[Any]:
-    return store.read_pages(lambda token: fetch(page_token=token))
+def _read_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    return store.read_pages(lambda token: search(page_token=token))
+
+
+def _to_logged_model(found: Any) -> Model:
+    uri = f"models:/{found.model_id}"
+    return Model(uri, found.name, "", found.source_run_id or "", dict(found.tags))
+
+
+def _name_clause(name: str) -> str:
+    """The condition that a version has this name; the caller compares the names."""
+    if _SAFE_NAME.fullmatch(name):
+        return f"name = '{name}'"
+    return "" if "'" in name and '"' in name else f'name = "{name}"'

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.tracking.models import Model
 
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run; times are milliseconds since 1970 (UTC), `end_time` is None while it runs."""
+    """One MLflow run; times are milliseconds since 1970 (UTC), `end_time` is None while it runs.
+
+    If the user named a model, `model` is that model.
+    """
 
     run_id: str
     name: str
@@ -20,6 +26,7 @@ class Run:
     status: str = ""
     end_time: int | None = None
     store: str = ""
+    model: Model | None = None
 
     @property
     def modified(self) -> tuple[str, ...]:

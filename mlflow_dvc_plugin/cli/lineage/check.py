@@ -1,9 +1,10 @@
-"""``mlflow-dvc check RUN… | --experiment NAME``."""
+"""``mlflow-dvc check RUN… | --experiment NAME | --model NAME``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -27,10 +28,10 @@ _SHOWN = 3
 @click.command("check")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @output.experiment_option
+@click.option("--model", metavar="NAME", help="The runs that made the versions of this model.")
+@click.option("--alias", metavar="ALIAS", help="Only the version of the model with this alias.")
 @output.common_options
-def command(
-    runs: tuple[str, ...], experiments: tuple[str, ...], tracking_uri: str | None, as_json: bool
-) -> int:
+def command(runs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Check whether the data of runs can be restored.
 
     Data can be restored if the cache or the remote has it, or the place that it was
@@ -40,12 +41,17 @@ def command(
     objects, the remote by the names of its objects, as DVC does. A run that started
     on modified data which was not saved cannot be restored.
 
-    Exits with 1 unless every run can be restored.
+    Exits with 1 unless every run can be restored. So `check --model NAME --alias
+    champion` can stop a deployment whose data is lost.
     """
-    if bool(runs) == bool(experiments):
-        raise click.UsageError("Name runs, or an experiment with --experiment.")
+    if sum(map(bool, (runs, options["experiments"], options["model"]))) != 1:
+        raise click.UsageError(
+            "Name runs, or an experiment with --experiment, or a model with --model."
+        )
+    if options["alias"] and not options["model"]:
+        raise click.UsageError("--alias needs --model.")
     with ProgressBar() as progress:
-        found = list(check(runs, experiments, tracking_uri, progress))
+        found = list(check(runs, progress=progress, **options))
     with output.until_closed():
         output.print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
     return 0 if all(run.restorable for run in found) else 1
@@ -55,15 +61,18 @@ def _draw(runs: Sequence[CheckedRun]) -> None:
     for each in runs:
         words, colour = _WORDS[each.restorable]
         text = f"{each.run.run_id}  {output.shorten_name(each.run.name)}  {words}"
+        if each.run.model is not None:
+            text = f"{each.run.model}  {text}"
         if each.reason:
             text = f"{text}: {each.reason}"
         elif remarks := _find_remarks(each):
             text = f"{text} ({'; '.join(remarks)})"
         output.print_line(text, colour)
     counts = Counter(each.restorable for each in runs)
+    noun = "model version" if all(each.run.model for each in runs) else "run"
     for restorable, (words, colour) in _WORDS.items():
         if counts[restorable]:
-            output.print_line(f"{output.format_count(counts[restorable], 'run')} {words}.", colour)
+            output.print_line(f"{output.format_count(counts[restorable], noun)} {words}.", colour)
 
 
 def _find_remarks(checked: CheckedRun) -> list[str]:

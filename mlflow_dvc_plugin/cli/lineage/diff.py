@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
+from mlflow_dvc_plugin.tracking import Run, find_run
 
 
 @click.command("diff")
@@ -25,11 +28,18 @@ def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_jso
     no data.
     """
     with ProgressBar("Comparing the data") as progress:
-        found = diff(a, b, files=files, tracking_uri=tracking_uri, progress=progress)
-    print_result(found.to_dict(files), as_json, lambda: _draw(found))
+        runs = [find_run(text, tracking_uri) for text in (a, b) if text is not None]
+        found = diff(*runs, files=files, tracking_uri=tracking_uri, progress=progress)
+    document = found.to_dict(files)
+    if any(run.model for run in runs):
+        document["runs"] = [
+            {"run_id": run.run_id, "model": run.model and run.model.to_dict()} for run in runs
+        ]
+    print_result(document, as_json, lambda: _draw(found, runs))
 
 
-def _draw(found: Diff) -> None:
+def _draw(found: Diff, runs: Sequence[Run]) -> None:
+    _draw_models(runs)
     for sign, colour, item in _list_items(found):
         hashes = " → ".join(value for value in (item.old, item.new) if value)
         print_line(f"{sign}  {item.path}  {hashes}", colour)
@@ -51,6 +61,12 @@ def _draw(found: Diff) -> None:
         print_line("The data is the same, as far as it was compared.")
     else:
         print_line("The data is the same.")
+
+
+def _draw_models(runs: Sequence[Run]) -> None:
+    if any(run.model for run in runs):
+        for sign, run in zip(("---", "+++"), runs, strict=False):
+            print_line(f"{sign}  {run.model or 'run'}  {run.run_id}", dim=True)
 
 
 def _list_items(found: Diff) -> list[tuple[str, str, Item]]:

@@ -19,6 +19,7 @@ from mlflow_dvc_plugin.lineage.search.content import hash_paths
 from mlflow_dvc_plugin.lineage.search.find import search_by_data
 from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash
 from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
+from mlflow_dvc_plugin.lineage.search.models import add_models
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 from mlflow_dvc_plugin.progress import Progress
@@ -61,6 +62,7 @@ class Answer(NamedTuple):
 )
 @output.experiment_option
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric too.")
+@click.option("--models", is_flag=True, help="Show the models that come from these runs too.")
 @output.common_options
 def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
@@ -75,11 +77,18 @@ def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **op
 
     Several files or hashes get an answer each: with --json a list of {query, hash, runs}.
     """
+    with_models = options.pop("models")
     query = Query(**options)
     values = _read_hashes(hashes)
     _check_usage(query, files, values)
     with ProgressBar() as progress:
         answers = _search(query, files, values, progress)
+        if with_models:
+            found = add_models([answer.result for answer in answers], query.tracking_uri)
+            answers = [
+                answer._replace(result=result)
+                for answer, result in zip(answers, found, strict=True)
+            ]
     results = [answer.result for answer in answers]
     is_list = len(files) + len(hashes) > 1 or _STDIN in hashes
     document = [each.to_dict() for each in answers] if is_list else _to_rows(results[0])
@@ -223,6 +232,8 @@ def draw_runs(runs: Sequence[FoundRun], metrics: Sequence[str] = ()) -> None:
         Column("path", _show_paths),
         Column("hash", lambda run: [run.hashes[p] for p in run.paths[:_SHOWN]], shrinks=True),
     ]
+    if any(run.models is not None for run in runs):
+        columns.append(Column("models", lambda run: [str(model) for model in run.models]))
     draw_table(columns, runs)
     output.print_line(f"{output.format_count(len(runs), 'run')}.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mlflow_dvc_plugin.cli import tables
@@ -27,7 +29,7 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     with ProgressBar():
         found = find_run(run, tracking_uri)
         state = load_state(found)
-    document = {
+    document: dict[str, Any] = {
         "run_id": found.run_id,
         "root": state.root,
         "data_hash": state.data_hash,
@@ -40,6 +42,8 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         "source": state.source,
         "entries": [e.to_dict() for e in state.entries],
     }
+    if found.model is not None:
+        document["model"] = found.model.to_dict()
     print_result(document, as_json, lambda: _draw(found, state))
 
 
@@ -47,6 +51,7 @@ def _draw(run: Run, state: DataState) -> None:
     modified = ", ".join(state.modified)
     tables.draw_facts(
         [
+            ("model", None if run.model is None else str(run.model)),
             ("run", f"{run.run_id}  {run.name}"),
             ("data hash", state.data_hash),
             ("inputs hash", state.inputs_hash),

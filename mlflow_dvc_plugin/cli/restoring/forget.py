@@ -116,7 +116,7 @@ def _draw(found: Survey) -> None:
         output.write()
         draw_runs(found.runs.runs)
     sections = [
-        ("Models of these runs", [_show_model(m.uri, m.aliases) for m in found.models]),
+        ("Models of these runs", [str(model) for model in found.models]),
         (
             "Folders whose listing names them",
             [f"{f.hash}: {', '.join(f.files)}" for f in found.folders],
@@ -142,10 +142,6 @@ def _draw_some(lines: Sequence[str]) -> None:
         output.print_line(f"  {line}")
     if len(lines) > _SHOWN:
         output.print_line(f"  … {len(lines) - _SHOWN:,} more: --json shows them")
-
-
-def _show_model(uri: str, aliases: Sequence[str]) -> str:
-    return f"{uri} ({', '.join(f'@{alias}' for alias in aliases)})" if aliases else uri
 
 
 def _explain(found: Survey) -> list[str]:

@@ -28,7 +28,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import Forgotten
-from mlflow_dvc_plugin.tracking.models import Model, find_models
+from mlflow_dvc_plugin.tracking.models import Model, Registry
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Survey:
         return {
             "hashes": list(self.targets.hashes),
             "runs": [run.to_dict() for run in self.runs.runs],
-            "models": [vars(model) for model in self.models],
+            "models": [model.to_dict() for model in self.models],
             "objects": [obj.to_dict() for obj in self.objects],
             "folders": [folder.to_dict() for folder in self.folders],
             "refs": [ref.to_dict() for ref in self.refs],
@@ -88,7 +88,8 @@ def survey(targets: Targets, tracking_uri: str | None, progress: Progress) -> Su
         scan = RunScan(targets, folders, RecordedStates(root))
         runs = scan.find_runs(dvc, tracking_uri, progress)
         progress.begin("Looking for models", 0)
-        models = list(find_models([run.run_id for run in runs.found.runs], tracking_uri))
+        run_ids = [run.run_id for run in runs.found.runs]
+        models = list(Registry(tracking_uri).list_models(run_ids))
         progress.begin("Searching Git", 0)
         refs, git_remarks = _search_git(root, [*targets.hashes, *folders.found])
         progress.begin("Looking into the workspace", 0)

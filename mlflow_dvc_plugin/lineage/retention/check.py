@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.errors import LineageError, join_some
+from mlflow_dvc_plugin.errors import LineageError, RunNotFoundError, join_some
 from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.lineage.listings import to_object
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
@@ -21,6 +21,8 @@ from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten, read_forgotten
 from mlflow_dvc_plugin.state.objects import Obj
 from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
+from mlflow_dvc_plugin.tracking.lookup import get_run
+from mlflow_dvc_plugin.tracking.models import Registry
 
 _SHOWN = 3
 
@@ -47,6 +49,8 @@ class CheckedRun:
             "reason": self.reason,
             "entries": [out.to_dict() for out in self.outs],
         }
+        if self.run.model is not None:
+            document["model"] = self.run.model.to_dict()
         if self.run.modified:
             document["modified"] = list(self.run.modified)
         if FORGOTTEN in self.run.tags:
@@ -55,9 +59,18 @@ class CheckedRun:
 
 
 def check(
-    runs: Sequence[str], experiments: Sequence[str], tracking_uri: str | None, progress: Progress
+    runs: Sequence[str] = (),
+    *,
+    experiments: Sequence[str] = (),
+    model: str | None = None,
+    alias: str | None = None,
+    tracking_uri: str | None,
+    progress: Progress,
 ) -> Iterator[CheckedRun]:
     """Find out where the data of runs is; each object is looked for once for all runs.
+
+    With `model`, the runs are those that the versions of a registered model come from,
+    or only the version with `alias`.
 
     The cache is judged by the bytes of its objects, a remote by their names, as DVC
     does. Imports that neither has are looked for where they came from, and
@@ -67,18 +80,39 @@ def check(
     no place has what it read.
     """
     root = find_root()
-    found: Iterable[Run] = [find_run(text, tracking_uri) for text in runs]
+    found: Iterable[tuple[Run, str]] = ((find_run(text, tracking_uri), "") for text in runs)
     if experiments:
-        found = search_runs((), experiments, tracking_uri)
+        found = ((run, "") for run in search_runs((), experiments, tracking_uri))
+    if model is not None:
+        found = _find_model_runs(model, alias, tracking_uri)
     recorded = RecordedStates(root)
     progress.begin("Reading runs", 0)
     states: list[tuple[Run, Entries | str]] = []
-    for run in found:
-        states.append((run, recorded.read_outs(run)))
+    for run, reason in found:
+        states.append((run, reason or recorded.read_outs(run)))
         progress.advance(files=1)
     if not states:
-        raise LineageError(f"There is nothing to check: {', '.join(experiments)} has no runs.")
+        what = (
+            f"model {model} has no versions" if model else f"{', '.join(experiments)} has no runs"
+        )
+        raise LineageError(f"There is nothing to check: {what}.")
     yield from judge_runs(root, states, progress)
+
+
+def _find_model_runs(
+    name: str, alias: str | None, tracking_uri: str | None
+) -> Iterator[tuple[Run, str]]:
+    """The runs that versions of a model come from, or why there is none."""
+    registry = Registry(tracking_uri)
+    versions = registry.list_versions(name)
+    for model in [registry.find_model(f"models:/{name}@{alias}")] if alias else versions:
+        try:
+            if not model.run_id:
+                raise RunNotFoundError("it does not say which run it comes from")
+            run, reason = get_run(model.run_id, tracking_uri), ""
+        except RunNotFoundError as err:
+            run, reason = Run(model.run_id, "", "", 0, {}), str(err).rstrip(".")
+        yield replace(run, model=model), reason
 
 
 def judge_runs(

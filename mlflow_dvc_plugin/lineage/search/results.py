@@ -10,6 +10,7 @@ from typing import Any
 from mlflow_dvc_plugin.lineage.recorded_states import Role
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.tracking import Run
+from mlflow_dvc_plugin.tracking.models import Model
 
 # A path, its hash, and whether the run used it or made it.
 Match = tuple[str, str, Role]
@@ -24,7 +25,10 @@ class FoundRun(Result):
         paths: the paths by which it matches, sorted.
         modified: those of the paths that are, or are in, an out that was modified
             when the run started: no place recorded what the run read.
+        models: the models that come from it; None if they were not asked for.
     """
+
+    optional = ("modified", "models")
 
     run_id: str
     run_name: str
@@ -36,6 +40,13 @@ class FoundRun(Result):
     roles: dict[str, Role] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     modified: list[str] = field(default_factory=list)
+    models: list[Model] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        if self.models is None:
+            return super().to_dict()
+        return {**super().to_dict(), "models": [model.to_dict() for model in self.models]}
 
 
 @dataclass(frozen=True)
