@@ -9,7 +9,7 @@ import click
 
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.cli.output import common_options, format_count, print_note
-from mlflow_dvc_plugin.errors import NoProjectError, StateFileError
+from mlflow_dvc_plugin.errors import NoProjectError
 from mlflow_dvc_plugin.state.state_file import dumps
 
 
@@ -52,4 +52,6 @@ def _write_file(path: str, text: str) -> None:
     except OSError as err:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise StateFileError(path, f"it cannot be written ({err.strerror})") from err
+        raise click.ClickException(
+            f"{path} cannot be written ({err.strerror}). Make its folder, or name another file."
+        ) from err
