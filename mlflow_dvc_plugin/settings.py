@@ -28,6 +28,15 @@ class Settings(NamedTuple):
     state: str | None = None  # a file written by `mlflow-dvc export`
     children: str = "reference"  # or `full`: child runs repeat the manifest of their parent
     autolog: tuple[str, ...] = ()  # of `AUTOLOG_PARTS`: what to log in addition to tags
+    # Save modified outs when a run starts; with gitwildmatch patterns, also data that DVC
+    # does not track.
+    save: bool | tuple[str, ...] = False
+    save_max: int | None = None  # how many bytes to save for one run at most
+
+    @property
+    def save_patterns(self) -> tuple[str, ...]:
+        """The patterns of data to save that DVC does not track."""
+        return self.save if isinstance(self.save, tuple) else ()
 
 
 def load_settings(project: str | None = None) -> Settings:
@@ -113,6 +122,27 @@ def _parse_autolog(key: str, value: object) -> tuple[str, ...]:
     return parts
 
 
+def _parse_save(key: str, value: object) -> bool | tuple[str, ...]:
+    try:
+        return _parse_bool(key, value)
+    except SettingsError:
+        return _parse_patterns(key, value) or False
+
+
+def _parse_size(key: str, value: object) -> int:
+    text = str(value).strip().lower().removesuffix("b")
+    digits = text.rstrip("kmgti ")
+    try:
+        return int(float(digits) * _UNITS[text[len(digits) :].strip()])
+    except (ValueError, KeyError, OverflowError):
+        raise SettingsError(key, value, "a size such as 20GB") from None
+
+
+_UNITS = {
+    unit + suffix: base**power
+    for suffix, base in (("", 1000), ("i", 1024))
+    for power, unit in enumerate(("", "k", "m", "g", "t"))
+}
 _DEFAULT = Settings()
 _KEYS = {name: PREFIX + name.upper() for name in Settings._fields}
 _PARSERS: dict[str, Callable[[str, object], Any]] = {
@@ -125,4 +155,6 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "state": _parse_text,
     "children": _parse_children,
     "autolog": _parse_autolog,
+    "save": _parse_save,
+    "save_max": _parse_size,
 }

@@ -33,8 +33,11 @@ _OTHER_SOURCES = ("code", "dvc", "http", "hugging_face")
 def is_modified(state: DataState, path: str) -> bool:
     """The content of an out differs from its hash, or may differ.
 
-    A run's tags name only some of the outs that differ. Behind many, there may be more.
+    What was saved has the hash of its content. A run's tags name only some of the outs that
+    differ. Behind many, there may be more.
     """
+    if state.status != "modified":
+        return False
     listed = ",".join(state.modified)
     is_cut = len(state.modified) >= MAX_MODIFIED or len(listed) > MAX_MODIFIED_TOTAL / 2
     return is_cut or f",{path}," in f",{listed},"

@@ -18,7 +18,7 @@ from mlflow_dvc_plugin.autologging.recording import (
     warn,
 )
 from mlflow_dvc_plugin.autologging.structured_files import read_params
-from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
+from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start, find_saved_run_start
 from mlflow_dvc_plugin.state import DataState, Status
 from mlflow_dvc_plugin.state.tags import build_error_tags, refer_to_manifest
 
@@ -46,7 +46,7 @@ def start_recording(
         created: the run was created just now; False for a resumed run.
     """
     run_id = run.info.run_id
-    found = _read_state(client, run, parts, find_other)
+    found = _read_state(client, run, parts, find_other, created)
     if found is None:
         return None
     parent = find_other(run.data.tags.get(_PARENT, ""))
@@ -73,13 +73,18 @@ def start_recording(
 
 
 def _read_state(
-    client: Any, run: Any, parts: Parts, find_other: Callable[[str], Recording | None]
+    client: Any,
+    run: Any,
+    parts: Parts,
+    find_other: Callable[[str], Recording | None],
+    created: bool,
 ) -> RunStart | None:
     """The data state with the status that the run's tags have, which it gets if it has none."""
     tags = run.data.tags
     tagged = "dvc.schema" in tags
     try:
-        found = capture_run_start(judge=not tagged)
+        found = find_saved_run_start(tags.get("dvc.data_hash", "")) if created else None
+        found = found or capture_run_start(judge=not tagged, save=True)
     except Exception as err:  # noqa: BLE001 - an error must not fail the run
         found, new_tags = None, build_error_tags(str(err))
     else:

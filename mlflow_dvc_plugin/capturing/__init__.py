@@ -2,7 +2,7 @@
 
 Capture runs inside training jobs. So it imports only the standard library,
 PyYAML and pathspec, prints nothing, waits for no lock, and writes nothing
-outside ``.dvc/tmp``.
+outside ``.dvc/tmp``. Only MLFLOW_DVC_SAVE makes it save data in DVC's cache.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
@@ -19,11 +20,14 @@ class RunStart(NamedTuple):
     settings: Settings
 
 
-def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunStart | None:
+def capture_run_start(
+    judge: bool = True, even_disabled: bool = False, save: bool = False
+) -> RunStart | None:
     """Read the exported file that the settings name, or else capture the project here.
 
     None outside a project, or if the settings disable capture. With `judge`, compare
-    the workspace with what the metafiles record.
+    the workspace with what the metafiles record. With `save`, save data that differs
+    from them, if the settings say so.
     """
     settings, project = find_settings(even_disabled)
     if settings.disable and not even_disabled:
@@ -34,15 +38,42 @@ def capture_run_start(judge: bool = True, even_disabled: bool = False) -> RunSta
         return RunStart(state_file.read(settings.state), settings)
     if project is None:
         return None
-    from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
     from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
 
-    state = take_snapshot(project, settings if judge else settings._replace(status_budget_ms=0))
+    judged = settings if judge else settings._replace(status_budget_ms=0)
+    state = _take_snapshot(project, judged, save)
     if len(state.entries) > MAX_ENTRIES:
         from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
         state = add_commit_entries(state)
-    return RunStart(state, settings)
+    found = RunStart(state, settings)
+    if save and settings.save:
+        _saved[state.data_hash] = found
+        if len(_saved) > _MAX_SAVED:
+            _saved.popitem(last=False)
+    return found
+
+
+def find_saved_run_start(data_hash: str) -> RunStart | None:
+    """What this process captured, with saved data, for a run that has just started on it."""
+    return _saved.get(data_hash)
+
+
+_MAX_SAVED = 8
+_saved: OrderedDict[str, RunStart] = OrderedDict()
+
+
+def _take_snapshot(project: str, settings: Settings, save: bool) -> DataState:
+    from mlflow_dvc_plugin.capturing.snapshot import take_snapshot
+
+    if save and settings.save:
+        try:
+            return take_snapshot(project, settings, save_data=True)
+        except Exception as err:  # noqa: BLE001 - the run starts as without the setting
+            import logging
+
+            logging.getLogger(__name__).warning("MLFLOW_DVC_SAVE saved nothing: %s", err)
+    return take_snapshot(project, settings)
 
 
 def read_exported_state() -> DataState | None:

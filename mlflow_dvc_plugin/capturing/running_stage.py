@@ -81,11 +81,20 @@ def find_valid_outs(stages: list[Stage], running: Stage) -> list[Out]:
     """Find the outs that are valid while `running` runs, with its data inputs marked."""
     stale = _find_downstream(stages, running)
     valid = [out for i, stage in enumerate(stages) if i not in stale for out in stage.outs]
-    paths = _PathSet(out.path for out in valid)
+    return _mark_inputs(valid, running)
+
+
+def select_inputs(outs: list[Out], running: Stage) -> list[Out]:
+    """Select the outs that are inputs of `running`, and mark them as such."""
+    return [out for out in _mark_inputs(outs, running) if out.entry.input]
+
+
+def _mark_inputs(outs: list[Out], running: Stage) -> list[Out]:
+    paths = _PathSet(out.path for out in outs)
     inputs = {path for dep in running.deps for path in paths.find_overlapping(dep)}
     return [
         out._replace(entry=out.entry._replace(input=True)) if _to_posix(out.path) in inputs else out
-        for out in valid
+        for out in outs
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
 from mlflow_dvc_plugin.capturing.files import hash_bytes
@@ -15,8 +15,11 @@ from mlflow_dvc_plugin.capturing.workspace.status import judge_status
 from mlflow_dvc_plugin.errors import SettingsError
 from mlflow_dvc_plugin.git import read_head
 from mlflow_dvc_plugin.settings import PREFIX, Settings
-from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.entry import sort_key
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.capturing.saving.workspace import SavedWorkspace
 
 _MAX_RESULTS = 8
 
@@ -33,23 +36,35 @@ class _Selection:
         self.states: dict[tuple[object, ...], DataState] = {}
 
 
-def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataState:
-    """Capture the data state of a project; an unchanged state is the very same object."""
+def take_snapshot(
+    project: str, settings: Settings, save: bool = True, save_data: bool = False
+) -> DataState:
+    """Capture the data state of a project; an unchanged state is the very same object.
+
+    With `save_data`, save data that differs from its metafiles if the settings say so.
+    """
     reading = read_project(project, save)
     selection = _select_outs(project, reading, settings)
-    status, modified = judge_status(
-        project, selection.expected, reading.config, settings.status_budget_ms
-    )
+    entries: tuple[Entry, ...] | None = None
+    if save_data and settings.save:
+        saved = _save_data(project, reading, selection, settings)
+        status, modified = saved.status, saved.modified
+        if saved.entries != tuple([out.entry for out in selection.outs]):
+            entries = saved.entries
+    else:
+        status, modified = judge_status(
+            project, selection.expected, reading.config, settings.status_budget_ms
+        )
     git = reading.watch.git
     commit = read_head(git[1]) if git else None
     exp_name = os.environ.get("DVC_EXP_NAME") or None
     exp_baseline = os.environ.get("DVC_EXP_BASELINE_REV") or None
-    key = (status, modified, commit, exp_name, exp_baseline)
+    key = (status, modified, commit, exp_name, exp_baseline, entries)
     state = selection.states.get(key)
     if state is None:
         state = DataState(
             root=os.path.relpath(project, git[0]).replace(os.sep, "/") if git else ".",
-            entries=tuple([out.entry for out in selection.outs]),
+            entries=entries or tuple([out.entry for out in selection.outs]),
             lock_hash=selection.lock_hash,
             git_commit=commit,
             status=status,
@@ -63,6 +78,45 @@ def take_snapshot(project: str, settings: Settings, save: bool = True) -> DataSt
         )
         _store(selection.states, key, state)
     return state
+
+
+def preview_saving(project: str, settings: Settings) -> SavedWorkspace:
+    """Find out what a run that starts now would save, and save nothing."""
+    reading = read_project(project)
+    selection = _select_outs(project, reading, settings)
+    return _save_data(project, reading, selection, settings, look=True)
+
+
+def find_untracked_entries(project: str, settings: Settings) -> list[Entry]:
+    """Find what a run that starts now would save although DVC does not track it, unhashed."""
+    return [out.entry for out in _find_untracked(project, read_project(project), settings)]
+
+
+def _save_data(
+    project: str, reading: Reading, selection: _Selection, settings: Settings, look: bool = False
+) -> SavedWorkspace:
+    from mlflow_dvc_plugin.capturing.saving.workspace import save_workspace
+
+    outs = selection.outs + _find_untracked(project, reading, settings)
+    in_stage = selection.stage is not None
+    return save_workspace(project, reading.config, outs, settings, in_stage=in_stage, look=look)
+
+
+def _find_untracked(project: str, reading: Reading, settings: Settings) -> list[Out]:
+    """The outs without a metafile that the settings name; in a stage, those that are its deps."""
+    if not settings.save_patterns:
+        return []
+    from mlflow_dvc_plugin.capturing.saving.untracked import find_untracked
+
+    stages = reading.metafiles.stages
+    paths = [out.entry.path for each in stages for out in each.outs if out.local]
+    outs = find_untracked(project, [*paths, *reading.metafiles.hashes], settings.save_patterns)
+    stage = _find_running_stage(stages, project) if os.environ.get("DVC_STAGE") else None
+    if stage is not None:
+        from mlflow_dvc_plugin.capturing.running_stage import select_inputs
+
+        outs = select_inputs(outs, stage)
+    return _match_patterns(outs, settings)
 
 
 def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selection:

@@ -15,7 +15,7 @@ from mlflow_dvc_plugin.state import Entry
 
 _GAP = "  "
 _SHORT = 13  # characters of a hash, with the sign that it is cut
-_COLOURS = {"clean": "green", "modified": "yellow", "missing": "red"}
+_COLOURS = {"clean": "green", "saved": "green", "modified": "yellow", "missing": "red"}
 
 
 class Cell(NamedTuple):
@@ -138,7 +138,7 @@ def draw_entries(entries: Sequence[Entry]) -> None:
             lambda e: "-" if e.isdir and e.nfiles is None else f"{e.nfiles or 1:,}",
             right=True,
         ),
-        Column("made by", lambda e: e.stage or e.metafile),
+        Column("made by", lambda e: e.stage or e.metafile or "not tracked by DVC"),
     ]
     if any(e.input for e in entries):
         columns.append(Column("input", lambda e: "yes" if e.input else ""))

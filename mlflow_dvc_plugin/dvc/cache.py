@@ -22,6 +22,7 @@ from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj
 
 _READ_ONLY = 0o444
@@ -109,6 +110,17 @@ class Cache:
     def verified_stat(self, obj: Obj) -> os.stat_result | None:
         """The stat of a large object when its bytes were verified; None if they were not."""
         return self._verified.get(obj)
+
+    def read_out(self, entry: Entry) -> bytes | None:
+        """Read the bytes of an out that is a file; None if the cache does not have them."""
+        value = str(entry.hash)  # it may come from a tag
+        if len(value) != 32 or not value.isalnum():
+            return None
+        try:
+            with open(self.path(Obj(entry.hash_name, value)), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
 
     def save_file(self, source: str, obj: Obj) -> None:
         """Save a file's bytes in the cache as `obj`; refuse others. The file does not change."""

@@ -99,7 +99,8 @@ def diff(
     root = find_root(project) if b is None or project else find_project()
     old = a if isinstance(a, DataState) else load_state(a, tracking_uri, root)
     if b is None:
-        observation = observe_workspace(find_root(project), progress or Progress())
+        others = [e for e in old.entries if not e.metafile]
+        observation = observe_workspace(find_root(project), progress or Progress(), others)
     else:
         new = b if isinstance(b, DataState) else load_state(b, tracking_uri, root)
         observation = Observation(new)
@@ -124,7 +125,7 @@ def compare_states(old: DataState, new: DataState) -> Diff:
     were modified when a run started, and not saved.
     """
     before, after = _find_cached(old), _find_cached(new)
-    modified = {*old.modified, *new.modified}
+    modified = {p for state in (old, new) if state.status == "modified" for p in state.modified}
     found = Diff()
     for path in sorted(before.keys() | after.keys()):
         one, other = before.get(path), after.get(path)

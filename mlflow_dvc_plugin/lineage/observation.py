@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from mlflow_dvc_plugin.capturing.snapshot import find_untracked_entries
 from mlflow_dvc_plugin.capturing.workspace.folders import walk_folder
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.dvc.hashing import hash_file
@@ -19,6 +20,7 @@ from mlflow_dvc_plugin.lineage.listings import Listing, to_object
 from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
+from mlflow_dvc_plugin.settings import load_settings
 from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import Obj, build_listing
 
@@ -46,13 +48,20 @@ class Observation:
 _Files = dict[str, tuple[str, os.stat_result]]
 
 
-def observe_workspace(root: str, progress: Progress) -> Observation:
-    """Hash the data at the paths of a project's outs; DVC's state database knows most hashes."""
+def observe_workspace(root: str, progress: Progress, others: Iterable[Entry] = ()) -> Observation:
+    """Hash the data at the paths of a project's outs; DVC's state database knows most hashes.
+
+    Data that DVC does not track is observed at the paths of `others`, and where the settings
+    let a run save it.
+    """
     forget_folder_verdicts()  # they may stand for some seconds after a change
     state = read_state(root)
-    if state.status == "clean":
+    untracked = {e.path: e for e in (*others, *find_untracked_entries(root, load_settings(root)))}
+    for e in state.entries:
+        untracked.pop(e.path, None)
+    if state.status == "clean" and not untracked:
         return Observation(state)
-    outs = [e for e in state.entries if e.cached and e.hash]
+    outs = [*(e for e in state.entries if e.cached and e.hash), *untracked.values()]
     unverified = {e.path: reason for e in outs if (reason := _explain_unverifiable(e))}
     files = {e: _find_files(root, e.path) for e in outs if e.path not in unverified}
     with closing(DvcProject(root)) as dvc:
@@ -69,7 +78,7 @@ def observe_workspace(root: str, progress: Progress) -> Observation:
             folder = e._replace(hash=build_listing(members)[0].value, isdir=True)
             observed.append(folder)
             listings[to_object(folder)] = Listing(to_object(folder), members)
-    missing = tuple(e for e, found in files.items() if found is None)
+    missing = tuple(e for e, found in files.items() if found is None and e.metafile)
     state = state._replace(entries=tuple(observed), modified=())
     return Observation(state, missing, unverified, listings)
 

@@ -168,7 +168,8 @@ class Checkout:
     def _complete(self, steps: Steps, record: UndoRecord) -> None:
         """Tell DVC what was written, and mark the record as done."""
         self._options.progress.begin("Updating DVC's state", 0)
-        outs = () if self._takes_back else steps.target.outs
+        target = steps.target
+        outs = () if self._takes_back else [o for o in target.outs if o not in target.untracked]
         written = {*steps.changed, *steps.new_modes, *steps.metafiles}
         save_out_links(self._dvc, outs, steps.times, written)
         store.save_record(self._dvc.tmp_dir, record._replace(done=True))

@@ -21,6 +21,7 @@ from mlflow_dvc_plugin.restoring.metafiles.planner import (
     find_differing,
     read_workspace,
 )
+from mlflow_dvc_plugin.restoring.metafiles.untracked import find_untracked
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
@@ -76,25 +77,31 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
         planner = MetafilePlanner(dvc.root, state)
         workspace = planner.workspace
         _check_project(dvc.root, workspace.root, state.root)
-        metafiles = planner.plan(data, selection.whole)
-        git_outs = plan_git_outs(dvc.root, state.git_commit, workspace, selection.git_outs)
-        gitignores = plan_gitignores(dvc.root, workspace, data, metafiles.contents)
+        untracked = find_untracked(workspace, data)
+        tracked = [e for e in data if e.path not in untracked]
+        metafiles = planner.plan(tracked, selection.whole)
+        git_outs = plan_git_outs(
+            dvc.root, state.git_commit, workspace, selection.git_outs, dvc.cache.read_out
+        )
+        gitignores = plan_gitignores(dvc.root, workspace, tracked, metafiles.contents)
         fetcher = Fetcher(dvc, data, state.git_commit, options, selection.forgotten)
         target = list_files(fetcher, data)._replace(
             metafiles={**gitignores, **metafiles.contents, **git_outs.contents},
             unsaved=(*metafiles.unsaved, *git_outs.unsaved),
+            untracked=tuple(untracked),
         )
         _check_ignored(dvc.root, target.files)
         checkout = Checkout(fetcher, dvc.root, selection.run_id, source=state.source)
         result = checkout.run(target)
         if metafiles.contents and not options.dry_run:
-            _verify_metafiles(dvc.root, data)
+            _verify_metafiles(dvc.root, tracked)
     return replace(
         result,
         unchanged=sorted([*result.unchanged, *git_outs.unchanged]),
         verified=result.verified + len(git_outs.unchanged),
         left=[*selection.skipped, *git_outs.skipped],
         kept=_find_kept(workspace, state),
+        untracked=untracked,
     )
 
 

@@ -27,6 +27,7 @@ class RestoreResult:
         left: outs of the run that are not restored, each with the reason.
         forgotten: paths that are not restored, because their objects were deleted on purpose,
             and when.
+        untracked: restored data without a metafile: DVC does not track it.
         differed: restored outs of which the run itself read other content,
             which was never added to DVC: what DVC had recorded is restored.
         in_the_way: files with content that is saved nowhere else. With `force`
@@ -50,6 +51,7 @@ class RestoreResult:
     kept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     forgotten: dict[str, str] = field(default_factory=dict)
+    untracked: list[str] = field(default_factory=list)
     differed: list[str] = field(default_factory=list)
     in_the_way: list[str] = field(default_factory=list)
     refusal: str | None = None

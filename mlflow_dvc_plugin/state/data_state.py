@@ -10,7 +10,7 @@ from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint
 from mlflow_dvc_plugin.state.manifest import build_manifest
 
-Status = Literal["clean", "modified", "missing", "unverified"]
+Status = Literal["clean", "modified", "missing", "unverified", "saved"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
 
 
@@ -42,7 +42,8 @@ class DataState(_Fields):
         lock_hash: MD5 over the project's ``dvc.lock`` files; None without one.
         git_commit: HEAD of the Git repository; None without Git or commits.
         status: whether the workspace contains what the metafiles record.
-        modified: paths that are proven different from what the metafiles record.
+        modified: paths that are proven different from what the metafiles record; if the
+            status is not ``modified``, the entries have the hashes of what was really there.
         stage: address of the running stage; None outside one.
         exp_name: name of the running DVC experiment.
         exp_baseline: the commit on which the running DVC experiment is based.

@@ -10,7 +10,7 @@ Kind = Literal["plain", "import", "import-url", "cloud-versioned"]
 
 
 class Entry(NamedTuple):
-    """One output ("out") that a metafile tracks.
+    """One output ("out") that a metafile tracks, or data that was saved without one.
 
     Attributes:
         path: POSIX path relative to the project (an external out keeps the
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
         input: it is a data input of the running stage.
         stage: address of the stage that makes it (``train@v1``,
             ``sub/dvc.yaml:train``); None for a ``.dvc`` file's.
-        metafile: the file that records the hash, relative to the project.
+        metafile: the file that records the hash, relative to the project; empty if none does.
         isexec: the file is executable.
         remote: name of the out's own remote, if it has one.
         push: False for ``push: false`` outs.

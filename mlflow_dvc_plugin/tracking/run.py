@@ -31,9 +31,24 @@ class Run:
     @property
     def modified(self) -> tuple[str, ...]:
         """The paths whose data was modified when the run started, and was not saved."""
-        if self.tags.get("dvc.status") != "modified":
-            return ()
-        return tuple(filter(None, self.tags.get("dvc.modified", "").split(",")))
+        return self._read_paths("dvc.modified") if self._status == "modified" else ()
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """The paths whose data was modified when the run started, and was saved."""
+        return self._read_paths("dvc.modified") if self._status != "modified" else ()
+
+    @property
+    def has_saved_data(self) -> bool:
+        """Data was saved for the run that no metafile records."""
+        return self._status == "saved" or bool(self.saved)
+
+    @property
+    def _status(self) -> str | None:
+        return self.tags.get("dvc.status")
+
+    def _read_paths(self, key: str) -> tuple[str, ...]:
+        return tuple(filter(None, self.tags.get(key, "").split(",")))
 
 
 def to_run(found: Any, client: Any) -> Run:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli import tables
-from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
+from mlflow_dvc_plugin.cli.output import (
+    common_options,
+    format_count,
+    format_size,
+    print_line,
+    print_result,
+)
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.retention.readiness import Readiness, assess_readiness
 
@@ -28,6 +34,11 @@ def command(tracking_uri: str | None, as_json: bool) -> None:
         "entries": [e.to_dict() for e in found.state.entries],
         "problems": found.problems,
     }
+    if found.saves:
+        document["saves"] = [
+            {"path": path, "files": files, "size": size}
+            for path, (files, size) in found.saves.items()
+        ]
     print_result(document, as_json, lambda: _draw(found))
 
 
@@ -47,6 +58,8 @@ def _draw(found: Readiness) -> None:
     )
     if state.entries:
         tables.draw_entries(state.entries)
+    for path, (files, size) in found.saves.items():
+        print_line(f"A run would save {path}: {format_count(files, 'file')}, {format_size(size)}.")
     if found.problems:
         print_line("A run started now would be tagged, but:", "yellow")
         for problem in found.problems:

@@ -49,6 +49,7 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
 
 def _draw(run: Run, state: DataState) -> None:
     modified = ", ".join(state.modified)
+    saved = ", ".join(run.saved)
     tables.draw_facts(
         [
             ("model", None if run.model is None else str(run.model)),
@@ -58,6 +59,7 @@ def _draw(run: Run, state: DataState) -> None:
             ("stage", state.stage),
             ("status", tables.to_status_cell(state.status)),
             ("modified", modified),
+            ("saved", saved),
             ("Git commit", state.git_commit),
             ("project", None if state.root == "." else state.root),
             ("remote", state.remote),

@@ -142,6 +142,11 @@ def _print_paths(result: RestoreResult) -> None:
         print_line(f"-  {path}: {when}, and not restored", "yellow")
     if result.kept:
         print_line(f"Not part of the run, left as they are: {', '.join(result.kept)}", dim=True)
+    if result.untracked:
+        print_line(
+            f"Data without a metafile, which DVC does not track: {', '.join(result.untracked)}",
+            dim=True,
+        )
     if result.differed:
         print_line(
             f"The run itself read other content, which was never added to DVC, from: "

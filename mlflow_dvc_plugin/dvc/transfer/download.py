@@ -16,9 +16,9 @@ from fsspec.callbacks import Callback
 
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE, describe_error
-from mlflow_dvc_plugin.dvc.file_copy import copy, create_file, run_in_threads
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, to_digest
 from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.file_copy import copy, create_file, run_in_threads
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import Obj
 

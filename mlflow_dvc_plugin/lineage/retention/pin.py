@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
-from mlflow_dvc_plugin.errors import GitError, LineageError, RestoreError
+from mlflow_dvc_plugin.errors import GitError, LineageError, MlflowDvcError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
 from mlflow_dvc_plugin.lineage.result import Result
 from mlflow_dvc_plugin.lineage.retention.git_refs import read_refs, write_commit
@@ -19,7 +19,7 @@ from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.tracking import find_run
+from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
 
 PREFIX = "refs/tags/mlflow-dvc/"
 _UNJUDGED = Settings(status_budget_ms=0)
@@ -44,8 +44,35 @@ def pin(run: str, tracking_uri: str | None) -> Pin:
     it, and Git keeps the run's own commit, which is the parent. The workspace
     and the index do not change.
     """
+    return _pin(find_root(), find_run(run, tracking_uri))
+
+
+def pin_experiments(
+    experiments: Sequence[str], *, saved: bool, tracking_uri: str | None
+) -> tuple[list[Pin], dict[str, str]]:
+    """Pin the runs of experiments, and tell why some are not pinned, by id.
+
+    With `saved`, only those for which data was saved that no metafile records.
+    """
     root = find_root()
-    found = find_run(run, tracking_uri)
+    pins: list[Pin] = []
+    unpinned: dict[str, str] = {}
+    for run in search_runs((), experiments, tracking_uri):
+        if saved and not run.has_saved_data:
+            continue
+        try:
+            pins.append(_pin(root, run))
+        except MlflowDvcError as err:
+            unpinned[run.run_id] = str(err)
+    if not pins and not unpinned:
+        which = "with saved data" if saved else ""
+        raise LineageError(
+            f"There is nothing to pin: {', '.join(experiments)} has no runs {which}".rstrip() + "."
+        )
+    return pins, unpinned
+
+
+def _pin(root: str, found: Run) -> Pin:
     state = load_state(found, project=root)
     if not _identify(state.entries):
         raise LineageError(f"There is nothing to pin: run {found.run_id} recorded no data.")

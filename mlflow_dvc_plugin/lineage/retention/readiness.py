@@ -6,12 +6,13 @@ import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
+from mlflow_dvc_plugin.capturing.snapshot import preview_saving
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
 from mlflow_dvc_plugin.lineage.listings import is_listing, parse_listing, to_object
@@ -35,12 +36,14 @@ class Readiness:
         problems: what keeps such a run from being restored, a sentence each.
         file: the exported file that the state is read from; empty for the
             project's own.
+        saves: what such a run would save: number of files and bytes by path.
     """
 
     state: DataState
     tags: dict[str, str]
     problems: list[str]
     file: str = ""
+    saves: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class _Need(NamedTuple):
@@ -57,18 +60,23 @@ def assess_readiness(tracking_uri: str | None = None) -> Readiness:
         raise NoProjectError(
             f"{os.getcwd()} is not in a DVC project. Change to one, or create one with `dvc init`."
         )
+    saves: Mapping[str, tuple[int, int]] = {}
+    if found.settings.save and found.state.project:
+        preview = preview_saving(found.state.project, found.settings)
+        values = {name: getattr(preview, name) for name in ("entries", "status", "modified")}
+        found, saves = found._replace(state=found.state._replace(**values)), preview.new
     state = found.state
     tags = state.to_tags(found.settings.max_path_tags)
     problems = [*_find_plugin_problems(found), *_find_state_problems(found, tags)]
     root = state.project or find_project()
     if root is not None:
-        entries = [e for e in state.entries if e.cached and e.hash]
+        entries = [e for e in state.entries if e.cached and e.hash and e.path not in saves]
         problems += _find_storage_problems(root, entries, tracking_uri)
     elif state.entries:
         problems.append(
             "It is not known where the data is stored: run `mlflow-dvc status` in the project."
         )
-    return Readiness(state, tags, problems, found.settings.state or "")
+    return Readiness(state, tags, problems, found.settings.state or "", saves)
 
 
 def _find_plugin_problems(found: RunStart) -> list[str]:

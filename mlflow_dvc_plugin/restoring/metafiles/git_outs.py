@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.git import is_in_commit, read_blob
@@ -26,12 +26,17 @@ class GitOutPlan(NamedTuple):
 
 
 def plan_git_outs(
-    project: str, commit: str | None, workspace: DataState, entries: Iterable[Entry]
+    project: str,
+    commit: str | None,
+    workspace: DataState,
+    entries: Iterable[Entry],
+    read_cached: Callable[[Entry], bytes | None],
 ) -> GitOutPlan:
     """Plan the outs that DVC leaves to Git.
 
     Only paths that today's ``dvc.yaml`` itself leaves to Git are written: tags
-    could name any other. Their content is read from the run's `commit`.
+    could name any other. Their content is read from the run's `commit`, or else from the
+    cache, where the run may have saved it.
     """
     plan = GitOutPlan({}, [], [], [])
     git_outs = {e.path: e for e in workspace.entries if not e.cached}
@@ -46,6 +51,8 @@ def plan_git_outs(
             continue
         today = git_outs.get(e.path)
         data = read_blob(project, str(commit), e.path)
+        if data is None or not _has_hash(data, e):
+            data = read_cached(e)
         if today is None:
             plan.skipped.append(f"{e.path}: today's dvc.yaml does not make it")
         elif e.isdir or os.path.isdir(full) or os.path.islink(full):

@@ -88,12 +88,12 @@ class MetafilePlanner:
     def _collect_exact(self) -> Contents | None:
         """Collect the run's own metafiles; None if one of them is not known."""
         contents: dict[str, bytes | None] = {}
-        for path in {e.metafile for e in self._state.entries if e.hash}:
+        for path in {e.metafile for e in self._state.entries if e.hash and e.metafile}:
             contents[path] = self._run_metafiles.read(path)
         contents.update(self._run_metafiles.find_changed_pipelines(self.workspace.metafiles))
         if None in contents.values():
             return None
-        paths = [e.path for e in self._state.entries]
+        paths = [e.path for e in self._state.entries if e.metafile]
         for e in self.workspace.entries:
             if e.metafile not in contents and any(
                 is_within(e.path, path) or is_within(path, e.path) for path in paths

@@ -39,6 +39,7 @@ class Target(NamedTuple):
         metafiles: bytes of the metafiles, and of files in Git; None to delete.
         unsaved: paths of those whose present content is saved nowhere else.
         forgotten: paths that hold nothing, because their objects were deleted on purpose.
+        untracked: outs that DVC must not delete, because no metafile tracks them.
     """
 
     outs: tuple[str, ...]
@@ -49,6 +50,7 @@ class Target(NamedTuple):
     metafiles: Contents = MappingProxyType({})
     unsaved: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
 
 
 def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc.file_copy import run_in_threads
+from mlflow_dvc_plugin.file_copy import run_in_threads
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink

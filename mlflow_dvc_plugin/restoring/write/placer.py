@@ -8,8 +8,8 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_dvc_plugin.dvc.file_copy import UNSUPPORTED, clone, copy, create_file
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.file_copy import UNSUPPORTED, clone, copy, create_file
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
 from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
 from mlflow_dvc_plugin.state.objects import Obj

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_dvc_plugin.dvc.file_copy import clone, copy, create_file, run_in_threads
+from mlflow_dvc_plugin.file_copy import clone, copy, create_file, run_in_threads
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000])

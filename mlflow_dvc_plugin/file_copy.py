@@ -17,6 +17,8 @@ UNSUPPORTED = {
     *(errno.EAGAIN, errno.EBADF, errno.EINVAL, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP),
     *(errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV),
 }
+_FICLONE = 0x40049409  # of Linux; other systems refuse it
+_ZEROS = bytes(_CHUNK)
 _QUEUE = 8  # pieces of work that wait for each thread
 
 _T = TypeVar("_T")
@@ -34,19 +36,46 @@ _buffer = _Buffer()
 
 
 def copy(source: str, new: int) -> tuple[str, os.stat_result]:
-    """Copy a file's bytes into an empty, open file; return their MD5, and the new file's stat."""
+    """Copy a file's bytes into an empty, open file; return their MD5, and the new file's stat.
+
+    Where a file has holes, so does its copy.
+    """
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
     old = os.open(source, os.O_RDONLY)
     try:
+        is_sparse = _is_sparse(os.fstat(old))
         while count := os.readv(old, (view,)):
             part = view[:count]
             digest.update(part)
+            if is_sparse and bytes(part) == _ZEROS[:count]:
+                os.lseek(new, count, os.SEEK_CUR)
+                continue
             while part:
                 part = part[os.write(new, part) :]
+        if is_sparse:
+            os.ftruncate(new, os.lseek(new, 0, os.SEEK_CUR))
     finally:
         os.close(old)
     return digest.hexdigest(), os.fstat(new)
+
+
+def reflink(old: int, new: int) -> bool:
+    """Let a new, empty, open file share an open file's bytes until one of them is written to.
+
+    False if the system cannot do that, or not between these two places.
+    """
+    try:
+        import fcntl
+
+        fcntl.ioctl(new, _FICLONE, old)
+    except ImportError:  # Windows
+        return False
+    except OSError as err:
+        if err.errno in UNSUPPORTED:
+            return False
+        raise
+    return True
 
 
 def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None:
@@ -91,6 +120,10 @@ def _copy_range(old: int, new: int, size: int) -> bool:
             return False
         size -= count
     return True
+
+
+def _is_sparse(info: os.stat_result) -> bool:
+    return getattr(info, "st_blocks", info.st_size) * 512 < info.st_size
 
 
 def _to_key(info: os.stat_result) -> tuple[int, int, int]:
