@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from mlflow_dvc_plugin.errors import SettingsError
 
 PREFIX = "MLFLOW_DVC_"
+# Where torchrun, Open MPI and Slurm say which of the processes of a job this is.
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots", "models")
 
 
@@ -46,6 +48,12 @@ def load_settings(project: str | None = None) -> Settings:
     if not values:
         return _DEFAULT
     return Settings(**{name: _PARSERS[name](_KEYS[name], value) for name, value in values.items()})
+
+
+def is_first_process() -> bool:
+    """Is this the first process of a distributed job, which acts for all, or no such job?"""
+    ranks = [os.environ.get(name, "") for name in _RANKS]
+    return not any(rank.isdecimal() and int(rank) > 0 for rank in ranks)
 
 
 def _read_pyproject(path: str) -> dict[str, Any]:

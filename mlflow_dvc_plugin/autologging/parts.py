@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, is_first_process, load_settings
+
 NAME = "dvc"  # of the autologging integration
-# Where torchrun, Open MPI and Slurm say which of the processes of a job this is.
-_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ def select_parts() -> Parts | None:
 
     It is off in all processes of a distributed job but the first, which logs for all of them.
     """
-    ranks = [os.environ.get(name, "") for name in _RANKS]
-    if any(rank.isdecimal() and int(rank) > 0 for rank in ranks):
+    if not is_first_process():
         return None
     utils: Any = sys.modules.get("mlflow.utils.autologging_utils")
     if utils is not None and utils._AUTOLOGGING_GLOBALLY_DISABLED:
@@ -43,7 +41,6 @@ def select_parts() -> Parts | None:
         names = Parts.__dataclass_fields__
         return Parts(**{name: config.get(f"log_{name}", config.get(name)) for name in names})
     from mlflow_dvc_plugin.capturing import find_project
-    from mlflow_dvc_plugin.settings import AUTOLOG_PARTS, load_settings
 
     settings = load_settings()
     if not settings.autolog:

@@ -16,12 +16,10 @@ from mlflow_dvc_plugin.capturing.workspace.checks import HASH_NAMES
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts, judge_status
 from mlflow_dvc_plugin.errors import join_some
-from mlflow_dvc_plugin.settings import Settings
+from mlflow_dvc_plugin.settings import Settings, is_first_process
 from mlflow_dvc_plugin.state import Entry, Status
 from mlflow_dvc_plugin.state.entry import sort_key
 
-# Launchers of distributed training tell each process its number, and one of them is enough.
-_RANKS = ("RANK", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK")
 # Which status all outs have together: the first that one of them has.
 _STATUSES: tuple[Status, ...] = ("modified", "missing", "unverified", "saved", "clean")
 _NO_LIMIT_MS = 10**9
@@ -77,7 +75,7 @@ def save_workspace(
     pairs = list(zip(chosen, outcomes, strict=True))
     status, modified = _judge_others(project, config, others, settings)
     unsaved = {e.entry.path: e.reason for e in outcomes if e.status == "modified"}
-    if unsaved and not look and not _is_other_rank():
+    if unsaved and not look and is_first_process():
         _warn(unsaved)
     found = {status, *(each.status for each in outcomes)}
     status = next(each for each in _STATUSES if each in found)
@@ -169,7 +167,7 @@ def _to_entry(old: Entry, new: Entry) -> Entry:
 @contextmanager
 def _choose_mode(project: str, look: bool) -> Iterator[Mode]:
     """Choose how to save; while one process saves, others read before they save."""
-    if look or _is_other_rank():
+    if look or not is_first_process():
         yield "look" if look else "check"
         return
     try:
@@ -192,10 +190,6 @@ def _choose_mode(project: str, look: bool) -> Iterator[Mode]:
         yield mode
     finally:
         os.close(lock)
-
-
-def _is_other_rank() -> bool:
-    return any(os.environ.get(name, "0").strip() not in ("", "0", "-1") for name in _RANKS)
 
 
 def _warn(unsaved: dict[str, str]) -> None:
