@@ -65,7 +65,7 @@ class Checkout:
             bytes=size,
             verified=sum(1 for obj in steps.target.files.values() if obj is not None),
             forgotten=dict.fromkeys(
-                sorted(steps.target.forgotten), self._fetcher.forgotten.describe()
+                sorted(steps.target.forgotten), self._fetcher.forgotten.forgotten.describe()
             ),
             undo=record.record_id if record else None,
             metafiles=sorted(steps.metafiles),
@@ -99,7 +99,8 @@ class Checkout:
             }
             missing = self._dvc.cache.find_missing(unchanged.values())
             # What was deleted on purpose stays deleted.
-            if missing and not self._fetcher.forgotten.explains(len(missing)):
+            missing -= self._fetcher.forgotten.find(self._dvc, missing)
+            if missing:
                 files.update((path, obj) for path, obj in unchanged.items() if obj in missing)
         if files:
             self._options.progress.begin("Saving", len(files))

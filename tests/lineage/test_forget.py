@@ -157,7 +157,7 @@ def test_a_list_of_hashes_and_files_of_the_disk(
     elsewhere.write_bytes(b"anna\r\n")
     # A text file had another hash in DVC 2.
     windows = hashlib.md5(b"anna\r\n").hexdigest()
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{ONE}  images/1.txt\n\n{TWO}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{ONE}  images/1.txt\n\n\\{TWO}\n"))
     found = mlflow_dvc("forget", "--hash", "-", str(elsewhere), "images", "--json").json
     assert found["hashes"] == [ONE, TWO, windows, ANNA, f"{IMAGES}.dir"]
     assert [obj["hash"] for obj in found["objects"]] == sorted([ANNA, ONE, TWO, f"{IMAGES}.dir"])
@@ -529,7 +529,7 @@ def test_links_in_the_workspace_are_told(project: Project, history: History, lin
     (obj,) = forget(ANNA).json["deleted"]
     assert obj["links"] == (link == "hardlink")
     if link == "hardlink":
-        assert "Files in the workspace, which stay:\n  people.csv" in shown
+        assert "Files in the workspace:\n  people.csv" in shown
         assert f"Other files on this machine are hard links to {ANNA}" in shown
         assert (project.path / "people.csv").read_text() == "anna\n"
     else:
@@ -692,3 +692,21 @@ def test_without_git(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
     History(store, project.path).run()
     done = forget(ANNA)
     assert (done.code, done.json["refs"]) == (0, [])
+
+
+def test_lost_data_is_not_called_forgotten_because_other_data_of_the_run_was(
+    run_id: str, project: Project, tmp_path: Path
+) -> None:
+    """The tag has only a number, so all of the run counts, and not only what is restored."""
+    forget(ONE)
+    for folder in (project.path / ".dvc/cache", tmp_path / "remote"):
+        shutil.rmtree(folder / "files/md5" / ANNA[:2])
+    (project.path / "people.csv").unlink()
+    for options in ([], ["people.csv"], ["people.csv", "--dry-run"]):
+        done = mlflow_dvc("restore", run_id, "--skip-forgotten", *options)
+        assert "The DVC cache lacks people.csv (not in the remote)." in done.error
+        assert f"1 object of the run was forgotten on {TODAY}." in done.error
+    # What is lost, but is still in the workspace, is saved; what was forgotten is not.
+    project.write("people.csv", "anna\n")
+    (project.path / "images/2.txt").unlink()
+    assert mlflow_dvc("restore", run_id, "images", "people.csv").code == 0

@@ -62,6 +62,9 @@ def command(
     if not deletes:
         document = {**found.to_dict(), "deleted": []}
         output.print_result(document, as_json, lambda: _draw(found), _explain(found))
+        if not as_json and found.objects:
+            objects = output.format_count(len(found.objects), "object")
+            output.print_line(f"Nothing was changed. With --delete: {objects} deleted for ever.")
         return
     if not as_json:
         _draw(found)
@@ -81,8 +84,10 @@ def command(
 def _read_hashes(hashes: Iterable[str]) -> Iterator[str]:
     for value in hashes:
         if value == "-":
-            # The output of `md5sum` is such a list, too.
-            yield from (line.split()[0] for line in sys.stdin if line.strip())
+            # The output of `md5sum` is such a list, too: it may begin with a backslash, and the
+            # names in it may be in any encoding.
+            text = click.get_text_stream("stdin", errors="replace")
+            yield from (line.split()[0].lstrip("\\") for line in text if line.strip())
         else:
             yield value
 
@@ -122,7 +127,7 @@ def _draw(found: Survey) -> None:
             [f"{f.hash}: {', '.join(f.files)}" for f in found.folders],
         ),
         ("Git branches and tags whose metafiles name them", [ref.ref for ref in found.refs]),
-        ("Files in the workspace, which stay", [p for p, link in found.copies.items() if not link]),
+        ("Files in the workspace", [p for p, link in found.copies.items() if not link]),
         (
             "Links in the workspace to cached objects, which will lead nowhere",
             [path for path, link in found.copies.items() if link],
@@ -152,11 +157,10 @@ def _explain(found: Survey) -> list[str]:
             remarks.append(f"The remote {remote} was not searched: {error}.")
         else:
             remarks.append(f"The remote {remote} was not searched: it does not answer: {error}.")
-    copies = [path for path, is_link in found.copies.items() if not is_link]
-    if copies:
+    if not all(found.copies.values()):
         remarks.append(
-            f"The workspace keeps {join_some(copies, 1)}. Delete that yourself, because `dvc add` "
-            "or `dvc commit` would bring the objects back."
+            "Files in the workspace are not deleted. `dvc add` or `dvc commit` would bring their "
+            "objects back."
         )
     linked = [obj.hash for obj in found.objects if obj.links]
     if linked:

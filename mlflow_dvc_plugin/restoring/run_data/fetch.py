@@ -10,8 +10,8 @@ from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, ForgottenObjectsError, MissingObjectsError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import find_owner
+from mlflow_dvc_plugin.restoring.run_data.forgotten_data import ForgottenData
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.forgotten_tag import NOTHING_FORGOTTEN, Forgotten
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ class Fetcher:
         entries: Iterable[Entry],
         commit: str | None,
         options: Options,
-        forgotten: Forgotten = NOTHING_FORGOTTEN,
+        forgotten: ForgottenData | None = None,
     ) -> None:
         self.project = project
         self.options = options
         self._progress = options.progress
         self._entries = {e.path: e for e in entries}
         self._commit = commit
-        self.forgotten = forgotten
+        self.forgotten = forgotten or ForgottenData()
         self.skipped: frozenset[Obj] = frozenset()
 
     def check_available(self, paths: PathByObject) -> None:
@@ -95,26 +95,13 @@ class Fetcher:
 
     def _skip(self, missing: Mapping[Obj, str], paths: PathByObject) -> None:
         """Skip objects that cannot be had, if that is what the user wants; refuse others."""
-        skipped = self.skipped | missing.keys()
         reasons = {paths[obj]: missing[obj] for obj in sorted(missing)}
-        if not self.forgotten.explains(len(skipped)) or not self._are_nowhere(missing, paths):
-            raise MissingObjectsError(reasons, self.forgotten.describe_some())
+        mark = self.forgotten.forgotten
+        if self.forgotten.find(self.project, missing) != missing.keys():
+            raise MissingObjectsError(reasons, mark.describe_some())
         if not self.options.skip_forgotten:
-            raise ForgottenObjectsError(sorted(reasons), self.forgotten.describe())
-        self.skipped = skipped
-
-    def _are_nowhere(self, objs: Iterable[Obj], paths: PathByObject) -> bool:
-        """Is it certain that no remote has one of the objects?"""
-        for remote, some in self._group_by_remote(objs, paths):
-            if remote is None and self.project.remotes.find_default() is None:
-                continue
-            try:
-                found = self.project.remotes.find_objects(some, remote)
-            except DvcError:
-                return False
-            if found:
-                return False
-        return all(self._find_owner(paths[obj]).kind == "plain" for obj in objs)
+            raise ForgottenObjectsError(sorted(reasons), mark.describe())
+        self.skipped |= missing.keys()
 
     def _fetch_by_hash(self, objs: Iterable[Obj], paths: PathByObject) -> dict[Obj, str]:
         """Fetch objects from the remotes; return the reason for each that did not arrive."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mlflow_dvc_plugin.errors import RestoreError, join_some
 from mlflow_dvc_plugin.restoring.files.paths import is_external, is_within
+from mlflow_dvc_plugin.restoring.run_data.forgotten_data import ForgottenData
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state.forgotten_tag import Forgotten, read_forgotten
+from mlflow_dvc_plugin.state.forgotten_tag import read_forgotten
 from mlflow_dvc_plugin.tracking import Run
 
 
@@ -30,7 +31,7 @@ class Selection:
     data: tuple[Entry, ...]
     git_outs: tuple[Entry, ...]
     skipped: tuple[str, ...]
-    forgotten: Forgotten
+    forgotten: ForgottenData
 
 
 def select_outs(run: Run, state: DataState, paths: Sequence[str] | None) -> Selection:
@@ -56,7 +57,7 @@ def select_outs(run: Run, state: DataState, paths: Sequence[str] | None) -> Sele
         data=tuple(e for e in entries if e.cached),
         git_outs=tuple(e for e in entries if not e.cached),
         skipped=tuple(skipped),
-        forgotten=read_forgotten(run.tags),
+        forgotten=ForgottenData(read_forgotten(run.tags), state.entries),
     )
 
 
