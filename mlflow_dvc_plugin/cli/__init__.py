@@ -94,7 +94,9 @@ def cli() -> None:
 
 
 def _prepare_streams() -> None:
-    """Let commands print to streams that are closed, or that cannot encode every character."""
+    """Let commands use streams that are closed, or that cannot encode or decode every character."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

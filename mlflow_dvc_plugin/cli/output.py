@@ -18,6 +18,7 @@ from mlflow_dvc_plugin.lineage.workspace import explain_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = 40  # characters
+STDIN = "-"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -41,6 +42,21 @@ def common_options(command: _F) -> _F:
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )
     return tracking_uri_option(as_json(command))
+
+
+def read_words(texts: Iterable[str]) -> list[str]:
+    """The texts of an option; ``-`` stands for the first word of each line on stdin.
+
+    So the output of ``md5sum`` is a list of hashes. It may have names in any encoding, and
+    a backslash before a hash.
+    """
+    words: list[str] = []
+    for text in texts:
+        if text == STDIN:
+            words += [line.split()[0].lstrip("\\") for line in sys.stdin if line.strip()]
+        else:
+            words.append(text)
+    return words
 
 
 def to_project_path(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable
 
 from dvc.cachemgr import LEGACY_HASH_NAMES
 from dvc_data.hashfile.hash import file_md5
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.errors import DvcError
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, build_listing
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 # Of today's objects, and of those of DVC 2.
 HASH_NAMES = ("md5", "md5-dos2unix")
@@ -29,21 +27,6 @@ def hash_file(path: str, hash_name: str) -> str:
     if hash_name in LEGACY_HASH_NAMES:
         return str(file_md5(path, localfs, name=hash_name))
     raise DvcError(f"a hash of kind {hash_name!r} cannot be computed from a file")
-
-
-def hash_path(path: str, list_files: Callable[[str], Iterable[str]]) -> Obj:
-    """Hash a file or a folder of the disk as `dvc add` does.
-
-    `list_files` lists the absolute paths of the files in a folder.
-    """
-    if not os.path.isdir(path):
-        return Obj("md5", hash_file(path, "md5"))
-    top = os.path.abspath(path)
-    members = {
-        os.path.relpath(file, top).replace(os.sep, "/"): hash_file(file, "md5")
-        for file in list_files(top)
-    }
-    return build_listing(members)[0]
 
 
 def has_object_bytes(path: str, obj: Obj) -> bool:

@@ -13,14 +13,13 @@ from dvc_objects.fs.local import localfs
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
-from mlflow_dvc_plugin.dvc.hashing import hash_file, hash_path
+from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.storage import Storage
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.git import find_git
-from mlflow_dvc_plugin.state.objects import Obj
 
 
 class DvcProject:
@@ -47,10 +46,6 @@ class DvcProject:
     def close(self) -> None:
         """Close DVC's databases."""
         self._repo.close()
-
-    def hash_path(self, path: str) -> Obj:
-        """Hash a file or a folder of the disk as `dvc add` does."""
-        return hash_path(path, self.list_files)
 
     def list_files(self, folder: str) -> Iterator[str]:
         """List the absolute paths of the files in a folder that ``.dvcignore`` does not exclude."""

@@ -161,7 +161,7 @@ def test_a_list_of_hashes_and_files_of_the_disk(
     found = mlflow_dvc("forget", "--hash", "-", str(elsewhere), "images", "--json").json
     assert found["hashes"] == [ONE, TWO, windows, ANNA, f"{IMAGES}.dir"]
     assert [obj["hash"] for obj in found["objects"]] == sorted([ANNA, ONE, TWO, f"{IMAGES}.dir"])
-    assert "cannot be read" in mlflow_dvc("forget", "nowhere.csv").error
+    assert "There is no nowhere.csv" in mlflow_dvc("forget", "nowhere.csv").error
     assert "no hash to forget" in mlflow_dvc("forget").error
     assert run_id
     assert project

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,6 @@ from mlflow_dvc_plugin.progress import Progress
 
 _SHOWN = 3
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-_STDIN = "-"
 
 
 class Answer(NamedTuple):
@@ -90,7 +88,7 @@ def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **op
                 for answer, result in zip(answers, found, strict=True)
             ]
     results = [answer.result for answer in answers]
-    is_list = len(files) + len(hashes) > 1 or _STDIN in hashes
+    is_list = len(files) + len(hashes) > 1 or output.STDIN in hashes
     document = [each.to_dict() for each in answers] if is_list else _to_rows(results[0])
     limits = [remark for each in results for remark in explain_limits(each)]
     absences = [remark for each in answers for remark in _explain_absence(each, query)]
@@ -103,16 +101,9 @@ def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **op
 
 
 def _read_hashes(texts: Sequence[str]) -> dict[str, str]:
-    """The hashes of the option, by what the user wrote; ``-`` stands for a list on stdin.
-
-    The first word of each line counts, so that it may be the output of ``md5sum``.
-    """
-    words: list[str] = []
-    for text in texts:
-        lines = sys.stdin.read().splitlines() if text == _STDIN else [text]
-        words += [line.split()[0] for line in lines if line.strip()]
+    """The hashes of the option, by what the user wrote; ``-`` stands for a list on stdin."""
     try:
-        found = {word: parse_hash(word) for word in words}
+        found = {word: parse_hash(word) for word in output.read_words(texts)}
     except InvalidHashError as err:
         raise click.BadParameter(str(err), param_hint="--hash") from err
     if texts and not found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -14,7 +14,7 @@ from mlflow_dvc_plugin.cli.tables import Column, draw_table
 from mlflow_dvc_plugin.errors import EmptyRemoteError, LineageError, join_some
 from mlflow_dvc_plugin.lineage.forgetting.deletion import Deletion, delete
 from mlflow_dvc_plugin.lineage.forgetting.survey import Survey, survey
-from mlflow_dvc_plugin.lineage.forgetting.targets import hash_files, parse_targets
+from mlflow_dvc_plugin.lineage.forgetting.targets import find_hashes, parse_targets
 
 _SHOWN = 5
 _WORD = "forget"
@@ -52,12 +52,12 @@ def command(
     dvc.forgotten. Files in the workspace stay. Run the command again if it was
     interrupted.
     """
-    if deletes and not yes and (as_json or "-" in hashes or not sys.stdin.isatty()):
+    if deletes and not yes and (as_json or output.STDIN in hashes or not sys.stdin.isatty()):
         raise click.UsageError("--delete needs --yes where nobody can be asked.")
     if yes and not deletes:
         raise click.UsageError("--yes is for --delete.")
     with ProgressBar("Hashing") as progress:
-        targets = parse_targets([*_read_hashes(hashes), *hash_files(files)])
+        targets = parse_targets([*output.read_words(hashes), *find_hashes(files, progress)])
         found = survey(targets, tracking_uri, progress)
     if not deletes:
         document = {**found.to_dict(), "deleted": []}
@@ -79,17 +79,6 @@ def command(
     output.print_result(document, as_json, lambda: _draw_deletion(done), remarks)
     if done.failed:
         raise LineageError(f"{' '.join(done.failed)} Run the same command again to go on.")
-
-
-def _read_hashes(hashes: Iterable[str]) -> Iterator[str]:
-    for value in hashes:
-        if value == "-":
-            # The output of `md5sum` is such a list, too: it may begin with a backslash, and the
-            # names in it may be in any encoding.
-            text = click.get_text_stream("stdin", errors="replace")
-            yield from (line.split()[0].lstrip("\\") for line in text if line.strip())
-        else:
-            yield value
 
 
 def _confirm(count: int) -> None:

@@ -6,9 +6,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import RestoreError, UnsafePathError
-from mlflow_dvc_plugin.lineage.forgetting.targets import HASH_NAMES, Targets
+from mlflow_dvc_plugin.lineage.forgetting.targets import Targets
 from mlflow_dvc_plugin.restoring.files.paths import check_path
 from mlflow_dvc_plugin.restoring.undo_records.store import list_records
 

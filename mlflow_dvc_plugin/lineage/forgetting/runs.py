@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.lineage.forgetting.folders import FolderIndex
-from mlflow_dvc_plugin.lineage.forgetting.targets import HASH_NAMES, Targets
+from mlflow_dvc_plugin.lineage.forgetting.targets import Targets
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
 from mlflow_dvc_plugin.lineage.search.run_reader import read_tagged_outs

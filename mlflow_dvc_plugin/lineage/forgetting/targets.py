@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import NamedTuple
 
-from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES, hash_file
 from mlflow_dvc_plugin.errors import LineageError
-from mlflow_dvc_plugin.restoring.project import find_root
+from mlflow_dvc_plugin.lineage.search.content import hash_paths
+from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
-HASH_NAMES = ("md5", "md5-dos2unix")
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -48,17 +47,11 @@ def parse_targets(texts: Iterable[str]) -> Targets:
     return Targets(hashes)
 
 
-def hash_files(paths: Sequence[str]) -> list[str]:
-    """The hashes that DVC gives to files and folders of the disk, and those of DVC 2 for files."""
-    if not paths:
-        return []
-    hashes: dict[str, None] = {}
-    with closing(DvcProject(find_root())) as dvc:
-        try:
-            for path in paths:
-                hashes[dvc.hash_path(path).value] = None
-                if not os.path.isdir(path):
-                    hashes.update(dict.fromkeys(dvc.hash_file(path, name) for name in HASH_NAMES))
-        except OSError as err:
-            raise LineageError(f"{err.filename} cannot be read: {err.strerror}.") from err
-    return list(hashes)
+def find_hashes(paths: Sequence[str], progress: Progress) -> list[str]:
+    """The hashes that DVC gives to files and folders of the disk, and DVC 2 gave to files."""
+    hashes = []
+    for path, value in hash_paths(paths, progress).items():
+        hashes.append(value)
+        if os.path.isfile(path):
+            hashes += [hash_file(path, name) for name in HASH_NAMES[1:]]
+    return hashes
