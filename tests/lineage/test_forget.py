@@ -417,7 +417,7 @@ def test_a_remote_that_refuses_leaves_the_deletion_open_until_it_is_done(
 ) -> None:
     read_only()
     shown = mlflow_dvc("forget", "--hash", ANNA).stdout
-    assert "The listings of folders in the remote web were not searched" in shown
+    assert "Folders that only the remote web has were not searched" in shown
     done = forget(ANNA)
     assert done.code == 1
     assert f"{ANNA} was not deleted from the remote web" in done.stderr

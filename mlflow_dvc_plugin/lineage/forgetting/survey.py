@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.dvc.storage import Place
 from mlflow_dvc_plugin.errors import DvcError, GitError, MlflowDvcError
 from mlflow_dvc_plugin.lineage.forgetting.copies import find_copies, find_undo_records
-from mlflow_dvc_plugin.lineage.forgetting.folders import Folder, FolderIndex
+from mlflow_dvc_plugin.lineage.forgetting.folders import Folder, count_files, find_folders
 from mlflow_dvc_plugin.lineage.forgetting.git_mentions import GitRef, find_refs
 from mlflow_dvc_plugin.lineage.forgetting.places import StoredObject, search_places
 from mlflow_dvc_plugin.lineage.forgetting.remarks import (
@@ -19,9 +18,10 @@ from mlflow_dvc_plugin.lineage.forgetting.remarks import (
     explain_outs,
     explain_places,
 )
-from mlflow_dvc_plugin.lineage.forgetting.runs import RunScan, find_uses
+from mlflow_dvc_plugin.lineage.forgetting.runs import RunScan
 from mlflow_dvc_plugin.lineage.forgetting.targets import Targets
 from mlflow_dvc_plugin.lineage.recorded_states import RecordedStates
+from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
 from mlflow_dvc_plugin.lineage.search.results import SearchResult
 from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
@@ -37,7 +37,6 @@ class Survey:
 
     Attributes:
         forgotten: what was forgotten before, by run id.
-        cache: the folder of the cache.
         copies: the paths in the workspace that have one of the objects; True for a
             link into the cache.
         undo_records: those that could bring one of the objects back.
@@ -54,7 +53,6 @@ class Survey:
     refs: Sequence[GitRef]
     copies: dict[str, bool]
     undo_records: Sequence[str]
-    cache: str
     unknown: Mapping[str, DvcError]
     remarks: Sequence[str]
 
@@ -79,21 +77,18 @@ def survey(targets: Targets, tracking_uri: str | None, progress: Progress) -> Su
     with closing(DvcProject(root)) as dvc:
         progress.begin("Looking for the objects", 0)
         search = search_places(dvc, targets)
-        folders = FolderIndex(targets)
-        remarks = [
-            f"The listings of folders in {place.describe()} were not searched: {err}."
-            for place in search.found
-            if (err := _add_place(folders, place, progress))
-        ]
-        scan = RunScan(targets, folders, RecordedStates(root))
-        runs = scan.find_runs(dvc, tracking_uri, progress)
+        lookup = HashLookup(targets.hashes, dvc)
+        for place in search.found:
+            lookup.search_place(place, progress)
+        scan = RunScan(targets, lookup, RecordedStates(root))
+        runs = scan.find_runs(tracking_uri, progress)
         progress.begin("Looking for models", 0)
         run_ids = [run.run_id for run in runs.found.runs]
         models = list(Registry(tracking_uri).list_models(run_ids))
         progress.begin("Searching Git", 0)
-        refs, git_remarks = _search_git(root, [*targets.hashes, *folders.found])
+        refs, git_remarks = _search_git(root, [*targets.hashes, *lookup.files])
         progress.begin("Looking into the workspace", 0)
-        outs, capture_remarks = _find_workspace_outs(root, targets, folders)
+        outs, capture_remarks = _find_workspace_outs(root, scan)
         paths = {*outs, *(path for run in runs.found.runs for path in run.paths)}
         return Survey(
             targets,
@@ -101,29 +96,19 @@ def survey(targets: Targets, tracking_uri: str | None, progress: Progress) -> Su
             runs.forgotten,
             models,
             search.list_objects(),
-            sorted(folders.found.values(), key=lambda folder: folder.hash),
+            find_folders(lookup.files, search.found),
             refs,
             find_copies(dvc, targets, paths),
             find_undo_records(dvc, targets),
-            dvc.storage.cache.folder,
             search.unknown,
             [
-                *remarks,
                 *git_remarks,
                 *capture_remarks,
-                *explain_folders(folders.counts),
+                *explain_folders(count_files(search)),
                 *explain_outs({**runs.outs, **outs}.items()),
                 *explain_places(dvc, search.found),
             ],
         )
-
-
-def _add_place(folders: FolderIndex, place: Place, progress: Progress) -> DvcError | None:
-    try:
-        folders.add_place(place, progress)
-    except DvcError as err:
-        return err
-    return None
 
 
 def _search_git(root: str, hashes: Sequence[str]) -> tuple[list[GitRef], list[str]]:
@@ -133,12 +118,10 @@ def _search_git(root: str, hashes: Sequence[str]) -> tuple[list[GitRef], list[st
         return [], [f"Git's branches and tags were not searched: {err}"]
 
 
-def _find_workspace_outs(
-    root: str, targets: Targets, folders: FolderIndex
-) -> tuple[dict[str, Entry], list[str]]:
+def _find_workspace_outs(root: str, scan: RunScan) -> tuple[dict[str, Entry], list[str]]:
     """The outs, by path of each object in them, that today's metafiles say."""
     try:
         entries = read_state(root).entries
     except MlflowDvcError as err:
         return {}, [f"The metafiles of the workspace were not read: {err}"]
-    return {use.path: use.out for use in find_uses(targets, folders, entries)}, []
+    return {use.path: use.out for use in scan.find_uses(entries)}, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.dvc.storage import Place, Storage
@@ -22,8 +23,20 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj
 
-# One of the hashes that are looked for, a path, and the whole hash there.
-Occurrence = tuple[str, str, str]
+
+class Occurrence(NamedTuple):
+    """Where one of the hashes that are looked for occurs.
+
+    Attributes:
+        wanted: the hash, or its first digits, as it is looked for.
+        hash: the whole hash at the path.
+        out: the out that the path is, or is in.
+    """
+
+    wanted: str
+    path: str
+    hash: str
+    out: Entry
 
 
 class HashLookup:
@@ -32,13 +45,13 @@ class HashLookup:
     Attributes:
         unread: folders whose listings cannot be read, and why.
         unsearched: what else was not searched, and why.
+        files: the files with one of the hashes, by the hash of the folder that they are in.
     """
 
     def __init__(self, values: Iterable[str], dvc: DvcProject | None) -> None:
         self._wanted = HashPrefixes(values)
         self._dvc = dvc
-        # The files with one of the hashes, by the hash of the folder that they are in.
-        self._files: dict[str, Members] = {}
+        self.files: dict[str, Members] = {}
         self._folders: set[Obj] = set()
         # Runs of the same state share its tuple. It is kept here so that its id stays its own.
         self._paths: dict[int, tuple[Entries, list[Occurrence]]] = {}
@@ -60,22 +73,31 @@ class HashLookup:
         if self._dvc is None:
             self.unsearched["Files in tracked folders"] = "this is not a DVC project"
         elif self._wanted.has_files:
-            self._search_listings(self._dvc.storage.cache, progress)
+            self.search_place(self._dvc.storage.cache, progress)
             for remote in _find_remotes(self._dvc):
                 self._search_remote(self._dvc.storage, remote, progress)
         found: dict[str, list[str]] = {value: [] for value in self._wanted.values}
-        for folder, files in self._files.items():
+        for folder, files in self.files.items():
             for value in {value for each in files.values() for value in self._wanted.match(each)}:
                 found[value].append(folder)
         return found
 
     def _search_remote(self, storage: Storage, remote: str, progress: Progress) -> None:
         try:
-            self._search_listings(storage.open(remote), progress)
+            place = storage.open(remote)
+        except DvcError as err:
+            self.unsearched[f"Folders that only the remote {remote} has"] = str(err)
+        else:
+            self.search_place(place, progress)
+
+    def search_place(self, place: Place, progress: Progress) -> None:
+        """Search all listings of folders that a place has."""
+        try:
+            self._search_listings(place, progress)
         except EmptyRemoteError:
             pass  # nothing was pushed yet
         except DvcError as err:
-            self.unsearched[f"Folders that only the remote {remote} has"] = str(err)
+            self.unsearched[f"Folders that only {place.describe()} has"] = str(err)
 
     def _search_listings(self, place: Place, progress: Progress) -> None:
         progress.begin(f"Looking for folders in {place.describe()}", 0)
@@ -110,7 +132,7 @@ class HashLookup:
         files = {name: members[name] for name in sorted(members)}
         matches = {name: each for name, each in files.items() if any(self._wanted.match(each))}
         if matches:
-            self._files[folder.value] = matches
+            self.files[folder.value] = matches
 
     def find_paths(self, entries: Entries) -> list[Occurrence]:
         """The paths with one of the hashes in a state whose folders were read."""
@@ -122,9 +144,10 @@ class HashLookup:
     def _iterate_paths(self, entries: Entries) -> Iterator[Occurrence]:
         for e in entries:
             own = {"": str(e.hash)}
-            for name, found in {**own, **self._files.get(str(e.hash), {})}.items():
+            for name, found in {**own, **self.files.get(str(e.hash), {})}.items():
                 for value in self._wanted.match(found):
-                    yield value, posixpath.join(e.path, name) if name else e.path, found
+                    path = posixpath.join(e.path, name) if name else e.path
+                    yield Occurrence(value, path, found, e)
 
 
 def _find_remotes(dvc: DvcProject) -> list[str]:

@@ -122,7 +122,7 @@ class _HashSearch:
                     self._add_unread(run)
                 roles: tuple[tuple[Role, Entries], ...] = (("input", used), ("output", made))
                 for role, entries in roles:
-                    for value, path, found in self._lookup.find_paths(entries):
+                    for value, path, found, _ in self._lookup.find_paths(entries):
                         self._collectors[value].add_run(run, [(path, found, role)])
         return count
 
