@@ -24,6 +24,7 @@ from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
+from mlflow_dvc_plugin.restoring.run_data.models import add_model_out
 from mlflow_dvc_plugin.restoring.run_data.outs import select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord, to_digest
@@ -40,6 +41,7 @@ def restore(
     out: str | os.PathLike[str] | None = None,
     *,
     worktree: str | os.PathLike[str] | None = None,
+    model: bool = False,
     dry_run: bool = False,
     force: bool = False,
     skip_forgotten: bool = False,
@@ -58,6 +60,7 @@ def restore(
         out: a folder to write the data into; the project is not touched then.
         worktree: a folder for a new Git worktree at the run's commit, with the
             recorded metafiles and data; the project is not touched then.
+        model: bring the bytes of the model, too, that `run` names, if DVC has them.
         dry_run: change nothing, only find out what would be done.
         force: save content that is in the way in the cache, and go on.
         skip_forgotten: leave out what was deleted on purpose, and restore the rest.
@@ -76,6 +79,8 @@ def restore(
     root = find_root(project)
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(found, project=root)
+    if model:
+        state = add_model_out(state, found)
     options.progress.begin("Reading the project", 0)
     selection = select_outs(found, state, paths)
     if worktree is not None:

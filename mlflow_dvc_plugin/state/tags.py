@@ -17,7 +17,9 @@ from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
 OUT_PREFIX = "dvc.out."
+MODEL_PREFIX = "dvc.model."
 MANIFEST = "dvc.manifest"
+MODEL_MANIFEST = "dvc.model_manifest"  # of a model version: describes the out that the model is
 RUN = "dvc.run_id"  # of a model version: the run that it comes from
 MANIFEST_RUN = "dvc.manifest_run"  # the run that has the manifest
 HASHES = "dvc.hashes"
@@ -110,6 +112,11 @@ def select_model_tags(tags: Mapping[str, str], run_id: str) -> dict[str, str]:
     if "dvc.data_hash" not in tags:
         return {}
     return {RUN: run_id} | {key: value for key, value in tags.items() if is_model_tag(key)}
+
+
+def build_model_tags(out: Entry, manifest: str) -> dict[str, str]:
+    """Build the tags of a model version whose bytes are an out."""
+    return {to_tag_key(out.path, MODEL_PREFIX): str(out.hash), MODEL_MANIFEST: manifest}
 
 
 def is_model_tag(key: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +16,8 @@ from mlflow_dvc_plugin.tracking.search import find_experiment_ids
 
 _URI = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))?\Z")
 _SAFE_NAME = re.compile(r"[^'\"\\]+")
+_NOT_IN_NAMES = re.compile(r"[/:.%\"']")  # of logged models
+_EXTERNAL = "mlflow.model.isExternal"
 _PAGE = 1000  # versions
 _RUNS_AT_ONCE = 100
 
@@ -113,6 +117,28 @@ class Registry:
             for key in remove:
                 self._client.delete_model_version_tag(model.name, model.version, key)
 
+    def register_reference(
+        self, name: str, source: str, run_id: str, experiment_id: str, tags: Mapping[str, str]
+    ) -> Model:
+        """Register a version of a model whose bytes are not in MLflow.
+
+        Args:
+            name: the registered model, which is created if there is none.
+            source: where the bytes are. MLflow 3 has an external model in its place.
+            run_id: the run that made it.
+            experiment_id: the run's experiment.
+            tags: of the version and of the external model.
+        """
+        client = self._client
+        with store.translate_errors():
+            if hasattr(client, "create_logged_model"):
+                source = _create_external_model(client, name, run_id, experiment_id, tags)
+            quoted = _name_clause(name)
+            if name not in [found.name for found in client.search_registered_models(quoted)]:
+                client.create_registered_model(name)
+            made = client.create_model_version(name, source, run_id, tags=dict(tags))
+        return self._to_model(made)
+
     def _list_logged(self, clause: str) -> Iterator[Model]:
         if not hasattr(self._client, "search_logged_models"):
             return  # MLflow 2 has none.
@@ -149,6 +175,27 @@ class Registry:
             return found.run_id or ""
         with store.translate_errors():
             return self._client.get_logged_model(model_id).source_run_id or ""
+
+
+def _create_external_model(
+    client: Any, name: str, run_id: str, experiment_id: str, tags: Mapping[str, str]
+) -> str:
+    """Create a logged model without artifacts, as MLflow's own function does; its URI."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models.utils import get_external_mlflow_model_spec
+
+    model = client.create_logged_model(
+        experiment_id,
+        name=_NOT_IN_NAMES.sub("_", name),
+        source_run_id=run_id,
+        tags={**tags, _EXTERNAL: "true"},
+    )
+    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
+        # It says that MLflow does not have the bytes.
+        get_external_mlflow_model_spec(model).save(os.path.join(folder, "MLmodel"))
+        client.log_model_artifacts(model.model_id, folder)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    return str(client.finalize_logged_model(model.model_id, "READY").model_uri)
 
 
 def _read_pages(search: Callable[..., Any]) -> Iterator[Any]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.derivation.link import LinkedRun, link
+from mlflow_dvc_plugin.lineage.derivation.model_reference import link_model
 from mlflow_dvc_plugin.lineage.derivation.model_versions import LinkedModel, link_models
 
 
 @click.command("link")
+@click.argument("path", required=False, callback=output.to_project_path)
 @output.experiment_option
+@click.option(
+    "--model", metavar="NAME", help="Register the output at PATH as a version of this model."
+)
+@click.option("--run", metavar="RUN", help="The run that made the output at PATH.")
 @click.option("--models", is_flag=True, help="Tag model versions with the data of their runs.")
 @click.option("--dry-run", is_flag=True, help="Show what would be linked, and write nothing.")
 @output.common_options
 def command(
+    path: str | None,
+    *,
     experiments: tuple[str, ...],
+    model: str | None,
+    run: str | None,
     models: bool,
     dry_run: bool,
     tracking_uri: str | None,
@@ -32,10 +44,20 @@ def command(
     that it comes from: dvc.run_id, dvc.data_hash, dvc.status and the hashes of the
     outputs. A call that was interrupted can be repeated: it skips what is done.
 
+    With --model NAME, the output at PATH becomes a version of a registered model, tied
+    to the run that made it. MLflow gets a reference, not a copy. `restore --model` brings
+    the model's own bytes.
+
     Exits with 1 if nothing was linked.
     """
-    if models and experiments:
-        raise click.UsageError("Use only one of --models and --experiment.")
+    if sum(map(bool, (models, experiments, model))) > 1:
+        raise click.UsageError("Use only one of --models, --model and --experiment.")
+    if bool(path) != bool(model) or (run and not model):
+        raise click.UsageError("Use --model NAME, PATH and, if needed, --run RUN together.")
+    if model and path:
+        return _link_model(
+            model, path, run=run, dry_run=dry_run, tracking_uri=tracking_uri, as_json=as_json
+        )
     if models:
         return _link_models(dry_run, tracking_uri, as_json)
     with ProgressBar():
@@ -44,6 +66,20 @@ def command(
     document = [run.to_dict() for run in linked]
     output.print_result(document, as_json, lambda: _draw(linked, unlinked, dry_run), remarks)
     return 0 if linked else 1
+
+
+def _link_model(name: str, path: str, *, as_json: bool, **options: Any) -> int:
+    with ProgressBar():
+        found = link_model(name, path, **options)
+    run_id = found.model.run_id
+    if not found.changed:
+        line = f"{path} is {found.model} already, from run {run_id}."
+    elif options["dry_run"]:
+        line = f"Would register {path} as a version of model {name}, from run {run_id}."
+    else:
+        line = f"Registered {path} as {found.model}, from run {run_id}. Its bytes stay in DVC."
+    output.print_result(found.to_dict(), as_json, lambda: output.print_line(line))
+    return 0
 
 
 def _link_models(dry_run: bool, tracking_uri: str | None, as_json: bool) -> int:

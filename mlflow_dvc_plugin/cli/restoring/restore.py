@@ -28,6 +28,7 @@ from mlflow_dvc_plugin.restoring.project import find_root
     metavar="DIR",
     help="Make a Git worktree at the run's commit, with its code and data.",
 )
+@click.option("--model", is_flag=True, help="Bring the bytes of the model too, if DVC has them.")
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -48,6 +49,7 @@ def command(
     *,
     out: str | None,
     worktree: str | None,
+    model: bool,
     dry_run: bool,
     force: bool,
     skip_forgotten: bool,
@@ -73,6 +75,7 @@ def command(
             _to_project_paths(paths) if paths else None,
             out,
             worktree=worktree,
+            model=model,
             dry_run=dry_run,
             force=force,
             skip_forgotten=skip_forgotten,

@@ -33,20 +33,25 @@ class LinkedRun(Result):
 
 
 def link(
-    *, experiments: Sequence[str], dry_run: bool, tracking_uri: str | None
+    *,
+    experiments: Sequence[str],
+    dry_run: bool,
+    tracking_uri: str | None,
+    path: str | None = None,
 ) -> tuple[list[LinkedRun], dict[str, str]]:
     """Tag the run of each stage with the outs that ``dvc.lock`` records.
 
     The run was started in that stage, on the inputs that ``dvc.lock`` records,
     has finished, and had started when the outs were written. If this is not
-    certain of one run, no run is tagged, and the second result says why.
+    certain of one run, no run is tagged, and the second result says why. With `path`, only
+    the stage is linked that has the out at that path.
     """
     root = find_root()
     linked: list[LinkedRun] = []
     unlinked: dict[str, str] = {}
     with closing(DvcProject(root)) as dvc:
         for record in read_stage_records(root):
-            if not record.outs:
+            if not record.outs or path not in (None, *(e.path for e in record.outs)):
                 continue
             run = _find_run(dvc, record, experiments, tracking_uri)
             if isinstance(run, str):

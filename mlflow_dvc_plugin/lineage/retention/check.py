@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.errors import LineageError, RunNotFoundError, join_some
+from mlflow_dvc_plugin.errors import LineageError, ManifestError, RunNotFoundError, join_some
 from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.lineage.listings import to_object
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.restoring.project import find_root
+from mlflow_dvc_plugin.restoring.run_data.models import read_model_out
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten, read_forgotten
 from mlflow_dvc_plugin.state.objects import Obj
@@ -89,7 +90,7 @@ def check(
     progress.begin("Reading runs", 0)
     states: list[tuple[Run, Entries | str]] = []
     for run, reason in found:
-        states.append((run, reason or recorded.read_outs(run)))
+        states.append((run, reason or _read_outs(recorded, run)))
         progress.advance(files=1)
     if not states:
         what = (
@@ -97,6 +98,16 @@ def check(
         )
         raise LineageError(f"There is nothing to check: {what}.")
     yield from judge_runs(root, states, progress)
+
+
+def _read_outs(recorded: RecordedStates, run: Run) -> Entries | str:
+    """A run's outs, with the out that the model itself is."""
+    try:
+        model = read_model_out(run)
+    except ManifestError as err:
+        return str(err)
+    outs = recorded.read_outs(run)
+    return outs if model is None or isinstance(outs, str) else (*outs, model)
 
 
 def _find_model_runs(
