@@ -176,8 +176,9 @@ def _end(client: Any, run_id: str) -> None:
             return
         with _lock:
             _open.pop(run_id, None)
-        from mlflow_dvc_plugin.autologging.run_end import finish_recording
+        from mlflow_dvc_plugin.autologging.run_end import finish_recording, log_end_status
 
+        log_end_status(client, recording)
         finish_recording(client, recording)
     except Exception:
         _logger.debug("autologging failed at the end of a run", exc_info=True)

@@ -11,6 +11,7 @@ from itertools import islice
 
 from mlflow_dvc_plugin.autologging.parts import Parts
 from mlflow_dvc_plugin.autologging.pipeline import PipelineFiles
+from mlflow_dvc_plugin.capturing.run_end import RunData
 from mlflow_dvc_plugin.state import DataState
 
 Stamp = tuple[int, int, int]  # mtime in nanoseconds, size, inode: they change with a write
@@ -31,6 +32,7 @@ class Recording:
             if it started in another process.
         tags: the run's tags, as it has them after it started.
         files_hash: Python's hash of the uploaded files; None if there are none.
+        data: what the run started on, to look at it again; None if its data is not here.
         pid: the process in which the run started.
     """
 
@@ -44,6 +46,7 @@ class Recording:
     stamps: dict[str, Stamp] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     files_hash: int | None = None
+    data: RunData | None = None
     pid: int = field(default_factory=os.getpid)
 
 

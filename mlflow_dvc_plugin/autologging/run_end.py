@@ -16,6 +16,22 @@ from mlflow_dvc_plugin.autologging.recording import (
     warn,
 )
 from mlflow_dvc_plugin.autologging.structured_files import read_metrics
+from mlflow_dvc_plugin.errors import join_some
+from mlflow_dvc_plugin.state.tags import build_end_tags
+
+_SHOWN = 3
+
+
+def log_end_status(client: Any, recording: Recording) -> None:
+    """Tag a run that ends with what became of its data while it ran."""
+    if recording.state is None or recording.data is None:
+        return
+    with guard(recording.parts, "the status of the data at the end"):
+        status, changed = recording.data.look_again()
+        batches.log_tags(client, recording.run_id, build_end_tags(status, changed))
+        if changed:
+            shown = join_some(changed, _SHOWN)
+            warn(recording.parts, [f"The data changed while the run was running: {shown}."])
 
 
 def finish_recording(client: Any, recording: Recording) -> None:

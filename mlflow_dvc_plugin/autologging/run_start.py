@@ -18,6 +18,7 @@ from mlflow_dvc_plugin.autologging.recording import (
     warn,
 )
 from mlflow_dvc_plugin.autologging.structured_files import read_params
+from mlflow_dvc_plugin.capturing.run_end import RunData
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start, find_saved_run_start
 from mlflow_dvc_plugin.state import DataState, Status
 from mlflow_dvc_plugin.state.tags import build_error_tags, refer_to_manifest
@@ -59,6 +60,8 @@ def start_recording(
         warn(parts, [f"Run {run_id} was recorded on other data: its DVC data is not logged."])
         recording.state = None
         return recording
+    if found.state.project:
+        recording.data = RunData(found.state, found.settings.status_budget_ms)
     with guard(parts, "what dvc.yaml declares"):
         if found.state.project:
             _read_pipeline(recording, found.state)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 class Result:
     """A dataclass that ``--json`` prints, without those fields in `optional` that are empty."""
 
-    optional: ClassVar[tuple[str, ...]] = ("modified",)
+    optional: ClassVar[tuple[str, ...]] = ("modified", "changed")
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""

@@ -109,7 +109,7 @@ class DataState(_Fields):
             "dvc.remote": self.remote,
         }
         built = tags.build_fact_tags(facts)
-        built.update(tags.build_modified_tag(self.modified))
+        built.update(tags.build_paths_tag("dvc.modified", self.modified))
         used = self.used_entries()
         built.update(tags.build_path_tags(used, max_path_tags))
         built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))

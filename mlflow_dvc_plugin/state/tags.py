@@ -182,15 +182,20 @@ def build_out_tags(outs: Sequence[Entry], recorded: Mapping[str, str]) -> dict[s
     return {**built, **build_hash_tags(outs, room, OUT_HASHES)}
 
 
-def build_modified_tag(paths: Sequence[str]) -> dict[str, str]:
-    """Build the tag with the modified paths, as many as fit; no tag without any."""
+def build_end_tags(status: str, changed: Sequence[str]) -> dict[str, str]:
+    """Build the tags that tell, at a run's end, what became of its data while it ran."""
+    return {"dvc.status_end": status, **build_paths_tag("dvc.changed", changed)}
+
+
+def build_paths_tag(key: str, paths: Sequence[str]) -> dict[str, str]:
+    """Build a tag with paths, as many as fit; no tag without any."""
     shown: list[str] = []
     for path in paths[:MAX_MODIFIED]:
         if len(",".join([*shown, path])) > MAX_MODIFIED_TOTAL:
             break
         shown.append(path)
     line = _line(",".join(shown), MAX_MODIFIED_TOTAL)
-    return {"dvc.modified": line} if line else {}
+    return {key: line} if line else {}
 
 
 def count_characters(tags: Mapping[str, str]) -> int:

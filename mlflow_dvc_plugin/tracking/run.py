@@ -39,6 +39,11 @@ class Run:
         return self._read_paths("dvc.modified") if self._status != "modified" else ()
 
     @property
+    def changed(self) -> tuple[str, ...]:
+        """The paths whose data changed while the run was running."""
+        return self._read_paths("dvc.changed")
+
+    @property
     def has_saved_data(self) -> bool:
         """Data was saved for the run that no metafile records."""
         return self._status == "saved" or bool(self.saved)

@@ -23,6 +23,7 @@ from mlflow_dvc_plugin.capturing.workspace.folders import list_folder
 from mlflow_dvc_plugin.capturing.workspace.hashing import (
     find_known_hash,
     hash_file,
+    remember_hash,
 )
 from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, find_database
 from mlflow_dvc_plugin.file_copy import run_in_threads
@@ -118,7 +119,7 @@ class OutSaver:
         return outcomes
 
     def _save_file(self, entry: Entry, file: FileCheck) -> Outcome:
-        info = os.stat(file.path)
+        looked, info = time.time_ns(), os.stat(file.path)
         if to_stamp(info) != to_stamp(file.info):
             file.info, file.found = info, None
         self._progress.begin(entry.path, info.st_size)
@@ -131,6 +132,7 @@ class OutSaver:
         missing = self._save_missing([file])
         if to_stamp(os.stat(file.path)) != to_stamp(info):
             raise _ChangedError
+        _remember([file], looked)
         found = entry._replace(
             hash_name="md5", hash=file.found, size=info.st_size, nfiles=None, isdir=False
         )
@@ -173,6 +175,7 @@ class OutSaver:
                 if self.mode != "look" and not self._store.has(obj.value, len(data)):
                     self._check_may_save()
                     self._store.save_listing(data, obj.value)
+                _remember(files.values(), looked)
                 found = entry._replace(
                     hash_name="md5", hash=obj.value, size=size, nfiles=len(files), isdir=True
                 )
@@ -307,6 +310,12 @@ class OutSaver:
     def _check_may_save(self) -> None:
         if self.mode == "check":
             raise NotSavedError("only rank 0 saves data, and has not saved it yet")
+
+
+def _remember(files: Iterable[FileCheck], looked_ns: int) -> None:
+    """Let this process know the hashes later, such as at the end of the run."""
+    for file in files:
+        remember_hash(file.path, file.info, "md5", str(file.found), looked_ns)
 
 
 def _is_probably_cached(store: ObjectStore, file: FileCheck) -> bool:

@@ -63,6 +63,12 @@ def command(
     with ProgressBar():
         linked, unlinked = link(experiments=experiments, dry_run=dry_run, tracking_uri=tracking_uri)
     remarks = [f"{stage} was not linked: {reason}." for stage, reason in unlinked.items()]
+    remarks += [
+        f"While run {run.run_id} of {run.stage} was running, its inputs changed: "
+        f"{', '.join(run.changed)}. It may not have made its outputs from what it recorded."
+        for run in linked
+        if run.changed
+    ]
     document = [run.to_dict() for run in linked]
     output.print_result(document, as_json, lambda: _draw(linked, unlinked, dry_run), remarks)
     return 0 if linked else 1

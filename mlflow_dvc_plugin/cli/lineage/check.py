@@ -89,4 +89,7 @@ def _find_remarks(checked: CheckedRun) -> list[str]:
     status = checked.run.tags.get("dvc.status")
     if status in _STATUSES:
         remarks.append(_STATUSES[status])
+    if checked.run.changed:
+        shown = join_some(checked.run.changed, _SHOWN)
+        remarks.append(f"it changed while the run was running: {shown}")
     return remarks

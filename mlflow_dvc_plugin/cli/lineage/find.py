@@ -166,6 +166,12 @@ def explain_limits(result: SearchResult) -> list[str]:
             "Runs that started when this data was modified, and may have read something else: "
             f"{join_some(modified, _SHOWN)}."
         )
+    changed = [run.run_id for run in result.runs if run.changed]
+    if changed:
+        remarks.append(
+            "Runs during which this data changed, and which may have read something else: "
+            f"{join_some(changed, _SHOWN)}."
+        )
     return remarks
 
 
@@ -234,7 +240,10 @@ def _show_metric(name: str, run: FoundRun) -> str:
 
 
 def _show_role(run: FoundRun, path: str) -> str:
-    return f"{run.roles[path]}{', modified' if path in run.modified else ''}"
+    words: list[str] = [run.roles[path]]
+    words += ["modified"] if path in run.modified else []
+    words += ["changed"] if path in run.changed else []
+    return ", ".join(words)
 
 
 def _show_paths(run: FoundRun) -> list[str]:

@@ -64,15 +64,19 @@ def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool
         Column("runs", lambda version: f"{len(version.run_ids):,}", right=True),
     ]
     if any(version.modified for version in history):
-        columns.append(
-            Column("modified", lambda v: f"{len(v.modified):,}" if v.modified else "-", right=True)
-        )
+        columns.append(Column("modified", lambda v: _show_count(v.modified), right=True))
+    if any(version.changed for version in history):
+        columns.append(Column("changed", lambda v: _show_count(v.changed), right=True))
     if metric:
         columns.append(Column(f"best {metric}", lambda v: output.format_number(v.best), right=True))
     if metric and terminal_width() is not None:
         scores = [v.best for v in history if v.best is not None and math.isfinite(v.best)]
         columns.append(Column("", lambda v: Cell(_draw_bar(v.best, scores), "cyan")))
     draw_table(columns, history)
+
+
+def _show_count(run_ids: Sequence[str]) -> str:
+    return f"{len(run_ids):,}" if run_ids else "-"
 
 
 def _draw_bar(value: float | None, scores: Sequence[float]) -> str:

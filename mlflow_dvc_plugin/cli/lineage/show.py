@@ -42,6 +42,8 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         "source": state.source,
         "entries": [e.to_dict() for e in state.entries],
     }
+    if found.changed:
+        document["changed"] = list(found.changed)
     if found.model is not None:
         document["model"] = found.model.to_dict()
     print_result(document, as_json, lambda: _draw(found, state))
@@ -60,6 +62,7 @@ def _draw(run: Run, state: DataState) -> None:
             ("status", tables.to_status_cell(state.status)),
             ("modified", modified),
             ("saved", saved),
+            ("changed", ", ".join(run.changed)),
             ("Git commit", state.git_commit),
             ("project", None if state.root == "." else state.root),
             ("remote", state.remote),
@@ -75,6 +78,12 @@ def _draw(run: Run, state: DataState) -> None:
         print_line(
             f"The run started on modified data that was not recorded: {modified}. A restore brings "
             "back what the metafiles said.",
+            "yellow",
+        )
+    if run.changed:
+        print_line(
+            f"While the run was running, data changed: {', '.join(run.changed)}. It may have read "
+            "something else there. A restore brings back what was there at the start.",
             "yellow",
         )
     print_line(f"Restore it with: mlflow-dvc restore {run.run_id}")

@@ -25,11 +25,15 @@ _GRACE = 10 * 60 * 1000  # milliseconds
 
 @dataclass(frozen=True)
 class LinkedRun(Result):
-    """A run, and the hashes of what its stage made, by path."""
+    """A run, and the hashes of what its stage made, by path.
+
+    `changed` are the inputs that changed while it made them.
+    """
 
     run_id: str
     stage: str
     outs: dict[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
 
 def link(
@@ -61,7 +65,7 @@ def link(
             if not dry_run and not tags.items() <= run.tags.items():
                 write_tags(run.run_id, tags, tracking_uri=tracking_uri)
             outs = {e.path: str(e.hash) for e in record.outs}
-            linked.append(LinkedRun(run.run_id, record.address, outs))
+            linked.append(LinkedRun(run.run_id, record.address, outs, run.changed))
     return linked, unlinked
 
 

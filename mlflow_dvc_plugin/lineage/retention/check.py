@@ -54,6 +54,8 @@ class CheckedRun:
             document["model"] = self.run.model.to_dict()
         if self.run.modified:
             document["modified"] = list(self.run.modified)
+        if self.run.changed:
+            document["changed"] = list(self.run.changed)
         if FORGOTTEN in self.run.tags:
             document["forgotten"] = self.run.tags[FORGOTTEN]
         return document

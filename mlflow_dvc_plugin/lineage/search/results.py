@@ -25,10 +25,11 @@ class FoundRun(Result):
         paths: the paths by which it matches, sorted.
         modified: those of the paths that are, or are in, an out that was modified
             when the run started: no place recorded what the run read.
+        changed: the same of those whose data changed while the run was running.
         models: the models that come from it; None if they were not asked for.
     """
 
-    optional = ("modified", "models")
+    optional = ("modified", "changed", "models")
 
     run_id: str
     run_name: str
@@ -40,6 +41,7 @@ class FoundRun(Result):
     roles: dict[str, Role] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     modified: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
     models: list[Model] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,9 +88,10 @@ class OutVersion(Result):
 
     Attributes:
         best: the best value of the chosen metric; None if no run has it. Runs on
-            a modified out do not count.
+            a modified out, and runs during which it changed, do not count.
         modified: those of the runs that recorded this version, but started when
             the out was modified: no place recorded what they read.
+        changed: those of the runs during which the out changed.
     """
 
     hash: str
@@ -97,6 +100,7 @@ class OutVersion(Result):
     run_ids: list[str] = field(default_factory=list)
     best: float | None = None
     modified: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 class RunCollector:
@@ -121,6 +125,7 @@ class RunCollector:
                     run.tags.get("dvc.data_hash"),
                     metrics=scores,
                     modified=list(run.modified),
+                    changed=list(run.changed),
                 )
             if path not in found.roles:
                 found.paths.append(path)
@@ -138,6 +143,7 @@ class RunCollector:
             found.paths.sort()
             used = [path for path in found.paths if found.roles[path] == "input"]
             found.modified[:] = _select_inside(used, found.modified)
+            found.changed[:] = _select_inside(used, found.changed)
         unread_runs = len(self._unread - self._found.keys())
         return SearchResult(runs, unread_runs, **limits)
 
@@ -168,7 +174,8 @@ def group_by_version(
     found = []
     for value, some in by_hash.items():
         modified = [run.run_id for run in some if path in run.modified]
-        metrics = [run.metrics for run in some if run.run_id not in modified]
+        changed = [run.run_id for run in some if path in run.changed]
+        metrics = [run.metrics for run in some if run.run_id not in (*modified, *changed)]
         scores = [each[metric] for each in metrics if metric in each] if metric else []
         scores = [score for score in scores if not math.isnan(score)]
         found.append(
@@ -179,6 +186,7 @@ def group_by_version(
                 [run.run_id for run in some],
                 better(scores) if scores else None,
                 modified,
+                changed,
             )
         )
     return found
