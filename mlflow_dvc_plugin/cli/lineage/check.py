@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import markdown, output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.lineage.retention.check import CheckedRun, check
+from mlflow_dvc_plugin.lineage.retention.requirements import REQUIREMENTS, Requirement
 
 _WORDS = {
     True: ("can be restored", "green"),
@@ -30,8 +31,16 @@ _SHOWN = 3
 @output.experiment_option
 @click.option("--model", metavar="NAME", help="The runs that made the versions of this model.")
 @click.option("--alias", metavar="ALIAS", help="Only the version of the model with this alias.")
+@click.option(
+    "--require",
+    "required",
+    metavar="LIST",
+    callback=lambda ctx, param, text: _parse_requirements(text),  # noqa: ARG005
+    help=f"Also require some of {', '.join(REQUIREMENTS)}, separated by commas.",
+)
+@markdown.markdown_option
 @output.common_options
-def command(runs: tuple[str, ...], as_json: bool, **options: Any) -> int:
+def command(runs: tuple[str, ...], as_markdown: bool, as_json: bool, **options: Any) -> int:
     """Check whether the data of runs can be restored.
 
     Data can be restored if the cache or the remote has it, or the place that it was
@@ -41,9 +50,15 @@ def command(runs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     objects, the remote by the names of its objects, as DVC does. A run that started
     on modified data which was not saved cannot be restored.
 
-    Exits with 1 unless every run can be restored. So `check --model NAME --alias
-    champion` can stop a deployment whose data is lost.
+    RUN can also be a Git revision, such as HEAD: what its metafiles record is checked.
+
+    --require asks for more: `clean`, that the run's data was verified or saved when it
+    started; `pushed`, that the remote has all of it; `pinned`, that `pin` keeps it.
+
+    Exits with 1 unless every run can be restored and meets what is required. So
+    `check --model NAME --alias champion` can stop a deployment whose data is lost.
     """
+    markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     if sum(map(bool, (runs, options["experiments"], options["model"]))) != 1:
         raise click.UsageError(
             "Name runs, or an experiment with --experiment, or a model with --model."
@@ -53,14 +68,22 @@ def command(runs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     with ProgressBar() as progress:
         found = list(check(runs, progress=progress, **options))
     with output.until_closed():
-        output.print_result([run.to_dict() for run in found], as_json, lambda: _draw(found))
-    return 0 if all(run.restorable for run in found) else 1
+        draw = _draw_markdown if as_markdown else _draw
+        output.print_result([run.to_dict() for run in found], as_json, lambda: draw(found))
+    return 0 if all(run.passes for run in found) else 1
+
+
+def _parse_requirements(text: str | None) -> tuple[Requirement, ...]:
+    names = {name.strip() for name in text.split(",")} if text else set()
+    if unknown := sorted(names.difference(REQUIREMENTS)):
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(REQUIREMENTS)}.")
+    return tuple(each for each in REQUIREMENTS if each in names)
 
 
 def _draw(runs: Sequence[CheckedRun]) -> None:
     for each in runs:
         words, colour = _WORDS[each.restorable]
-        text = f"{each.run.run_id}  {output.shorten_name(each.run.name)}  {words}"
+        text = f"{each.run.run_id}  {output.shorten_name(each.run.name)}  {words}".lstrip()
         if each.run.model is not None:
             text = f"{each.run.model}  {text}"
         if each.reason:
@@ -68,11 +91,46 @@ def _draw(runs: Sequence[CheckedRun]) -> None:
         elif remarks := _find_remarks(each):
             text = f"{text} ({'; '.join(remarks)})"
         output.print_line(text, colour)
+        for name, reason in each.unmet.items():
+            output.print_line(f"  not {name}: {reason}", "red")
+    _draw_counts(runs)
+
+
+def _find_noun(runs: Sequence[CheckedRun]) -> str:
+    if all(each.run.model for each in runs):
+        return "model version"
+    return "run" if any(each.run.run_id for each in runs) else "revision"
+
+
+def _draw_counts(runs: Sequence[CheckedRun]) -> None:
     counts = Counter(each.restorable for each in runs)
-    noun = "model version" if all(each.run.model for each in runs) else "run"
+    noun = _find_noun(runs)
     for restorable, (words, colour) in _WORDS.items():
         if counts[restorable]:
             output.print_line(f"{output.format_count(counts[restorable], noun)} {words}.", colour)
+
+
+def _draw_markdown(runs: Sequence[CheckedRun]) -> None:
+    rows = [
+        [
+            "✅" if each.passes else "❌",
+            markdown.to_code(str(each.run.model or each.run.run_id or each.run.name)),
+            _WORDS[each.restorable][0],
+            markdown.escape(
+                "; ".join(
+                    [
+                        *([each.reason] if each.reason else _find_remarks(each)),
+                        *(f"not {name}: {reason}" for name, reason in each.unmet.items()),
+                    ]
+                )
+            ),
+        ]
+        for each in runs
+    ]
+    noun = _find_noun(runs)
+    passed = sum(each.passes for each in runs)
+    heading = f"Data of {output.format_count(len(runs), noun)}: {passed} passed"
+    markdown.draw_markdown("check", heading, ("", noun, "restore", "remarks"), rows)
 
 
 def _find_remarks(checked: CheckedRun) -> list[str]:

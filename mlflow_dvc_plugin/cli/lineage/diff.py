@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import click
 
+from mlflow_dvc_plugin.cli import markdown
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
-from mlflow_dvc_plugin.tracking import Run, find_run
+from mlflow_dvc_plugin.lineage.revisions import find_run_or_commit
+from mlflow_dvc_plugin.tracking import Run
 
 
 @click.command("diff")
 @click.argument("a")
 @click.argument("b", required=False)
 @click.option("--files", is_flag=True, help="Compare the files in folders too.")
+@markdown.markdown_option
 @common_options
-def command(a: str, b: str | None, files: bool, tracking_uri: str | None, as_json: bool) -> None:
-    """Compare the data of run A with run B, or with the workspace.
+def command(
+    a: str,
+    b: str | None,
+    *,
+    files: bool,
+    as_markdown: bool,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the data of A with that of B, or with the workspace.
 
     A and B are run ids, unique prefixes of one, runs:/ID, models:/NAME/VERSION,
-    models:/NAME/latest, models:/NAME@ALIAS or models:/ID. Without B, run A is
-    compared with the data that is in the workspace now, added to DVC or not.
+    models:/NAME/latest, models:/NAME@ALIAS, models:/ID, or Git revisions such as
+    main or HEAD~1. Without B, A is compared with the data that is in the workspace
+    now, added to DVC or not.
 
     --files reads the listings of folders from the cache or the remote. It downloads
     no data.
     """
+    markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     with ProgressBar("Comparing the data") as progress:
-        runs = [find_run(text, tracking_uri) for text in (a, b) if text is not None]
-        found = diff(*runs, files=files, tracking_uri=tracking_uri, progress=progress)
+        sides = [find_run_or_commit(text, tracking_uri) for text in (a, b) if text is not None]
+        found = diff(*sides, files=files, tracking_uri=tracking_uri, progress=progress)
     document = found.to_dict(files)
+    runs = [side for side in sides if isinstance(side, Run)]
     if any(run.model for run in runs):
         document["runs"] = [
             {"run_id": run.run_id, "model": run.model and run.model.to_dict()} for run in runs
         ]
-    print_result(document, as_json, lambda: _draw(found, runs))
+    draw = partial(_draw_markdown, a=a, b=b) if as_markdown else partial(_draw, runs=runs)
+    print_result(document, as_json, lambda: draw(found))
 
 
 def _draw(found: Diff, runs: Sequence[Run]) -> None:
@@ -51,16 +67,42 @@ def _draw(found: Diff, runs: Sequence[Run]) -> None:
         print_line(f"?  {path}  ({reason})", dim=True)
     for path, reason in found.unverified.items():
         print_line(f"!  {path}  (compared by its metafile only: {reason})", dim=True)
+    print_line(_summarize(found))
+
+
+def _summarize(found: Diff) -> str:
     counts = {"added": found.added, "removed": found.removed, "modified": found.modified}
     summary = ", ".join(f"{len(items)} {name}" for name, items in counts.items())
     if found.unknown:
         summary += f", {len(found.unknown)} unknown"
     if found.items or found.unknown:
-        print_line(f"{summary}.")
-    elif found.unverified:
-        print_line("The data is the same, as far as it was compared.")
-    else:
-        print_line("The data is the same.")
+        return f"{summary}."
+    if found.unverified:
+        return "The data is the same, as far as it was compared."
+    return "The data is the same."
+
+
+def _draw_markdown(found: Diff, a: str, b: str | None) -> None:
+    sides = f"{markdown.to_code(a)} → {markdown.to_code(b) if b else 'workspace'}"
+    remarks = [f"{path} cannot be compared: {reason}" for path, reason in found.unknown.items()]
+    remarks += [
+        f"{path} was compared by its metafile only: {reason}"
+        for path, reason in found.unverified.items()
+    ]
+    markdown.draw_markdown(
+        "diff",
+        f"Data {sides}: {_summarize(found)}",
+        ("", "path", "before", "after"),
+        _list_rows(found),
+        remarks,
+    )
+
+
+def _list_rows(found: Diff) -> Iterator[list[str]]:
+    for sign, _, item in _list_items(found):
+        yield [sign, *(markdown.to_code(text or "") for text in (item.path, item.old, item.new))]
+        if item.files and [file.path for file in item.files.items] != [item.path]:
+            yield from _list_rows(item.files)
 
 
 def _draw_models(runs: Sequence[Run]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlflow_dvc_plugin.cli import output
+from mlflow_dvc_plugin.cli import markdown, output
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table, terminal_width
@@ -24,14 +24,22 @@ _WIDTH = 24
 @click.option("--metric", metavar="NAME", help="Show the best value of this metric too.")
 @click.option("--minimize", is_flag=True, help="The lowest value of the metric is the best.")
 @output.experiment_option
+@markdown.markdown_option
 @output.common_options
 def command(
-    path: str, *, metric: str | None, minimize: bool, as_json: bool, **options: Any
+    path: str,
+    *,
+    metric: str | None,
+    minimize: bool,
+    as_markdown: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Show the versions of the output at PATH over the runs.
 
     The oldest version comes first.
     """
+    markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     if minimize and not metric:
         raise click.UsageError("--minimize needs --metric.")
     query = Query(path=path, metrics=[metric] if metric else [], **options)
@@ -43,6 +51,9 @@ def command(
         remarks += output.explain_missing_path(path)
     elif metric and all(version.best is None for version in history):
         remarks += output.explain_missing_metrics([metric], [])
+    if as_markdown:
+        _draw_markdown(path, history, metric, remarks)
+        return
     output.print_result(
         [version.to_dict() for version in history],
         as_json,
@@ -77,6 +88,30 @@ def _draw(history: Sequence[OutVersion], metric: str | None, *, is_certain: bool
 
 def _show_count(run_ids: Sequence[str]) -> str:
     return f"{len(run_ids):,}" if run_ids else "-"
+
+
+def _draw_markdown(
+    path: str, history: Sequence[OutVersion], metric: str | None, remarks: Sequence[str]
+) -> None:
+    columns = ["hash", "first run", "last run", "runs", *([f"best {metric}"] if metric else [])]
+    rows = [
+        [
+            markdown.to_code(version.hash),
+            output.format_time(version.first),
+            output.format_time(version.last),
+            _show_count(version.run_ids),
+            *([output.format_number(version.best)] if metric else []),
+        ]
+        for version in history
+    ]
+    versions = output.format_count(len(history), "version")
+    markdown.draw_markdown(
+        "log",
+        f"{markdown.to_code(path)}: {versions}",
+        list(map(markdown.escape, columns)),
+        rows,
+        remarks,
+    )
 
 
 def _draw_bar(value: float | None, scores: Sequence[float]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -14,6 +14,8 @@ from mlflow_dvc_plugin.lineage.listings import to_object
 from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates
 from mlflow_dvc_plugin.lineage.retention.availability import Availability, Locator
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
+from mlflow_dvc_plugin.lineage.retention.requirements import Requirement, find_pinned, find_unmet
+from mlflow_dvc_plugin.lineage.revisions import find_run_or_commit
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import is_external
 from mlflow_dvc_plugin.restoring.project import find_root
@@ -21,7 +23,7 @@ from mlflow_dvc_plugin.restoring.run_data.models import read_model_out
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten, read_forgotten
 from mlflow_dvc_plugin.state.objects import Obj
-from mlflow_dvc_plugin.tracking import Run, find_run, search_runs
+from mlflow_dvc_plugin.tracking import Run, search_runs
 from mlflow_dvc_plugin.tracking.lookup import get_run
 from mlflow_dvc_plugin.tracking.models import Registry
 
@@ -34,6 +36,9 @@ class CheckedRun:
 
     Attributes:
         lost: the objects that are nowhere.
+        unmet: what else was required and is not met, and why.
+
+    A commit of the project is checked as a run without an id.
     """
 
     run: Run
@@ -41,15 +46,25 @@ class CheckedRun:
     reason: str
     outs: Sequence[Availability] = ()
     lost: frozenset[Obj] = frozenset()
+    unmet: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def passes(self) -> bool:
+        """It can be restored and meets every requirement."""
+        return bool(self.restorable) and not self.unmet
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
         document: dict[str, Any] = {
-            "run_id": self.run.run_id,
+            "run_id": self.run.run_id or None,
             "restorable": self.restorable,
             "reason": self.reason,
             "entries": [out.to_dict() for out in self.outs],
         }
+        if not self.run.run_id:
+            document["revision"] = self.run.name
+        if self.unmet:
+            document["unmet"] = dict(self.unmet)
         if self.run.model is not None:
             document["model"] = self.run.model.to_dict()
         if self.run.modified:
@@ -67,10 +82,13 @@ def check(
     experiments: Sequence[str] = (),
     model: str | None = None,
     alias: str | None = None,
+    required: Sequence[Requirement] = (),
     tracking_uri: str | None,
     progress: Progress,
 ) -> Iterator[CheckedRun]:
     """Find out where the data of runs is; each object is looked for once for all runs.
+
+    `runs` are texts that :func:`find_run_or_commit` accepts.
 
     With `model`, the runs are those that the versions of a registered model come from,
     or only the version with `alias`.
@@ -83,23 +101,39 @@ def check(
     no place has what it read.
     """
     root = find_root()
-    found: Iterable[tuple[Run, str]] = ((find_run(text, tracking_uri), "") for text in runs)
-    if experiments:
-        found = ((run, "") for run in search_runs((), experiments, tracking_uri))
-    if model is not None:
-        found = _find_model_runs(model, alias, tracking_uri)
     recorded = RecordedStates(root)
+    found = (_find_named(text, tracking_uri, recorded) for text in runs)
+    if experiments:
+        listed = search_runs((), experiments, tracking_uri)
+        found = ((run, _read_outs(recorded, run)) for run in listed)
+    if model is not None:
+        versions = _find_model_runs(model, alias, tracking_uri)
+        found = ((run, reason or _read_outs(recorded, run)) for run, reason in versions)
     progress.begin("Reading runs", 0)
     states: list[tuple[Run, Entries | str]] = []
-    for run, reason in found:
-        states.append((run, reason or _read_outs(recorded, run)))
+    for each in found:
+        states.append(each)
         progress.advance(files=1)
     if not states:
         what = (
             f"model {model} has no versions" if model else f"{', '.join(experiments)} has no runs"
         )
         raise LineageError(f"There is nothing to check: {what}.")
-    yield from judge_runs(root, states, progress)
+    pinned = find_pinned(root) if "pinned" in required else ()
+    for checked in judge_runs(root, states, progress):
+        unmet = find_unmet(checked.run, checked.outs, required, pinned)
+        yield replace(checked, unmet=unmet) if unmet else checked
+
+
+def _find_named(
+    text: str, tracking_uri: str | None, recorded: RecordedStates
+) -> tuple[Run, Entries | str]:
+    """The run or commit that a user means, with its outs, or why they cannot be read."""
+    found = find_run_or_commit(text, tracking_uri)
+    if isinstance(found, Run):
+        return found, _read_outs(recorded, found)
+    commit = Run("", text, "", 0, {"dvc.git_commit": found.git_commit or ""})
+    return commit, found.entries
 
 
 def _read_outs(recorded: RecordedStates, run: Run) -> Entries | str:
