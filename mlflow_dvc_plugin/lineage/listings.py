@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Members, Obj, parse_listing
 
-# The hashes of a folder's files, by path relative to the folder.
-Members = Mapping[str, str]
 NOT_FOUND = "its listing is neither in the cache nor in the remote"
 
 
@@ -75,13 +72,3 @@ def explain_remote_error(error: DvcError) -> str:
     if isinstance(error, EmptyRemoteError):
         return str(error)
     return f"the remote does not answer: {error}"
-
-
-def parse_listing(data: bytes) -> Members | None:
-    """The files that a listing names; None if the bytes are no listing."""
-    try:
-        found = {item["relpath"]: item["md5"] for item in json.loads(data)}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    is_valid = all(isinstance(k, str) and isinstance(v, str) for k, v in found.items())
-    return found if is_valid else None

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 DIR_SUFFIX = ".dir"
 
+# The hashes of a folder's files, by path relative to the folder.
+Members = Mapping[str, str]
+
 
 class Obj(NamedTuple):
     """An object of a cache or remote; a listing's hash ends in ``.dir``."""
@@ -27,3 +30,13 @@ def build_listing(hashes: Mapping[str, str]) -> tuple[Obj, bytes]:
     rows = [{"md5": hashes[path], "relpath": path} for path in sorted(hashes)]
     data = json.dumps(rows, sort_keys=True).encode()
     return Obj("md5", Obj.from_bytes(data).value + DIR_SUFFIX), data
+
+
+def parse_listing(data: bytes) -> Members | None:
+    """The files that a listing names; None if the bytes are no listing."""
+    try:
+        found = {item["relpath"]: item["md5"] for item in json.loads(data)}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    is_valid = all(isinstance(k, str) and isinstance(v, str) for k, v in found.items())
+    return found if is_valid else None

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES
 from mlflow_dvc_plugin.dvc.storage import Place
 from mlflow_dvc_plugin.lineage.forgetting.places import PlaceSearch
-from mlflow_dvc_plugin.lineage.listings import Members, is_listing, parse_listing
+from mlflow_dvc_plugin.lineage.listings import is_listing
 from mlflow_dvc_plugin.lineage.result import Result
-from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.state.objects import Members, Obj, parse_listing
 
 
 @dataclass

@@ -9,15 +9,13 @@ from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError
 from mlflow_dvc_plugin.lineage.listings import (
     NOT_FOUND,
-    Members,
     is_listing,
-    parse_listing,
     read_listings,
     to_object,
 )
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Members, Obj, parse_listing
 
 # An object, and the name of the remote that has it: None for the default one.
 _Place = tuple[Obj, str | None]

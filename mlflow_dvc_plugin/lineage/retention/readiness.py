@@ -15,10 +15,10 @@ from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.capturing.snapshot import preview_saving
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
-from mlflow_dvc_plugin.lineage.listings import is_listing, parse_listing, to_object
+from mlflow_dvc_plugin.lineage.listings import is_listing, to_object
 from mlflow_dvc_plugin.lineage.retention.forgotten_data import find_forgotten
 from mlflow_dvc_plugin.state import DataState, Entry
-from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.state.objects import Obj, parse_listing
 from mlflow_dvc_plugin.state.tags import MANIFEST
 
 _SHOWN = 3

@@ -10,9 +10,7 @@ from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.dvc.storage import Place, Storage
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, MlflowDvcError
 from mlflow_dvc_plugin.lineage.listings import (
-    Members,
     is_listing,
-    parse_listing,
     read_listings,
     to_object,
 )
@@ -21,7 +19,7 @@ from mlflow_dvc_plugin.lineage.search.hash_prefixes import HashPrefixes
 from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.state.objects import Members, Obj, parse_listing
 
 
 class Occurrence(NamedTuple):

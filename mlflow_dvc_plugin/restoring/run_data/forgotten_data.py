@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import NOTHING_FORGOTTEN, Forgotten
-from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj, parse_listing
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
@@ -67,11 +66,8 @@ def _list_members(project: DvcProject, objs: Iterable[Obj], remote: str | None) 
         missing = project.cache.find_missing(listings)
         listings = [obj for obj in listings if obj not in missing]
     read = project.remotes.read_objects(listings, remote)
-    return {member for obj, data in read for member in _parse_listing(obj, data)}
-
-
-def _parse_listing(obj: Obj, data: bytes) -> list[Obj]:
-    try:
-        return [Obj(obj.hash_name, str(item["md5"])) for item in json.loads(data)]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []
+    return {
+        Obj(obj.hash_name, value)
+        for obj, data in read
+        for value in (parse_listing(data) or {}).values()
+    }
