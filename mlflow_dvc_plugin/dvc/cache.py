@@ -25,6 +25,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj
 
+STAGING = "mlflow-dvc"  # a folder in the cache, for files that are not verified yet
 _READ_ONLY = 0o444
 _LARGE = 1024 * 1024  # bytes
 _BATCH = 5000  # objects
@@ -163,7 +164,7 @@ class Cache:
     @contextlib.contextmanager
     def create_staging(self) -> Iterator[str]:
         """Create a folder on the cache's own disk for files that are not verified yet."""
-        above = os.path.join(self._repo.cache.local_cache_dir, "mlflow-dvc")
+        above = os.path.join(self._repo.cache.local_cache_dir, STAGING)
         folder = os.path.join(above, uuid.uuid4().hex)
         try:
             os.makedirs(folder)

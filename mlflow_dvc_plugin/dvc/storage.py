@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,9 @@ from typing import Any
 
 from dvc_data.hashfile.db import get_index
 
+from mlflow_dvc_plugin.dvc.cache import STAGING
 from mlflow_dvc_plugin.dvc.errors import describe_error, translate_errors
-from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES, is_legacy, to_digest
+from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES, hash_file, is_legacy, to_digest
 from mlflow_dvc_plugin.dvc.listings import list_listings
 from mlflow_dvc_plugin.dvc.transfer.remotes import check_folder, find_in_odb, read_bytes
 from mlflow_dvc_plugin.state.objects import Obj
@@ -23,16 +26,13 @@ _BATCH = 64  # listings
 class Place:
     """A cache or a remote: today's part, and that of DVC 2.
 
-    `remote` is the name of a remote; empty for the cache. `folder` is empty if it is not
-    on this machine.
+    `remote` is the name of a remote; empty for the cache.
     """
 
     def __init__(self, parts: tuple[Any, Any], remote: str = "") -> None:
         self._parts = parts
         self.remote = remote
-        fs = parts[1].fs
-        self.is_local: bool = fs.protocol == "local"
-        self.folder = str(parts[1].path) if self.is_local else ""
+        self._is_local: bool = parts[1].fs.protocol == "local"
 
     def describe(self) -> str:
         """The place in a sentence."""
@@ -44,7 +44,7 @@ class Place:
         Raises:
             EmptyRemoteError: the folder of a local remote does not exist.
         """
-        if self.is_local:
+        if self._is_local:
             self._check_folder()
             found = {obj: _read_stat(self._path(obj)) for obj in objs}
             return {obj: info for obj, info in found.items() if info is not None}
@@ -82,6 +82,14 @@ class Place:
                     get_index(part).clear()
         return {obj: reason for obj, reason in reasons.items() if reason}
 
+    def delete_leftovers(self, objs: Collection[Obj]) -> None:
+        """Delete copies of objects that killed commands left under temporary names in a folder."""
+        wanted = {(obj.hash_name, to_digest(obj)) for obj in objs}
+        for path in self._find_leftovers(objs) if self._is_local else ():
+            with contextlib.suppress(FileNotFoundError):
+                if any((name, hash_file(path, name)) in wanted for name in HASH_NAMES):
+                    os.unlink(path)
+
     def keeps_versions(self) -> bool | None:
         """Does the remote keep older versions of what is deleted? None if that is not known."""
         fs = self._parts[1].fs
@@ -98,6 +106,15 @@ class Place:
         some = [obj for obj in objs if is_legacy(obj) == legacy]
         values = find_in_odb(self._parts[legacy], [obj.value for obj in some]) if some else ()
         return [obj for obj in some if obj.value in values]
+
+    def _find_leftovers(self, objs: Collection[Obj]) -> set[str]:
+        """Find the temporary files of DVC, which are beside the objects, and our own."""
+        beside = {os.path.dirname(self._path(obj)) for obj in objs}
+        above = {os.path.dirname(folder) for folder in beside}
+        patterns = [os.path.join(glob.escape(folder), ".*.tmp") for folder in beside | above]
+        patterns.append(os.path.join(glob.escape(self._parts[1].path), STAGING, "*", "*"))
+        found = {path for pattern in patterns for path in glob.iglob(pattern)}
+        return {path for path in found if os.path.isfile(path)}
 
     def _path(self, obj: Obj) -> str:
         return str(self._parts[is_legacy(obj)].oid_to_path(obj.value))

@@ -710,3 +710,60 @@ def test_lost_data_is_not_called_forgotten_because_other_data_of_the_run_was(
     project.write("people.csv", "anna\n")
     (project.path / "images/2.txt").unlink()
     assert mlflow_dvc("restore", run_id, "images", "people.csv").code == 0
+
+
+@pytest.mark.parametrize("kind", ["file", pytest.param("server", marks=pytest.mark.slow)])
+def test_other_stores(
+    kind: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: Any
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    folder = tmp_path / "mlruns"
+    uri = folder.as_uri() if kind == "file" else request.getfixturevalue("server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    project.add("people.csv", kind)
+    history = History(uri, project.path)
+    run_id = history.run()
+    name = f"forget-{kind}"
+    history.client.create_registered_model(name)
+    history.client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+    history.client.set_registered_model_alias(name, "champion", "1")
+    done = forget(hashlib.md5(kind.encode()).hexdigest())
+    assert [(m["version"], m["aliases"]) for m in done.json["models"]] == [("1", ["champion"])]
+    assert history.tags(run_id)["dvc.forgotten"] == f"1 object, {TODAY}"
+    (project.path / "people.csv").unlink()
+    (problem, *_) = mlflow_dvc("status", "--json").json["problems"][1:]
+    assert problem.startswith(f"people.csv: forgotten on {TODAY}")
+
+
+def test_another_dvc_command_is_waited_for_and_named(
+    run_id: str, project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
+    with project.opened() as repo, repo.lock:
+        done = forget(ANNA)
+    assert (done.code, "Another DVC command" in done.stderr) == (1, True)
+    assert ANNA in stored(project.path / ".dvc/cache")
+    assert history.tags(run_id)["dvc.forgotten"] == f"deleting 1 object since {TODAY}"
+    assert forget(ANNA).code == 0
+    assert history.tags(run_id)["dvc.forgotten"] == f"1 object, {TODAY}"
+
+
+def test_copies_that_killed_commands_left_in_the_cache_go_too(
+    run_id: str, project: Project, tmp_path: Path
+) -> None:
+    cache, remote = project.path / ".dvc/cache", tmp_path / "remote"
+    gone = [
+        cache / "files/md5" / ANNA[:2] / ".abc.tmp",
+        cache / "files/md5/.abc.tmp",
+        cache / ANNA[:2] / ".abc.tmp",
+        cache / "mlflow-dvc/0123/7",
+        remote / "files/md5" / ANNA[:2] / ".abc.tmp",
+    ]
+    kept = [path.with_name(f"{path.name[:-4]}-other.tmp") for path in gone[:3]]
+    for path in gone:
+        project.write(str(path), "anna\n")
+    for path in kept:
+        project.write(str(path), "ann")
+    forget(ANNA)
+    assert [path for path in (*gone, *kept) if path.exists()] == kept
+    assert run_id

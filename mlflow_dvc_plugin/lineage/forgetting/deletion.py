@@ -44,6 +44,8 @@ def delete(survey: Survey, tracking_uri: str | None, progress: Progress) -> Dele
     with open_project(find_root()) as dvc, dvc.lock([]):
         before = search_places(dvc, survey.targets)
         failed = _delete_objects(before, progress)
+        for place in before.found:
+            place.delete_leftovers(survey.targets.list_objects())
         after = search_places(dvc, survey.targets)
     for remote, error in after.unknown.items():
         if not isinstance(error, EmptyRemoteError):
