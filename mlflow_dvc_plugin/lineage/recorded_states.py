@@ -9,7 +9,13 @@ from typing import Literal
 from mlflow_dvc_plugin.errors import ManifestError, MlflowDvcError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import Entry, fingerprint, manifest
-from mlflow_dvc_plugin.state.tags import MANIFEST, read_manifest_parts
+from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
+from mlflow_dvc_plugin.state.tags import (
+    DATA_OMITTED,
+    DATA_PREFIX,
+    MANIFEST,
+    read_manifest_parts,
+)
 from mlflow_dvc_plugin.tracking import Run
 
 Entries = tuple[Entry, ...]
@@ -56,6 +62,23 @@ class RecordedStates:
                 return None
             self._by_fingerprint[key] = used
         return self._by_fingerprint[key]
+
+    def find_used_outs(self, run: Run) -> tuple[Entries, bool]:
+        """The cached outs that a run used, as far as its tags tell, and whether these are all."""
+        entries = self.read_used_outs(run)
+        if entries is not None:
+            return entries, True
+        outs = read_tagged_outs(run, DATA_PREFIX)
+        return outs, bool(outs) and DATA_OMITTED not in run.tags
+
+
+def read_tagged_outs(run: Run, prefix: str) -> Entries:
+    """The outs that a run's tags name, with the path in the key."""
+    return tuple(
+        Entry(key[len(prefix) :], "md5", value, isdir=value.endswith(DIR_SUFFIX))
+        for key, value in run.tags.items()
+        if key.startswith(prefix)
+    )
 
 
 def _to_manifest_key(tags: Mapping[str, str]) -> tuple[object, ...]:

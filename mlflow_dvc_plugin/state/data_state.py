@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mlflow_dvc_plugin.state import tags
-from mlflow_dvc_plugin.state.entry import Entry, fingerprint
+from mlflow_dvc_plugin.state.entry import Entry, fingerprint, usage_key
 from mlflow_dvc_plugin.state.manifest import build_manifest
 
 Status = Literal["clean", "modified", "missing", "unverified", "saved"]
@@ -73,8 +73,7 @@ class DataState(_Fields):
         """The outs that a run uses: the inputs of its stage, else all outs that DVC caches."""
         if self.stage is not None:
             return [e for e in self.entries if e.input and e.hash]
-        cached = (e for e in self.entries if e.cached and e.hash)
-        return sorted(cached, key=lambda e: (e.stage is not None, e.path))
+        return sorted((e for e in self.entries if e.cached and e.hash), key=usage_key)
 
     def to_tags(self, max_path_tags: int = 20) -> dict[str, str]:
         """The MLflow tags that record this state.

@@ -68,6 +68,11 @@ def sort_key(entry: Entry) -> tuple[str, str, str]:
     return entry.path, entry.hash or "", entry.metafile
 
 
+def usage_key(entry: Entry) -> tuple[bool, str]:
+    """What the used outs of a run outside a stage are sorted by: ``.dvc`` files come first."""
+    return entry.stage is not None, entry.path
+
+
 def check_entry(entry: Entry) -> None:
     """Check an untrusted entry: a TypeError or ValueError names the field."""
     for name, types in _TYPES.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 
 from mlflow_dvc_plugin.state.entry import Entry
@@ -16,6 +16,7 @@ from mlflow_dvc_plugin.state.objects import DIR_SUFFIX
 
 SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
+DATA_OMITTED = "dvc.data_omitted"
 OUT_PREFIX = "dvc.out."
 MODEL_PREFIX = "dvc.model."
 MANIFEST = "dvc.manifest"
@@ -143,7 +144,7 @@ def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:
         room -= len(value)
     omitted = len(shown) - len(tags)
     if omitted:
-        tags["dvc.data_omitted"] = str(omitted)
+        tags[DATA_OMITTED] = str(omitted)
     return tags
 
 
@@ -174,12 +175,29 @@ def build_hash_tags(entries: Sequence[Entry], room: int, key: str = HASHES) -> d
     return tags
 
 
-def build_out_tags(outs: Sequence[Entry], recorded: Mapping[str, str]) -> dict[str, str]:
-    """Build the tags with the hashes of what a run made, beside the tags that it has."""
-    built = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in outs}
-    others = {k: v for k, v in recorded.items() if k.startswith("dvc.") and k != OUT_HASHES}
-    room = MAX_TOTAL - count_characters({**others, **built})
-    return {**built, **build_hash_tags(outs, room, OUT_HASHES)}
+def build_index_tags(
+    used: Sequence[Entry], made: Sequence[Entry], recorded: Mapping[str, str]
+) -> dict[str, str]:
+    """Build the indexes of what a run used and made, beside the other tags that it has."""
+    room = MAX_TOTAL - _count_recorded(recorded, OMITTED_HASHES)
+    tags = build_hash_tags(used, room)
+    if made:
+        tags.update(build_hash_tags(made, room - count_characters(tags), OUT_HASHES))
+    return tags
+
+
+def build_out_tags(made: Sequence[Entry], recorded: Mapping[str, str]) -> dict[str, str]:
+    """Build the tags with the hashes of what a run made, beside the other tags that it has."""
+    tags = {to_tag_key(e.path, OUT_PREFIX): str(e.hash) for e in made}
+    room = MAX_TOTAL - _count_recorded({**recorded, **tags}, [OUT_HASHES])
+    return {**tags, **build_hash_tags(made, room, OUT_HASHES)}
+
+
+def _count_recorded(tags: Mapping[str, str], without: Collection[str]) -> int:
+    """The length of all values of our tags together, without some that are built anew."""
+    return count_characters(
+        {key: v for key, v in tags.items() if key.startswith("dvc.") and key not in without}
+    )
 
 
 def build_end_tags(status: str, changed: Sequence[str]) -> dict[str, str]:

@@ -7,10 +7,14 @@ from itertools import islice
 
 from mlflow_dvc_plugin.dvc.hashing import HASH_NAMES
 from mlflow_dvc_plugin.lineage.forgetting.targets import Targets
-from mlflow_dvc_plugin.lineage.recorded_states import Entries, RecordedStates, Role
+from mlflow_dvc_plugin.lineage.recorded_states import (
+    Entries,
+    RecordedStates,
+    Role,
+    read_tagged_outs,
+)
 from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup, Occurrence
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.search.run_reader import read_tagged_outs
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.forgotten_tag import Forgotten, read_forgotten

@@ -13,11 +13,11 @@ from mlflow_dvc_plugin.lineage.search.hash_prefixes import HashPrefixes, parse_h
 from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import FoundRun, RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.search.run_reader import OMITTED, RunReader
+from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import fingerprint
-from mlflow_dvc_plugin.state.tags import OUT_PREFIX, to_tag_key
+from mlflow_dvc_plugin.state.tags import DATA_OMITTED, OUT_PREFIX, to_tag_key
 from mlflow_dvc_plugin.tracking import Run, contains_clause, find_run, tag_clause
 
 _MAX_SEARCHES = 30  # reading all runs is faster than more searches
@@ -112,7 +112,7 @@ class _Search:
             for run in self._reader.search(clause):
                 tags = run.tags
                 if data_hash == tags.get("dvc.data_hash") or tags.get("dvc.inputs_hash") in inputs:
-                    used, is_complete = self._reader.read_used_outs(run)
+                    used, is_complete = self._reader.states.find_used_outs(run)
                     if not is_complete:
                         self._collector.add_unread(run)
                     self._collector.add_run(run, [(e.path, str(e.hash), "input") for e in used])
@@ -128,10 +128,10 @@ class _Search:
                 if prefixes is None or any(prefixes.match(run.tags[key])):
                     self._collector.add_run(run, [(path, run.tags[key], role)])
         # Some outs have no tag of their own; the manifest has them.
-        for run in self._reader.search(tag_clause(OMITTED)):
+        for run in self._reader.search(tag_clause(DATA_OMITTED)):
             if to_tag_key(path) in run.tags:
                 continue
-            entries = self._reader.read_recorded_outs(run)
+            entries = self._reader.states.read_used_outs(run)
             if entries is None:
                 self._collector.add_unread(run)
                 continue

@@ -8,12 +8,12 @@ from itertools import islice, product
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.lineage.recorded_states import Entries, Role
+from mlflow_dvc_plugin.lineage.recorded_states import Entries, Role, read_tagged_outs
 from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
 from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash, to_digits
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.search.run_reader import RunReader, read_tagged_outs
+from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state.tags import HASHES, MIN_HASH, OMITTED_HASHES, OUT_PREFIX
@@ -111,7 +111,7 @@ class _HashSearch:
             count += len(batch)
             self._seen.update(run.run_id for run in batch)
             outs = [
-                (run, *self._reader.read_used_outs(run), read_tagged_outs(run, OUT_PREFIX))
+                (run, *self._reader.states.find_used_outs(run), read_tagged_outs(run, OUT_PREFIX))
                 for run in batch
             ]
             self._lookup.read_folders(
