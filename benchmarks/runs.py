@@ -1,13 +1,17 @@
 """Questions about very many runs, against MLflow's own search for the same runs.
 
     python -m benchmarks.runs [--runs 100000] [--states 200] [--checked 10000]
-                              [--store postgresql|sqlite] [--repeat 3] [--json FILE]
+                              [--old 1000] [--store postgresql|sqlite] [--repeat 3]
+                              [--json FILE]
 
 A private PostgreSQL (Debian: `apt-get install postgresql`; `pip install
 psycopg2-binary`) in a temporary folder, on a Unix socket, behind a real `mlflow
 server`. Each run has the tags that capture writes for one of the data states of
 a real project, whose remote is served over HTTP by this process, which counts
-the requests. Nothing is in the cache, so `check` has to ask for everything.
+the requests. `find` is asked about states of 100 outs, and about a file in one of
+the folders, whose listings are in the cache; then also with some old runs that
+have no index of hashes. When `check` is asked, nothing is in the cache, so that it
+has to ask the remote for everything.
 
 *ours* is a whole `mlflow-dvc` process, *theirs* a Python process that asks
 MLflow for the runs of the same filter, page by page, and does nothing else.
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import os
@@ -32,7 +37,7 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,7 +46,9 @@ from typing import Any, ClassVar
 from dvc.repo import Repo
 
 from benchmarks.measure import interleaved, process
+from mlflow_dvc_plugin.state import Entry
 
+OTHERS = 97  # outs that `check` is not asked about
 ALL, CHECKED, TENTH = "all", "checked", "a tenth of checked"
 BARE = """\
 import sys
@@ -75,18 +82,22 @@ COLUMNS = {
     "latest_metrics": ("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
 }
 Tables = dict[str, list[tuple[Any, ...]]]
+Tags = dict[str, str]
 
 
 # -- the data states -------------------------------------------------------
 
 
-def make_states(project: Path, remote: Path, count: int) -> list[dict[str, str]]:
-    """The tags of each state of a project of a file and two folders; all of it in the remote."""
+def make_states(project: Path, remote: Path, count: int) -> tuple[list[Tags], list[Tags]]:
+    """The tags of each state of a project of a file and two folders, all of it in the remote.
+
+    The second ones are those of states that have 97 other outs, too.
+    """
     from mlflow_dvc_plugin.capturing import capture
 
     project.mkdir()
     Repo.init(str(project), no_scm=True).close()
-    states = []
+    small, large = [], []
     with Repo(str(project)) as repo:
         for state in range(count):
             (project / "labels.csv").write_text(f"labels {state}")
@@ -99,9 +110,23 @@ def make_states(project: Path, remote: Path, count: int) -> list[dict[str, str]]
             repo.add([str(project / name) for name in ("labels.csv", "train", "test")])
             captured = capture(project)
             assert captured is not None
-            states.append(captured.to_tags())
-    shutil.move(project / ".dvc/cache", remote)
-    return states
+            small.append(captured.to_tags())
+            entries = (*captured.entries, *make_others(state))
+            large.append(captured._replace(entries=tuple(sorted(entries))).to_tags())
+    shutil.copytree(project / ".dvc/cache", remote)
+    return small, large
+
+
+def make_others(state: int) -> Iterator[Entry]:
+    """Outs of a state, of which a tenth changes from one to the next."""
+    for number in range(OTHERS):
+        path = f"views/{number:02}.parquet"
+        value = md5(f"{path} {(state + number) // 10}")
+        yield Entry(path, "md5", value, size=number * 1000, metafile=f"{path}.dvc")
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 class Remote(SimpleHTTPRequestHandler):
@@ -194,16 +219,14 @@ def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
             server.wait(30)
 
 
-def fill(
-    uri: str, address: str, counts: Mapping[str, int], states: Sequence[dict[str, str]]
-) -> int:
-    """Write runs straight into the database, in the experiments that `counts` names."""
+def fill(uri: str, address: str, experiments: Mapping[str, tuple[int, Sequence[Tags]]]) -> int:
+    """Write runs straight into the database: for each experiment so many, on these states."""
     from mlflow import MlflowClient
 
     client = MlflowClient(address)
     tables: Tables = {name: [] for name in COLUMNS}
     total = 0
-    for experiment, count in counts.items():
+    for experiment, (count, states) in experiments.items():
         experiment_id = client.create_experiment(experiment)
         for number in range(count):
             add_run(tables, experiment_id, 1_700_000_000_000 + total * 1000, total,
@@ -237,11 +260,34 @@ def add_run(
 
 
 def write(uri: str, tables: Tables) -> None:
+    with opened(uri) as cursor:
+        copy(uri, cursor, tables)
+        if uri.startswith("postgresql"):
+            cursor.execute("ANALYZE")
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[Any]:
+    """A cursor of the database, whose changes are kept."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(uri)
     connection = engine.raw_connection()
-    cursor: Any = connection.cursor()
+    yield connection.cursor()
+    connection.commit()
+    connection.close()
+    engine.dispose()
+
+
+def drop_index(uri: str, count: int) -> None:
+    """Make runs, spread over all, look like those of a release without the index of hashes."""
+    with opened(uri) as cursor:
+        cursor.execute(f"SELECT run_uuid FROM runs ORDER BY run_uuid LIMIT {count}")
+        ids = ",".join(f"'{run_id}'" for (run_id,) in cursor.fetchall())
+        cursor.execute(f"DELETE FROM tags WHERE key LIKE 'dvc.hashes%' AND run_uuid IN ({ids})")
+
+
+def copy(uri: str, cursor: Any, tables: Tables) -> None:
     for table, rows in tables.items():
         columns = ",".join(COLUMNS[table])
         if uri.startswith("postgresql"):
@@ -253,34 +299,15 @@ def write(uri: str, tables: Tables) -> None:
             marks = ",".join("?" * len(COLUMNS[table]))
             cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
         rows.clear()
-    connection.commit()
-    if uri.startswith("postgresql"):
-        cursor.execute("ANALYZE")
-        connection.commit()
-    connection.close()
-    engine.dispose()
 
 
 # -- the questions ---------------------------------------------------------
 
 
-def compare(project: Path, tags: Mapping[str, str], repeat: int) -> list[dict[str, Any]]:
+def compare(
+    project: Path, questions: Mapping[str, tuple[list[str], str]], repeat: int
+) -> list[dict[str, Any]]:
     """Each way to ask, with MLflow's own search for the runs that it reads."""
-    data_hash, labels = tags["dvc.data_hash"], tags["dvc.data.labels.csv"]
-    questions = {
-        "find --data-hash": (
-            ["--data-hash", data_hash],
-            f"tags.`dvc.data_hash` = '{data_hash}'",
-        ),
-        "find --path --hash": (
-            ["--path", "labels.csv", "--hash", labels],
-            f"tags.`dvc.data.labels.csv` = '{labels}'",
-        ),
-        "find --hash, in all runs and folders": (
-            ["--hash", labels],
-            "tags.`dvc.data_hash` != ''",
-        ),
-    }
     found = []
     for what, (options, clause) in questions.items():
         ours = [sys.executable, "-m", "mlflow_dvc_plugin.cli", "find", *options, "--json"]
@@ -302,6 +329,60 @@ def compare(project: Path, tags: Mapping[str, str], repeat: int) -> list[dict[st
     return found
 
 
+def list_questions(tags: Tags) -> dict[str, tuple[list[str], str]]:
+    """The options of `find`, and the filter for the same runs."""
+    data_hash, labels = tags["dvc.data_hash"], tags["dvc.data.labels.csv"]
+    return {
+        "find --data-hash": (
+            ["--data-hash", data_hash],
+            f"tags.`dvc.data_hash` = '{data_hash}'",
+        ),
+        "find --path --hash": (
+            ["--path", "labels.csv", "--hash", labels],
+            f"tags.`dvc.data.labels.csv` = '{labels}'",
+        ),
+        **list_hash_questions(tags),
+    }
+
+
+def list_hash_questions(tags: Tags, suffix: str = "") -> dict[str, tuple[list[str], str]]:
+    labels, train = tags["dvc.data.labels.csv"], tags["dvc.data.train"]
+    return {
+        f"find --hash{suffix}": (
+            ["--hash", labels],
+            f"tags.`dvc.hashes` LIKE '%{labels[:8]}%'",
+        ),
+        f"find --hash, a file in a folder{suffix}": (
+            ["--hash", md5("train 0 0")],
+            f"tags.`dvc.hashes` LIKE '%{train[:8]}%'",
+        ),
+    }
+
+
+def time_folders(project: Path) -> dict[str, Any]:
+    """The local part of `find --hash`: to look into all listings of the cache."""
+    from mlflow_dvc_plugin.dvc.project import DvcProject
+    from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
+    from mlflow_dvc_plugin.progress import Progress
+
+    started = time.perf_counter()
+    with closing(DvcProject(str(project))) as dvc:
+        lookup = HashLookup([md5("train 0 0")], dvc)
+        lookup.find_folders(Progress())
+        count = lookup.listings
+    return {
+        "what": f"the local look into {count} listings",
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def index(project: Path, count: int) -> dict[str, Any]:
+    """Index the runs that lack it."""
+    command = [sys.executable, "-m", "mlflow_dvc_plugin.cli", "backfill", "--index"]
+    seconds, peak = process(command, project, {})
+    return {"what": f"backfill --index, {count:,} runs", "seconds": seconds, "peak": peak}
+
+
 def check(project: Path, experiment: str, asked: Counter[str]) -> dict[str, Any]:
     """One check of an experiment: time, peak memory, and what the remote was asked."""
     asked.clear()
@@ -318,7 +399,7 @@ def check(project: Path, experiment: str, asked: Counter[str]) -> dict[str, Any]
 
 
 def measure(
-    folder: Path, *, runs: int, states: int, checked: int, store: str, repeat: int
+    folder: Path, *, runs: int, states: int, checked: int, old: int, store: str, repeat: int
 ) -> dict[str, Any]:
     """Build everything in `folder`, and ask all questions."""
     project, remote = folder / "project", folder / "remote"
@@ -328,19 +409,30 @@ def measure(
         MLFLOW_DISABLE_TELEMETRY="true",
         PYTHONPATH=os.getcwd(),
     )
-    recorded = make_states(project, remote, states)
+    small, large = make_states(project, remote, states)
     with ExitStack() as stack:
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         if store == "postgresql":
             uri = stack.enter_context(postgresql(folder / "postgresql"))
         address = stack.enter_context(mlflow_server(uri, folder))
-        counts = {ALL: runs - checked - checked // 10, CHECKED: checked, TENTH: checked // 10}
-        total = fill(uri, address, counts, recorded)
+        counts = {CHECKED: (checked, small), TENTH: (checked // 10, small)}
+        counts = {ALL: (runs - checked - checked // 10, large), **counts}
+        total = fill(uri, address, counts)
         os.environ["MLFLOW_TRACKING_URI"] = address
         asked = stack.enter_context(served(remote, project))
-        finds = compare(project, recorded[0], repeat) if repeat else []
+        finds, others = [], []
+        if repeat:
+            finds = compare(project, list_questions(large[0]), repeat)
+            others.append(time_folders(project))
+        if old:
+            drop_index(uri, old)
+            questions = list_hash_questions(large[0], f", {old:,} old runs")
+            finds += compare(project, questions, repeat)
+            drop_index(uri, 10 * old)
+            others.append(index(project, 10 * old))
+        shutil.rmtree(project / ".dvc/cache")
         checks = [check(project, experiment, asked) for experiment in (TENTH, CHECKED)]
-    return {"runs": total, "states": states, "finds": finds, "checks": checks}
+    return {"runs": total, "states": states, "finds": finds, "others": others, "checks": checks}
 
 
 def main() -> None:
@@ -348,6 +440,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--states", type=int, default=200)
     parser.add_argument("--checked", type=int, help="runs that check looks at [a tenth]")
+    parser.add_argument("--old", type=int, default=1000, help="runs without an index of hashes")
     parser.add_argument("--store", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
@@ -360,6 +453,7 @@ def main() -> None:
             runs=chosen.runs,
             states=chosen.states,
             checked=checked,
+            old=chosen.old,
             store=chosen.store,
             repeat=chosen.repeat,
         )
@@ -368,6 +462,8 @@ def main() -> None:
     for row in result["finds"]:
         print(f"{row['what']:40} {row['ours']:7.2f} s {row['theirs']:7.2f} s "
               f"{row['adds']:7.2f} s")  # fmt: skip
+    for row in result["others"]:
+        print(f"{row['what']:40} {row['seconds']:7.2f} s")
     for row in result["checks"]:
         print(f"{row['what']:40} {row['seconds']:7.2f} s, {row['requests']:,} requests for "
               f"{row['objects']:,} objects, peak {row['peak'] / 1e6:.0f} MB")  # fmt: skip

@@ -27,6 +27,8 @@ HASHES = "dvc.hashes"
 OUT_HASHES = "dvc.out_hashes"
 # The indexes of hashes, and the tags that count what they lack.
 OMITTED_HASHES = {HASHES: "dvc.hashes_omitted", OUT_HASHES: "dvc.out_hashes_omitted"}
+# A run that has neither of these was recorded without an index.
+INDEX_KEYS = (HASHES, OMITTED_HASHES[HASHES])
 HASH_DIGITS = "0123456789abcdef"
 MIN_HASH = 8  # digits; no hash in an index is cut to fewer
 _MAX_HASH = 32

@@ -17,7 +17,7 @@ from mlflow.utils.search_utils import SearchUtils
 
 from mlflow_dvc_plugin.errors import InvalidHashError
 from mlflow_dvc_plugin.lineage.search import hash_search
-from mlflow_dvc_plugin.lineage.search.find import find_runs
+from mlflow_dvc_plugin.lineage.search.find import find_runs, search_by_data
 from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import SearchResult
@@ -273,3 +273,17 @@ def test_outside_a_project_files_in_folders_are_not_searched(
         "No run is known to be on this data.\n"
         "Files in tracked folders were not searched: this is not a DVC project.\n"
     )
+
+
+def test_a_version_of_a_path_without_a_tag_of_its_own_is_found_by_the_index(
+    project: Project, history: History
+) -> None:
+    project.add_files("d", {f"{n:02}": b"content %d" % n for n in range(24)})
+    run_id = history.run()
+    tags = history.tags(run_id)
+    for number in range(20):
+        history.run(tags={**tags, "dvc.hashes": md5(f"other {number}")})
+    old = history.run(tags={k: v for k, v in tags.items() if k not in INDEX})
+    counter = Counter()
+    result = search_by_data(Query(path="d/23", hash=md5("content 23")[:10]), counter)
+    assert (found(result), counter.runs) == ([old, run_id], 2)

@@ -10,7 +10,7 @@ from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun
 from mlflow_dvc_plugin.lineage.recorded_states import RecordedStates, read_tagged_outs
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.entry import usage_key
-from mlflow_dvc_plugin.state.tags import HASHES, OMITTED_HASHES, OUT_PREFIX, build_index_tags
+from mlflow_dvc_plugin.state.tags import INDEX_KEYS, OUT_PREFIX, build_index_tags
 from mlflow_dvc_plugin.tracking import Run, search_runs_without, tag_clause, write_tags
 
 _BATCH = 10_000  # runs
@@ -27,8 +27,7 @@ def index_runs(
 
     def search(clauses: Sequence[str]) -> Iterator[Run]:
         clauses = [tag_clause("dvc.data_hash"), *clauses]
-        keys = (HASHES, OMITTED_HASHES[HASHES])
-        return search_runs_without(keys, clauses, experiments, tracking_uri)
+        return search_runs_without(INDEX_KEYS, clauses, experiments, tracking_uri)
 
     progress.begin("Reading runs without dvc.hashes", 0)
     for batch in _read_batches(search, lambda run: _build_index(states, run), progress):

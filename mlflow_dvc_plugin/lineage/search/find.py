@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.errors import LineageError, NoRecordedStateError
@@ -17,7 +17,15 @@ from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import fingerprint
-from mlflow_dvc_plugin.state.tags import DATA_OMITTED, OUT_PREFIX, to_tag_key
+from mlflow_dvc_plugin.state.tags import (
+    DATA_OMITTED,
+    HASHES,
+    INDEX_KEYS,
+    MIN_HASH,
+    OMITTED_HASHES,
+    OUT_PREFIX,
+    to_tag_key,
+)
 from mlflow_dvc_plugin.tracking import Run, contains_clause, find_run, tag_clause
 
 _MAX_SEARCHES = 30  # reading all runs is faster than more searches
@@ -128,7 +136,7 @@ class _Search:
                 if prefixes is None or any(prefixes.match(run.tags[key])):
                     self._collector.add_run(run, [(path, run.tags[key], role)])
         # Some outs have no tag of their own; the manifest has them.
-        for run in self._reader.search(tag_clause(DATA_OMITTED)):
+        for run in self._find_cut(value):
             if to_tag_key(path) in run.tags:
                 continue
             entries = self._reader.states.read_used_outs(run)
@@ -139,3 +147,14 @@ class _Search:
             matches = [each for each in found if prefixes is None or any(prefixes.match(each))]
             self._collector.add_run(run, [(path, each, "input") for each in matches])
         return self._collector.to_result()
+
+    def _find_cut(self, value: str | None) -> Iterator[Run]:
+        """The runs some of whose outs have no tag of their own, if they may have used a hash."""
+        clause = tag_clause(DATA_OMITTED)
+        if value is None:
+            yield from self._reader.search(clause)
+            return
+        indexed = contains_clause(HASHES, to_digits(value)[:MIN_HASH])
+        for condition in (indexed, tag_clause(OMITTED_HASHES[HASHES])):
+            yield from self._reader.search(f"{clause} AND {condition}")
+        yield from self._reader.search_without(INDEX_KEYS, clause, "Reading runs")

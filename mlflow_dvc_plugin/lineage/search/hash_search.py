@@ -16,7 +16,7 @@ from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
 from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
-from mlflow_dvc_plugin.state.tags import HASHES, MIN_HASH, OMITTED_HASHES, OUT_PREFIX
+from mlflow_dvc_plugin.state.tags import HASHES, INDEX_KEYS, MIN_HASH, OMITTED_HASHES, OUT_PREFIX
 from mlflow_dvc_plugin.tracking import Run, contains_clause, tag_clause
 
 _BATCH = 1000  # runs
@@ -99,8 +99,7 @@ class _HashSearch:
         phase = "Reading runs whose hashes are not all in dvc.hashes"
         for key in OMITTED_HASHES.values():
             yield self._reader.search(f"tags.`{key}` != '0'", phase)
-        keys = (HASHES, OMITTED_HASHES[HASHES])
-        yield self._reader.search_without(keys, tag_clause("dvc.data_hash"), phase)
+        yield self._reader.search_without(INDEX_KEYS, tag_clause("dvc.data_hash"), phase)
 
     def _add_runs(self, runs: Iterator[Run]) -> int:
         """Add those of some runs that have the hashes; how many were not read before."""
