@@ -56,6 +56,10 @@ class Seeded:
     """An experiment with two runs on each of two states of data."""
 
     def __init__(self, project: Project, server: str, name: str) -> None:
+        self.project = project
+        self.contents = [
+            "age,plan,churn\n" + "31,2,0\n44,1,1\n" * (version + 3) for version in range(2)
+        ]
         mlflow.set_tracking_uri(server)
         self.experiment = mlflow.set_experiment(name).experiment_id
         self.url = f"{server}/#/experiments/{self.experiment}/runs"
@@ -63,9 +67,7 @@ class Seeded:
         project.write("params.yaml", "lr: 0.1\nmodel:\n  depth: 3\n")
         mlflow_dvc.autolog()
         for version in range(2):
-            project.add(
-                "data/customers.csv", "age,plan,churn\n" + "31,2,0\n44,1,1\n" * (version + 3)
-            )
+            project.add("data/customers.csv", self.contents[version])
             project.write("data/images/cat.png", b"\1" * (version + 1))
             project.add("data/images")
             project.add("models/it's.bin", "weights")
@@ -167,6 +169,30 @@ def test_the_search_box_finds_exactly_the_runs_on_the_data(
     }
     search(page, text.format(**values))
     assert shown_runs(page, 2) == {"train-0-0", "train-0-1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tags.dvc.hashes LIKE '%{digits}%'",
+        "tags.`dvc.hashes` LIKE '%{hash}%' and metrics.accuracy > 0.5",
+        "tags.\"dvc.hashes\" LIKE '%{digits}%'",
+    ],
+)
+def test_the_search_box_finds_a_files_hash_under_any_path(
+    seeded: Seeded, page: Any, text: str
+) -> None:
+    seeded.project.add("renamed/copy.csv", seeded.contents[0])
+    with mlflow.start_run(run_name="train-2-0"):
+        mlflow.log_metric("accuracy", 0.8)
+    value = seeded.tag(0, "dvc.data.data/customers.csv")
+    page.set_viewport_size({"width": 1280, "height": 420})
+    visit(page, seeded.url)
+    assert len(shown_runs(page, 5)) == 5
+    close_assistant(page)
+    search(page, text.format(hash=value, digits=value[:8]))
+    assert shown_runs(page, 3) == {"train-0-0", "train-0-1", "train-2-0"}
+    picture(page, "hashes")
 
 
 def test_runs_are_grouped_by_their_data(seeded: Seeded, page: Any) -> None:
