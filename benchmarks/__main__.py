@@ -1,6 +1,6 @@
 """Everything side by side, in one go, as ratios.
 
-    python -m benchmarks [capture] [restore] [--small] [--repeat N] [--json FILE]
+    python -m benchmarks [capture] [restore] [saving] [--small] [--repeat N] [--json FILE]
 
 ``benchmarks.runs`` needs a PostgreSQL server, and is run by itself.
 """
@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks import capture, restore
+from benchmarks import capture, restore, saving
 from benchmarks.measure import Row, table
 
 # Where archives of real projects' metafiles are, if they are.
@@ -36,7 +36,7 @@ def _restore(folder: Path, small: bool, repeat: int) -> list[Row]:
     return rows
 
 
-BENCHMARKS = {"capture": _capture, "restore": _restore}
+BENCHMARKS = {"capture": _capture, "restore": _restore, "saving": saving.measure}
 
 
 def main(arguments: list[str] | None = None) -> None:

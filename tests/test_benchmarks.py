@@ -37,3 +37,13 @@ def test_benchmark_of_capture(
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows if row["unit"] == "s")
     assert {row["target"] for row in rows} >= {0.005, 1 / 15, 1 / 25, 1, 1.05, 1.2, 12}
     assert [line for line in capsys.readouterr().out.splitlines() if "start_run" in line]
+
+
+@pytest.mark.slow
+def test_benchmark_of_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = tmp_path / "rows.json"
+    benchmarks.main(["saving", "--small", "--json", str(found)])
+    rows = json.loads(found.read_text())
+    assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
+    assert [row["target"] for row in rows] == [0.7, 0.7, 1.2, None]

@@ -244,6 +244,7 @@ def test_a_run_killed_while_it_saves_leaves_whole_objects(project: Project) -> N
 def test_a_full_disk_of_the_cache_leaves_the_run_modified(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
+    (project.path / ".dvc/cache").mkdir(exist_ok=True)
     with mounted(project.path / ".dvc/cache", "-t", "tmpfs", "-o", "size=2m", "tmpfs"):
         project.add("small", "1")
         project.write("data/a", os.urandom(100_000))
@@ -253,7 +254,7 @@ def test_a_full_disk_of_the_cache_leaves_the_run_modified(
         run = record_saved(project.path)
         assert (run.tags["dvc.status"], run.tags["dvc.modified"]) == ("modified", "data")
         assert run.tags["dvc.data.small"] == hashlib.md5(b"2").hexdigest()
-        assert "data: it needs 3.1 MB" in caplog.text
+        assert "data: it needs 3.0 MB" in caplog.text
         assert "to spare" in caplog.text
         # Something else fills the disk although there seems to be room.
         (project.path / "data/b").write_bytes(os.urandom(1_200_000))
@@ -334,3 +335,36 @@ def test_a_sparse_file_of_3_gb_takes_no_space(project: Project) -> None:
     assert record_saved(project.path).tags["dvc.data.large"] == value
     assert time.monotonic() - started < took  # it need not be copied again
     assert md5_of(stored) == value
+
+
+def test_a_disk_with_reflinks_needs_no_space(project: Project, tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(300_000_000)
+    if not shutil.which("mkfs.btrfs"):
+        pytest.skip("there is no mkfs.btrfs")
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True, capture_output=True)
+    where = tmp_path / "mounted"
+    where.mkdir()
+    with mounted(where, "-o", "loop", str(image)):
+        copied = where / "project"
+        shutil.copytree(project.path, copied, symlinks=True)
+        on_btrfs = Project(copied)
+        on_btrfs.add("large", "small")
+        on_btrfs.write("large", os.urandom(150_000_000))  # twice that does not fit
+        on_btrfs.write("folder/empty", "")
+        for number in range(20):
+            on_btrfs.write(f"folder/{number}", os.urandom(3000 * number))
+        expected = look(copied, ("large", "folder"))
+        os.sync()
+        before = shutil.disk_usage(where).free
+        run = record_saved(copied, ("folder",))
+        os.sync()
+        assert run.tags["dvc.status"] == "saved"
+        assert before - shutil.disk_usage(where).free < 20_000_000
+        check_objects(copied / ".dvc/cache")
+        with (copied / "large").open("r+b") as file:
+            file.write(b"a later edit")
+        check_objects(copied / ".dvc/cache")
+        restore(run, out=tmp_path / "out", project=str(copied))
+        assert look(tmp_path / "out", ("large", "folder")) == expected

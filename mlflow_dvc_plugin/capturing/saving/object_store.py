@@ -159,7 +159,8 @@ class ObjectStore:
                 os.unlink(name)
 
     def _move_in(self, name: str, new: int, value: str) -> None:
-        os.fchmod(new, _READ_ONLY)  # whatever the umask is
+        with suppress(OSError):  # on some file systems, as for DVC
+            os.fchmod(new, _READ_ONLY)  # whatever the umask is
         path = self._cache.object_path("md5", value)
         self._make_folder(os.path.dirname(path))
         os.replace(name, path)

@@ -70,6 +70,8 @@ class OutSaver:
     most: int | None  # bytes
 
     def __post_init__(self) -> None:
+        if "local" in self.config.get("cache", {}):
+            raise NotSavedError("DVC's old setting cache.local is not supported; use cache.dir")
         self._cache = Cache(find_cache_dir(self.config, self.project))
         self._progress = ProgressLine()
         # The files that were written to since DVC hashed them.

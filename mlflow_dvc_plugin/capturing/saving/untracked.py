@@ -76,8 +76,11 @@ def _walk(
     pending = [("", DvcIgnore().add_file(project, ""))]
     while pending:
         folder, rules = pending.pop()
-        with os.scandir(os.path.join(project, folder)) as listing:
-            items = sorted(listing, key=lambda item: item.name)
+        try:
+            with os.scandir(os.path.join(project, folder)) as listing:
+                items = sorted(listing, key=lambda item: item.name)
+        except OSError:
+            continue  # a run cannot read what is in it, either
         for item in items:
             path = f"{folder}/{item.name}" if folder else item.name
             is_folder = item.is_dir()

@@ -22,8 +22,11 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
     A container, a cluster worker or a remote job that has the file, and its path
     in MLFLOW_DVC_STATE, tags its runs as if it ran here. It needs neither Git nor
     DVC nor the metafiles.
+
+    With MLFLOW_DVC_SAVE, data that differs from its metafiles is saved now, as it would be
+    when a run starts here.
     """
-    found = capture_run_start()
+    found = capture_run_start(save=True)
     if found is None:
         raise NoProjectError(
             f"There is no state to export: {os.getcwd()} is not in a DVC project, or "
