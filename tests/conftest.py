@@ -88,8 +88,11 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def forget_store() -> Iterator[None]:
-    """What a test tells MLflow about store and experiment ends with it."""
+    """What a test tells MLflow about store, experiment and autologging ends with it."""
     yield
+    utils = sys.modules.get("mlflow.utils.autologging_utils")
+    if utils is not None:
+        utils.AUTOLOGGING_INTEGRATIONS.get("dvc", {}).clear()
     for module, name in (
         ("mlflow.tracking.fluent", "_active_experiment_id"),
         # An empty address, the public way to forget one, would hide the environment's.

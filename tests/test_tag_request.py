@@ -154,20 +154,27 @@ def test_the_children_of_a_search_have_the_data_that_it_started_on(run: mlflow.A
 
 @needs_mlflow_3
 def test_logged_models_have_the_data_of_their_run(run: mlflow.ActiveRun) -> None:
-    from sklearn.linear_model import LogisticRegression
-
     run_id = run.info.run_id
     models = [
         mlflow.create_external_model("external"),
         mlflow.create_external_model("named", source_run_id=run_id),
         mlflow.initialize_logged_model("empty"),
     ]
-    logged = mlflow.sklearn.log_model(LogisticRegression(), name="logged")
-    found = [MlflowClient().get_logged_model(each.model_id) for each in (*models, logged)]
-    assert [dvc_tags(model.tags) for model in found] == [belonging_to(run)] * 4
+    found = [MlflowClient().get_logged_model(each.model_id) for each in models]
+    assert [dvc_tags(model.tags) for model in found] == [belonging_to(run)] * 3
     assert {load_state(f"models:/{model.model_id}").data_hash for model in found} == {
         stored(run_id)["dvc.data_hash"]
     }
+
+
+@needs_mlflow_3
+@pytest.mark.slow
+def test_a_model_that_a_flavour_logs_has_the_data_of_its_run(run: mlflow.ActiveRun) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    needs = ["scikit-learn"]
+    made = mlflow.sklearn.log_model(LogisticRegression(), name="a", pip_requirements=needs)
+    assert dvc_tags(MlflowClient().get_logged_model(made.model_id).tags) == belonging_to(run)
 
 
 @needs_mlflow_3

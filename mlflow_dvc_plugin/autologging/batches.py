@@ -35,12 +35,16 @@ def log_params(
 
 
 def log_metrics(
-    client: Any, run_id: str, metrics: Mapping[str, float], known: Container[str]
+    client: Any,
+    run_id: str,
+    metrics: Mapping[str, float],
+    known: Container[str],
+    subject: Mapping[str, str],
 ) -> None:
-    """Log the metrics that the run does not have in `known`."""
+    """Log the metrics that the run does not have in `known`; `subject` is what they are for."""
     now = int(time.time() * 1000)
     new = [(key, value) for key, value in metrics.items() if key not in known]
-    items = [entities.Metric(key, value, now, 0) for key, value in new]
+    items = [entities.Metric(key, value, now, 0, **subject) for key, value in new]
     _log(client, run_id, "metrics", items, _METRICS_BATCH)
 
 

@@ -43,10 +43,35 @@ def is_modified(state: DataState, path: str) -> bool:
     return is_cut or f",{path}," in f",{listed},"
 
 
-def log_datasets(client: Any, recording: Recording, state: DataState, run: Any) -> None:
-    """Add the outs that a run used as dataset inputs, without modified ones and those it has."""
-    logged = getattr(run, "inputs", None)
-    known = {item.dataset.digest for item in (logged.dataset_inputs if logged else ())}
+def list_inputs(run: Any) -> list[DatasetInput]:
+    """The dataset inputs that a run has."""
+    inputs = getattr(run, "inputs", None)
+    return list(inputs.dataset_inputs) if inputs else []
+
+
+def find_only_dataset(inputs: Iterable[DatasetInput], state: DataState) -> Dataset | None:
+    """The dataset of a run that has exactly one, as the user logged it if so; else None.
+
+    Data that the run used and that is not logged, such as modified data, counts too.
+    """
+    by_digest: dict[str, Dataset] = {}
+    for item in inputs:
+        tags = {tag.key: tag.value for tag in item.tags}
+        by_digest.setdefault(tags.get(DIGEST_TAG, item.dataset.digest), item.dataset)
+    used = {digest_of(str(entry.hash)) for entry in state.used_entries()}
+    if len(by_digest) != 1 or not used <= by_digest.keys():
+        return None
+    return next(iter(by_digest.values()))
+
+
+def log_datasets(
+    client: Any, recording: Recording, state: DataState, logged: Iterable[DatasetInput]
+) -> list[DatasetInput]:
+    """Add the outs that a run used as dataset inputs, without modified ones and those it has.
+
+    Returns what was added to those that are `logged`.
+    """
+    known = {item.dataset.digest for item in logged}
     entries = state.used_entries()[: recording.max_datasets]
     modified = sorted(entry.path for entry in entries if is_modified(state, entry.path))
     warn(recording.parts, [_NOT_LOGGED.format(path) for path in modified])
@@ -61,6 +86,7 @@ def log_datasets(client: Any, recording: Recording, state: DataState, run: Any) 
         inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "input")]))
     if inputs:
         client.log_inputs(recording.run_id, inputs)
+    return inputs
 
 
 def _describe(project: str, entry: Entry) -> tuple[str | None, str | None]:

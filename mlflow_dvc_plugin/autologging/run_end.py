@@ -7,7 +7,11 @@ from typing import Any
 
 from mlflow_dvc_plugin.autologging import batches
 from mlflow_dvc_plugin.autologging.artifacts import upload_plots
-from mlflow_dvc_plugin.autologging.dataset_inputs import log_datasets
+from mlflow_dvc_plugin.autologging.dataset_inputs import (
+    find_only_dataset,
+    list_inputs,
+    log_datasets,
+)
 from mlflow_dvc_plugin.autologging.recording import (
     Recording,
     guard,
@@ -41,9 +45,10 @@ def finish_recording(client: Any, recording: Recording) -> None:
         return
     with guard(parts, "datasets, params, metrics and plots"):
         run = client.get_run(run_id)
+        inputs = list_inputs(run)
         if parts.datasets:
             with guard(parts, "datasets"):
-                log_datasets(client, recording, state, run)
+                inputs += log_datasets(client, recording, state, inputs)
         if parts.params:
             with guard(parts, "params"):
                 warn(parts, batches.log_params(client, run_id, recording.params, run.data.params))
@@ -52,11 +57,23 @@ def finish_recording(client: Any, recording: Recording) -> None:
                 written = _find_written(recording, state.project, recording.pipeline.metrics)
                 metrics, problems = read_metrics(state.project, written)
                 warn(parts, problems)
-                batches.log_metrics(client, run_id, metrics, run.data.metrics)
+                subject = _find_subject(run, find_only_dataset(inputs, state))
+                batches.log_metrics(client, run_id, metrics, run.data.metrics, subject)
         if parts.plots and not has_upload_failed():
             with guard(parts, "plots"):
                 written = _find_written(recording, state.project, recording.pipeline.plots)
                 warn(parts, upload_plots(client, run_id, state.project, written))
+
+
+def _find_subject(run: Any, dataset: Any) -> dict[str, str]:
+    """The model and the dataset that a run's metrics are for, where it has exactly one."""
+    if not hasattr(run, "outputs"):
+        return {}  # MLflow 2 does not record this.
+    models = {each.model_id for each in (run.outputs.model_outputs if run.outputs else ())}
+    subject = {"model_id": models.pop()} if len(models) == 1 else {}
+    if dataset is not None:
+        subject |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+    return subject
 
 
 def _find_written(recording: Recording, project: str, paths: Sequence[str]) -> list[str]:

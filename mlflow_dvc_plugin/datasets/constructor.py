@@ -28,8 +28,8 @@ def from_dvc(
         digest: the hash that the data must have; by default the one that DVC has now.
 
     Returns:
-        A ``PandasDataset`` for a CSV, TSV or Parquet file, with `df`, schema and
-        profile, for ``mlflow.evaluate``; for other data a dataset without `df`,
+        A ``PandasDataset`` for a CSV, TSV, JSON Lines or Parquet file, with `df`, schema
+        and profile, for ``mlflow.models.evaluate``; for other data a dataset without `df`,
         whose ``source.load()`` gets the data.
 
     Raises:

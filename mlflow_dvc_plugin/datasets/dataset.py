@@ -84,13 +84,16 @@ class DvcDataset(Dataset):  # type: ignore[misc]
 def _read_table(path: str, table: bytes | None) -> tuple[Any, str]:
     """The data frame of a table; None, and why there is none, for other data."""
     if table is None:
-        return None, "it is not a CSV, TSV or Parquet file"
+        return None, "it is not a CSV, TSV, JSON Lines or Parquet file"
     stream = io.BytesIO(table)
     try:
         import pandas as pd
 
         if path.endswith(".parquet"):
             return pd.read_parquet(stream), ""
+        if path.endswith(".jsonl"):
+            # pandas' own reader takes text for numbers and dates.
+            return pd.DataFrame([json.loads(line) for line in stream if line.strip()]), ""
         separator = "\t" if path.endswith(".tsv") else ","
         compression = "gzip" if path.endswith(".gz") else None
         return pd.read_csv(stream, sep=separator, compression=compression), ""

@@ -20,7 +20,7 @@ from mlflow_dvc_plugin.state import DataState, Entry
 from mlflow_dvc_plugin.state.objects import build_listing
 
 _NO_LIMIT_MS = 10**9
-_TABLE = re.compile(r"\.(csv|tsv|csv\.gz|parquet)\Z", re.IGNORECASE)
+_TABLE = re.compile(r"\.(csv|tsv|csv\.gz|jsonl|parquet)\Z", re.IGNORECASE)
 _WILDCARD = re.compile(r"([\\*?\[\]! #])")
 # What to do about data that is absent, untracked or changed; `{0}` is its path.
 _PROJECT_HINTS = {

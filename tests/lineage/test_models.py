@@ -167,7 +167,12 @@ def test_versions_of_logged_models_are_tagged(data: Project, history: History) -
     mlflow_dvc.autolog(log_artifacts=False)
     with mlflow.start_run() as run:
         data.add("data.csv", "2")
-        mlflow.sklearn.log_model(LogisticRegression(), name="a", registered_model_name="net")
+        mlflow.sklearn.log_model(
+            LogisticRegression(),
+            name="a",
+            registered_model_name="net",
+            pip_requirements=["scikit-learn"],
+        )
         external = mlflow.create_external_model("ext")
     mlflow.register_model(external.model_uri, "net")
     mlflow.register_model("models:/net/1", "copy", tags={"dvc.status": "mine"})
