@@ -119,6 +119,10 @@ class InvalidHashError(LineageError):
         )
 
 
+class ReportError(MlflowDvcError):
+    """A graph or a report cannot be made, or not be written."""
+
+
 class RestoreError(MlflowDvcError):
     """A restore, or an undo, cannot be done."""
 

@@ -31,6 +31,7 @@ class Model:
         version: empty for a logged model.
         run_id: the run that it comes from; empty if it does not say.
         aliases: those that lead to this version, sorted.
+        logged_id: of a version: the logged model that it was registered from, in MLflow 3.
     """
 
     uri: str
@@ -39,6 +40,7 @@ class Model:
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    logged_id: str = ""
 
     def __str__(self) -> str:
         aliases = ", ".join(f"@{alias}" for alias in self.aliases)
@@ -167,7 +169,8 @@ class Registry:
                 self._aliases[name].setdefault(str(target), []).append(alias)
         aliases = tuple(self._aliases[name].get(version, ()))
         uri, tags = f"models:/{name}/{version}", dict(found.tags)
-        return Model(uri, name, version, self._find_source_run(found), tags, aliases)
+        run_id, logged_id = self._find_source_run(found), _find_logged_id(found)
+        return Model(uri, name, version, run_id, tags, aliases, logged_id)
 
     def _find_source_run(self, found: Any) -> str:
         model_id = getattr(found, "model_id", None)
@@ -196,6 +199,13 @@ def _create_external_model(
         client.log_model_artifacts(model.model_id, folder)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     return str(client.finalize_logged_model(model.model_id, "READY").model_uri)
+
+
+def _find_logged_id(version: Any) -> str:
+    """The id of the logged model that a version was registered from; empty if it has none."""
+    match = _URI.match(version.source or "")
+    is_id = match is not None and not (match[2] or match[3])
+    return getattr(version, "model_id", None) or (match[1] if match and is_id else "")
 
 
 def _read_pages(search: Callable[..., Any]) -> Iterator[Any]:
