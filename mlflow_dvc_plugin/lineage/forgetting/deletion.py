@@ -15,8 +15,13 @@ from mlflow_dvc_plugin.lineage.forgetting.places import PlaceSearch, StoredObjec
 from mlflow_dvc_plugin.lineage.forgetting.survey import Survey
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
-from mlflow_dvc_plugin.state.forgotten_tag import FORGOTTEN, Forgotten
-from mlflow_dvc_plugin.tracking import write_tags
+from mlflow_dvc_plugin.state.forgotten_tag import (
+    FORGOTTEN,
+    NOTHING_FORGOTTEN,
+    Forgotten,
+    read_forgotten,
+)
+from mlflow_dvc_plugin.tracking import search_runs, tag_clause, write_tags
 
 
 @dataclass(frozen=True)
@@ -38,43 +43,53 @@ def delete(survey: Survey, tracking_uri: str | None, progress: Progress) -> Dele
     """Delete the objects of a survey from the cache and all remotes, and mark its runs."""
     check_no_stage()
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    marks = _begin_marks(survey, date)
-    changed = {run_id: mark for run_id, mark in marks.items() if mark != survey.forgotten[run_id]}
-    _write_marks(changed, tracking_uri, progress)
     with open_project(find_root()) as dvc, dvc.lock([]):
         before = search_places(dvc, survey.targets)
+        # Another deletion may have marked them since the survey.
+        old = _read_marks(tracking_uri)
+        marks = _begin_marks(survey, before, old, date)
+        changed = {run_id: mark for run_id, mark in marks.items() if mark != old.get(run_id)}
+        _write_marks(changed, tracking_uri, progress)
         failed = _delete_objects(before, progress)
         for place in before.found:
             place.delete_leftovers(survey.targets.list_objects())
-        after = search_places(dvc, survey.targets)
-    for remote, error in after.unknown.items():
-        if not isinstance(error, EmptyRemoteError):
-            failed.append(f"The remote {remote} does not answer: {error}.")
-    failed += (
-        []
-        if failed
-        else [
-            f"{obj.hash} is there again: another program wrote it." for obj in after.list_objects()
-        ]
-    )
-    if not failed:
-        finished = {run_id: mark.finish(date) for run_id, mark in marks.items()}
-        _write_marks(finished, tracking_uri, progress)
+        failed = failed or _find_rest(search_places(dvc, survey.targets))
+        if not failed:
+            finished = {run_id: mark.finish(date) for run_id, mark in marks.items()}
+            _write_marks(finished, tracking_uri, progress)
     return Deletion(before.list_objects(), len(marks), failed)
 
 
-def _begin_marks(survey: Survey, date: str) -> dict[str, Forgotten]:
+def _read_marks(tracking_uri: str | None) -> dict[str, Forgotten]:
+    runs = search_runs([tag_clause(FORGOTTEN)], tracking_uri=tracking_uri)
+    return {run.run_id: read_forgotten(run.tags) for run in runs}
+
+
+def _begin_marks(
+    survey: Survey, search: PlaceSearch, marks: Mapping[str, Forgotten], date: str
+) -> dict[str, Forgotten]:
     """The new marks of the runs that need one."""
-    stored = {obj.hash for obj in survey.objects}
-    marks = {}
+    stored = {obj.hash for obj in search.list_objects()}
+    new = {}
     for run in survey.runs.runs:
-        old = survey.forgotten[run.run_id]
+        old = marks.get(run.run_id, NOTHING_FORGOTTEN)
         hashes = set(run.hashes.values())
         # What is gone from a run that has a mark was counted then.
         count = len(hashes & stored if old.deleted else hashes)
         if count or old.deleting:
-            marks[run.run_id] = old.begin(count, date)
-    return marks
+            new[run.run_id] = old.begin(count, date)
+    return new
+
+
+def _find_rest(search: PlaceSearch) -> list[str]:
+    """Say what is still there, or may be."""
+    unknown = [
+        f"The remote {remote} does not answer: {error}."
+        for remote, error in search.unknown.items()
+        if not isinstance(error, EmptyRemoteError)
+    ]
+    again = [f"{o.hash} is there again: another program wrote it." for o in search.list_objects()]
+    return unknown + again
 
 
 def _write_marks(

@@ -17,7 +17,6 @@ from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup, Occurrence
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.forgotten_tag import Forgotten, read_forgotten
 from mlflow_dvc_plugin.state.tags import DATA_PREFIX, OUT_PREFIX
 from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause
 
@@ -29,12 +28,10 @@ class AffectedRuns:
     """The runs that rest on the objects.
 
     Attributes:
-        forgotten: what was forgotten of each before, by run id.
         outs: the outs that contain the objects, by the paths of the objects.
     """
 
     found: SearchResult
-    forgotten: dict[str, Forgotten]
     outs: dict[str, Entry]
 
 
@@ -46,7 +43,6 @@ class RunScan:
         self._lookup = lookup
         self._states = states
         self._collector = RunCollector(())
-        self._forgotten: dict[str, Forgotten] = {}
         self._outs: dict[str, Entry] = {}
 
     def find_runs(self, tracking_uri: str | None, progress: Progress) -> AffectedRuns:
@@ -63,7 +59,7 @@ class RunScan:
         found = self._collector.to_result(
             unread_folders=self._lookup.unread, unsearched=self._lookup.unsearched
         )
-        return AffectedRuns(found, self._forgotten, self._outs)
+        return AffectedRuns(found, self._outs)
 
     def find_uses(self, entries: Entries) -> list[Occurrence]:
         """Where outs contain the objects: the outs themselves, and files in folders."""
@@ -89,7 +85,5 @@ class RunScan:
             for use in uses
         ]
         matches += [(use.path, use.hash, "output") for use in self.find_uses(made)]
-        if matches:
-            self._forgotten[run.run_id] = read_forgotten(run.tags)
-            self._outs.update((use.path, use.out) for use in uses)
+        self._outs.update((use.path, use.out) for use in uses)
         self._collector.add_run(run, matches)

@@ -27,7 +27,6 @@ from mlflow_dvc_plugin.lineage.workspace import read_state
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry
-from mlflow_dvc_plugin.state.forgotten_tag import Forgotten
 from mlflow_dvc_plugin.tracking.models import Model, Registry
 
 
@@ -36,7 +35,6 @@ class Survey:
     """What rests on objects, and where they are.
 
     Attributes:
-        forgotten: what was forgotten before, by run id.
         copies: the paths in the workspace that have one of the objects; True for a
             link into the cache.
         undo_records: those that could bring one of the objects back.
@@ -46,7 +44,6 @@ class Survey:
 
     targets: Targets
     runs: SearchResult
-    forgotten: Mapping[str, Forgotten]
     models: Sequence[Model]
     objects: Sequence[StoredObject]
     folders: Sequence[Folder]
@@ -93,7 +90,6 @@ def survey(targets: Targets, tracking_uri: str | None, progress: Progress) -> Su
         return Survey(
             targets,
             runs.found,
-            runs.forgotten,
             models,
             search.list_objects(),
             find_folders(lookup.files, search.found),
