@@ -78,7 +78,8 @@ def command(
     remarks = _explain(found) if as_json else []
     output.print_result(document, as_json, lambda: _draw_deletion(done), remarks)
     if done.failed:
-        raise LineageError(f"{' '.join(done.failed)} Run the same command again to go on.")
+        failed = join_some(done.failed, _SHOWN, " ")
+        raise LineageError(f"{failed} Run the same command again to go on.")
 
 
 def _confirm(count: int) -> None:
