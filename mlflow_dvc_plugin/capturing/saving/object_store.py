@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from hashlib import md5
 
 from mlflow_dvc_plugin.capturing.saving.limits import Limits
-from mlflow_dvc_plugin.capturing.workspace.cache import Cache
 from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
 from mlflow_dvc_plugin.file_copy import copy, reflink
 
@@ -39,7 +38,7 @@ class ObjectStore:
         self, folder: str, limits: Limits, *, shared: bool, report: Callable[[int], None]
     ) -> None:
         self._folder = folder
-        self._cache = Cache(folder)
+        self._objects = os.path.join(folder, "files", "md5")
         self._limits = limits
         self._shared = shared
         self._report = report
@@ -56,10 +55,10 @@ class ObjectStore:
         """
         if value in self._present:
             return True
-        path = self._cache.object_path("md5", value)
+        path = f"{self._objects}{os.sep}{value[:2]}{os.sep}{value[2:]}"
         try:
             info = os.stat(path)
-        except (OSError, ValueError):
+        except OSError:
             return False
         if not stat.S_ISREG(info.st_mode) or size not in (None, info.st_size):
             return False
@@ -161,7 +160,7 @@ class ObjectStore:
     def _move_in(self, name: str, new: int, value: str) -> None:
         with suppress(OSError):  # on some file systems, as for DVC
             os.fchmod(new, _READ_ONLY)  # whatever the umask is
-        path = self._cache.object_path("md5", value)
+        path = f"{self._objects}{os.sep}{value[:2]}{os.sep}{value[2:]}"
         self._make_folder(os.path.dirname(path))
         os.replace(name, path)
         self._present.add(value)

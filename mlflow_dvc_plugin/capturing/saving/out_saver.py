@@ -107,16 +107,16 @@ class OutSaver:
         for path, (out, info) in outs.items():
             expected = out.entry.hash if out.entry.hash_name == "md5" else None
             files[path] = FileCheck(out.path, info, "md5", expected, self._find_cache_time(out))
-        self._prove(files)
-        proofs = None
-        if any(file.found is None for file in files.values()):
-            proofs = Proofs(self.project, "")
-            proofs.apply(files)
+        proofs = Proofs(self.project, "")
+        unproven = proofs.apply(files)
+        if unproven:
+            self._prove(unproven, self._database.find_records(file.path for file in unproven))
+        has_unread = any(file.found is None for file in unproven)
         outcomes = {}
         for path, file in files.items():
             entry = outs[path][0].entry
             outcomes[path] = self._attempt(entry, partial(self._save_file, entry, file))
-        if proofs is not None:
+        if has_unread:
             proofs.save(files, looked)
         return outcomes
 
@@ -158,31 +158,31 @@ class OutSaver:
             )
             for name, info in listed.items()
         }
-        self._prove(files, out.path)
+        proofs = Proofs(self.project, entry.path)
+        unproven = proofs.apply(files)
+        if unproven:
+            self._prove(unproven, self._database.find_records_below(out.path))
         size = sum(info.st_size for info in listed.values())
-        proofs = None
-        if any(file.found is None for file in files.values()):
-            proofs = Proofs(self.project, entry.path)
-            proofs.apply(files)
-            self._progress.begin(entry.path, size)
-            is_new = not (is_md5 and has_same_outline(listed, members, entry))
-            self._read(files.values(), is_new)
+        unread = [file for file in unproven if file.found is None]
+        self._progress.begin(entry.path, size)
+        self._read(unread, not (is_md5 and has_same_outline(listed, members, entry)))
         outcome = Outcome(entry)
         is_equal = members is not None and members.keys() == files.keys()
         if not is_equal or any(file.found != file.expected for file in files.values()):
             obj, data = build_listing({name: str(file.found) for name, file in files.items()})
             if (entry.hash_name, entry.hash) != (obj.hash_name, obj.value):
                 missing = self._save_missing(files.values())
-                self._check_unchanged(entry.path, files)
+                if unread or missing[0]:
+                    self._check_unchanged(entry.path, files)
                 if self.mode != "look" and not self._store.has(obj.value, len(data)):
                     self._check_may_save()
                     self._store.save_listing(data, obj.value)
-                _remember(files.values(), looked)
+                _remember(unproven, looked)
                 found = entry._replace(
                     hash_name="md5", hash=obj.value, size=size, nfiles=len(files), isdir=True
                 )
                 outcome = Outcome(found, "saved", *missing)
-        if proofs is not None:
+        if unread or (unproven and outcome.status == "saved"):
             proofs.save(files, looked)
         return outcome
 
@@ -219,13 +219,9 @@ class OutSaver:
                 break
         return Outcome(entry, "modified", reason=reason)
 
-    def _prove(self, files: Mapping[str, FileCheck], folder: str | None = None) -> None:
-        """Find hashes without reading: in DVC's state database, by links, in this process."""
-        if folder is not None:
-            records = self._database.find_records_below(folder)
-        else:
-            records = self._database.find_records(file.path for file in files.values())
-        for file in files.values():
+    def _prove(self, files: Iterable[FileCheck], records: Mapping[str, str]) -> None:
+        """Find hashes without reading: by DVC's records of files, by links, in this process."""
+        for file in files:
             record = records.get(file.path)
             file.use_record(record)
             if file.found is None and record is not None:

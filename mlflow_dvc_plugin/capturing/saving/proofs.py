@@ -32,12 +32,13 @@ class Proofs:
         self._path = saved_results.result_path(project, "saved files", name)
         self._proofs = _load(self._path)
 
-    def apply(self, files: Mapping[str, FileCheck]) -> None:
-        """Tell the checks of files what is proven."""
+    def apply(self, files: Mapping[str, FileCheck]) -> list[FileCheck]:
+        """Tell the checks of files what is proven, and return the others."""
         for name in self._proofs.keys() & files.keys():
-            file, proof = files[name], self._proofs[name]
-            if file.found is None and proof.stamp == to_stamp(file.info):
-                file.found = proof.value
+            proof = self._proofs[name]
+            if proof.stamp == to_stamp(files[name].info):
+                files[name].found = proof.value
+        return [file for file in files.values() if file.found is None]
 
     def save(self, files: Mapping[str, FileCheck], looked_ns: int) -> None:
         """Keep proofs of files whose stats were taken after `looked_ns`; others are dropped."""
