@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.capturing.saving import workspace
 from mlflow_dvc_plugin.state import DataState
 from tests.forks import ended, forked
+from tests.history import mlflow_dvc
 from tests.project import Project
 from tests.record import record_saved
 
@@ -405,6 +407,88 @@ def test_a_stage_that_never_ran_and_data_of_git_are_saved(
     assert entries["by-hand"].metafile == ""
     assert not entries["metrics.json"].cached
     assert {b"made by hand", b"2"} <= set(list_objects(project.path / ".dvc/cache").values())
+
+
+def test_in_a_stage_patterns_save_its_untracked_inputs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("raw/used", "by hand")
+    project.write("raw/other", "by hand, too")
+    project.write(
+        "dvc.yaml",
+        "stages:\n  make:\n    cmd: cp raw/used made\n    deps: [raw/used]\n    outs: [made]\n",
+    )
+    monkeypatch.setenv("DVC_STAGE", "make")
+    monkeypatch.setenv("DVC_ROOT", str(project.path))
+    state = start_run(monkeypatch, "raw/*")
+    assert [(e.path, e.input) for e in state.entries] == [("raw/used", True)]
+    assert state.inputs_hash == state.data_hash
+    assert state.status == "saved"
+
+
+def test_an_exported_state_is_saved_when_it_is_exported(
+    two: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    edit(two)
+    monkeypatch.setenv("MLFLOW_DVC_SAVE", "1")
+    assert mlflow_dvc("export", "-o", str(tmp_path / "state.json")).code == 0
+    assert b"other" in list_objects(two.path / ".dvc/cache").values()
+    monkeypatch.setenv("MLFLOW_DVC_STATE", str(tmp_path / "state.json"))
+    monkeypatch.chdir(tmp_path)
+    found = capture_run_start(save=True)
+    assert found is not None
+    assert (found.state.status, found.state.modified) == ("saved", ("data", "model.bin"))
+
+
+def test_users_of_a_group_share_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid():
+        pytest.skip("only root can be several users")
+    group = 54321
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-dvc-group-"))
+    folder.chmod(0o755)
+    cache = folder / "cache"
+    cache.mkdir()
+    os.chown(cache, -1, group)
+    cache.chmod(0o2775)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+
+    def work(user: int) -> None:
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+        os.umask(0o022)
+        own = Project(folder / str(user))
+        os.chdir(own.path)
+        os.environ["HOME"] = str(own.path)
+        record = record_saved(own.path)
+        assert record.tags["dvc.status"] == "saved", record.tags
+
+    try:
+        for user in (50001, 50002):
+            own = Project.create(folder / str(user))
+            own.dvc("cache", "dir", str(cache))
+            own.dvc("config", "cache.shared", "group")
+            own.write("data/a", "first")
+            own.write("data/b", "first")
+            for name in ("data",):
+                value = hashlib.md5(b"no such content").hexdigest()
+                own.write(
+                    f"{name}.dvc",
+                    f"outs:\n- md5: {value}.dir\n  nfiles: 9\n  hash: md5\n  path: {name}\n",
+                )
+            own.write("data/a", "the same for both")
+            own.write("data/b", f"of {user} alone")
+            subprocess.run(["chown", "-R", f"{user}:{group}", str(own.path)], check=True)
+            assert ended(forked(lambda u=user: work(u))) == 0  # type: ignore[misc]
+        stored = list_objects(cache)
+        assert {b"the same for both", b"of 50001 alone", b"of 50002 alone"} <= set(stored.values())
+        for path in (cache / "files/md5").glob("??"):
+            info = path.stat()
+            assert (info.st_gid, stat.S_IMODE(info.st_mode)) == (group, 0o2775)
+            assert all(stat.S_IMODE(p.stat().st_mode) == 0o444 for p in path.iterdir())
+        assert not (cache / "mlflow-dvc").exists()
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_other_ranks_do_not_save(two: Project, monkeypatch: pytest.MonkeyPatch) -> None:
