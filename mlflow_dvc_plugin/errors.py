@@ -123,6 +123,17 @@ class ReportError(MlflowDvcError):
     """A graph or a report cannot be made, or not be written."""
 
 
+class NoOriginError(MlflowDvcError):
+    """There is neither a project nor a remote to get data from."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} is not in a DVC project, so it is not known where the data is. Give the "
+            "address of a DVC remote with --url URL or in MLFLOW_DVC_URL, or a DVC configuration "
+            "file with --config FILE."
+        )
+
+
 class RestoreError(MlflowDvcError):
     """A restore, or an undo, cannot be done."""
 
@@ -144,7 +155,7 @@ class MissingObjectsError(RestoreError):
         shown = join_some([f"{path} ({reason})" for path, reason in reasons.items()], 20, "; ")
         super().__init__(
             f"The DVC cache lacks {shown}. {forgotten}Nothing was changed. Run `dvc push` on a "
-            "machine that has the data, or name another remote with --remote."
+            "machine that has the data, or name another remote with --remote or --url."
         )
         self.reasons = reasons
 

@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     status_budget_ms: int = 100  # with 0, the status is always `unverified`
     state: str | None = None  # a file written by `mlflow-dvc export`
     children: str = "reference"  # or `full`: child runs repeat the manifest of their parent
+    url: str | None = None  # address of a DVC remote, for data outside a clone of the project
     autolog: tuple[str, ...] = ()  # of `AUTOLOG_PARTS`: what to log in addition to tags
     # Save modified outs when a run starts; with gitwildmatch patterns, also data that DVC
     # does not track.
@@ -162,6 +163,7 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "status_budget_ms": _parse_count,
     "state": _parse_text,
     "children": _parse_children,
+    "url": _parse_text,
     "autolog": _parse_autolog,
     "save": _parse_save,
     "save_max": _parse_size,

@@ -36,6 +36,20 @@ experiment_option = click.option(
 )
 
 
+def origin_options(command: _F) -> _F:
+    """Add ``--url`` and ``--config``, which say where data is outside a clone of the project."""
+    url = click.option(
+        "--url",
+        metavar="URL",
+        help="The address of a DVC remote, such as s3://bucket/dvc; no clone is needed then. "
+        "[default outside a clone: MLFLOW_DVC_URL]",
+    )
+    config = click.option(
+        "--config", metavar="FILE", help="The same, with a DVC configuration file."
+    )
+    return url(config(command))
+
+
 def common_options(command: _F) -> _F:
     """Add ``--tracking-uri`` and ``--json``, which all commands with a result have."""
     as_json = click.option(

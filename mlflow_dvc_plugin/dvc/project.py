@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -23,17 +24,24 @@ from mlflow_dvc_plugin.git import find_git
 
 
 class DvcProject:
-    """A DVC project, opened by DVC."""
+    """A DVC project, opened by DVC.
+
+    `config` is what :func:`~mlflow_dvc_plugin.dvc.remote_config.build_config` built, for a
+    project that has no metafiles and is only there to reach a remote.
+    """
 
     hash_file = staticmethod(hash_file)
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, config: Mapping[str, Any] | None = None) -> None:
         # A folder that has only a copied .dvc/config says that it uses Git, but has none.
-        config = None if find_git(os.path.abspath(root)) else {"core": {"no_scm": True}}
+        has_config = config is not None
+        if not has_config and not find_git(os.path.abspath(root)):
+            config = {"core": {"no_scm": True}}
         try:
             self._repo = Repo(root, config=config)
         except DvcException as err:
             raise DvcError(describe_error(err)) from err
+        self.has_metafiles = not has_config
         self.root: str = self._repo.root_dir
         self.tmp_dir: str = str(self._repo.tmp_dir)
         self.database = Database(self._repo)

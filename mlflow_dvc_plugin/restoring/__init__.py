@@ -20,6 +20,7 @@ from mlflow_dvc_plugin.restoring.files.permissions import set_exactly
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.folder import extract, restore_to_folder
 from mlflow_dvc_plugin.restoring.in_place import confirm_unchanged, restore_in_place
+from mlflow_dvc_plugin.restoring.origin import Origin, find_origin
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
@@ -33,6 +34,11 @@ from mlflow_dvc_plugin.restoring.worktree import restore_to_worktree
 from mlflow_dvc_plugin.tracking import Run, find_run
 
 __all__ = ["RestoreResult", "extract", "list_undo_records", "restore", "undo"]
+
+_HINT = (
+    "Change to the project of the run. Without a clone of it, use --out DIR with the address of "
+    "its DVC remote: --url URL."
+)
 
 
 def restore(
@@ -49,9 +55,14 @@ def restore(
     jobs: int | None = None,
     tracking_uri: str | None = None,
     project: str | None = None,
+    url: str | None = None,
+    config: str | None = None,
+    cache: str | None = None,
     progress: Progress | None = None,
 ) -> RestoreResult:
     """Make the workspace hold a run's data, and the metafiles say so.
+
+    With `out` no project is needed, if `url` or `config` says where the data is.
 
     Args:
         run: the run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
@@ -68,6 +79,12 @@ def restore(
         jobs: how many objects to fetch at once.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         project: the project's folder; None for the one at the working directory.
+        url: for `out`: the address of a DVC remote to get the data from. None
+            for the project or, outside one, for ``MLFLOW_DVC_URL``.
+        config: for `out`: a DVC configuration file that names the remote, instead
+            of `url`.
+        cache: with `url` or `config`: a folder for a cache, which stays; None for
+            one that is removed at the end.
         progress: is told of files and bytes.
 
     Raises:
@@ -76,9 +93,18 @@ def restore(
     """
     check_no_stage()
     options = Options(dry_run, force, remote, jobs, progress or Progress(), skip_forgotten)
-    root = find_root(project)
+    if out is None and (url or config or cache):
+        raise RestoreError(
+            "--url, --config and --cache need --out DIR: no project is touched then."
+        )
+    origin = (
+        Origin(find_root(project, _HINT))
+        if out is None
+        else find_origin(project, url, config, cache)
+    )
+    root = origin.project
     found = find_run(run, tracking_uri) if isinstance(run, str) else run
-    state = load_state(found, project=root)
+    state = load_state(found, project=root or None)
     if model:
         state = add_model_out(state, found)
     options.progress.begin("Reading the project", 0)
@@ -88,7 +114,7 @@ def restore(
             raise RestoreError("--worktree cannot be combined with --out or --dry-run.")
         result = restore_to_worktree(root, selection, os.path.abspath(worktree), options)
     elif out is not None:
-        result = restore_to_folder(root, selection, os.path.abspath(out), options)
+        result = restore_to_folder(origin, selection, os.path.abspath(out), options)
     else:
         unchanged = confirm_unchanged(root, selection, options)
         result = unchanged or restore_in_place(root, selection, options)

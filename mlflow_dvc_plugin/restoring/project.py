@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.errors import NoProjectError, RestoreError
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 
-def find_root(folder: str | None = None) -> str:
+def find_root(folder: str | None = None, hint: str = "Change to the project of the run.") -> str:
     """Find the project at or above a folder; None stands for the working directory."""
     root = find_project(folder)
     if root is None:
-        raise NoProjectError(
-            f"{folder or os.getcwd()} is not in a DVC project. Change to the project of the run."
-        )
+        raise NoProjectError(f"{folder or os.getcwd()} is not in a DVC project. {hint}")
     return root
 
 
@@ -36,12 +34,15 @@ def check_no_stage() -> None:
 
 
 @contextmanager
-def open_project(root: str) -> Iterator[DvcProject]:
-    """Open a project, and translate errors of the disk and of DVC's databases."""
+def open_project(root: str, config: Mapping[str, Any] | None = None) -> Iterator[DvcProject]:
+    """Open a project, and translate errors of the disk and of DVC's databases.
+
+    `config` takes the place of a configuration that the project does not have.
+    """
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
     try:
-        with closing(DvcProject(root)) as dvc:
+        with closing(DvcProject(root, config)) as dvc:
             yield dvc
     except OSError as err:
         raise RestoreError(

@@ -387,7 +387,7 @@ def test_what_cannot_be_told_is_not_called_forgotten(
     assert "forgotten" not in found["reason"]
     (tmp_path / "away/files").rename(tmp_path / "files")
     done = mlflow_dvc("restore", run_id, "people.csv", "--skip-forgotten")
-    assert "people.csv (not in the remote)" in done.error
+    assert "people.csv (nothing was pushed to the remote yet" in done.error
 
 
 class ReadOnly(SimpleHTTPRequestHandler):

@@ -166,6 +166,46 @@ def test_s3(data: Project, s3: str) -> None:
     assert data.data_status() == {}
 
 
+def test_s3_without_a_clone(
+    data: Project, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_remote(data, s3, "anywhere")
+    data.push()
+    before, recorded = snapshot(data.path), record(data.path)
+    expected = {name: before[name] for name in ("a.csv", "folder/one", "folder/sub/größe")}
+    config = tmp_path / "config"
+    config.write_bytes((data.path / ".dvc/config").read_bytes())
+    shutil.rmtree(data.path)
+    monkeypatch.chdir(tmp_path)
+    restore(recorded, out="by-config", config="config")
+    assert snapshot(tmp_path / "by-config") == expected
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    restore(recorded, out="by-url", url="s3://anywhere/store")
+    assert snapshot(tmp_path / "by-url") == expected
+
+
+def test_ssh_without_a_clone(
+    data: Project, ssh: tuple[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh_remote(data, ssh, tmp_path / "store")
+    data.push()
+    recorded = record(data.path)
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    port, key = ssh
+    # The key's path is relative to the file, as DVC reads it.
+    shutil.copyfile(key, settings / "key")
+    (settings / "key").chmod(0o600)
+    (settings / "config").write_text(
+        "[core]\nremote = far\n['remote \"far\"']\nkeyfile = key\n"
+        f"url = ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/store\n"
+    )
+    shutil.rmtree(data.path)
+    monkeypatch.chdir(tmp_path)
+    restore(recorded, out="out", config="settings/config")
+    assert sorted(snapshot(tmp_path / "out")) == ["a.csv", "folder/one", "folder/sub/größe"]
+
+
 def test_a_bucket_that_is_gone_is_one_sentence(data: Project, s3: str) -> None:
     s3_remote(data, s3, "gone")
     recorded = record(data.path)

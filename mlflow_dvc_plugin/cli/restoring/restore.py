@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import posixpath
 
 import click
 
+from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.cli.output import (
     common_options,
     format_count,
     format_size,
+    origin_options,
     print_json,
     print_line,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring import RestoreResult, restore
-from mlflow_dvc_plugin.restoring.project import find_root
 
 
 @click.command("restore")
@@ -41,6 +43,12 @@ from mlflow_dvc_plugin.restoring.project import find_root
     help="Leave out what `mlflow-dvc forget` deleted, and restore the rest.",
 )
 @click.option("--remote", metavar="NAME", help="The DVC remote to fetch from.")
+@origin_options
+@click.option(
+    "--cache",
+    metavar="DIR",
+    help="With --url or --config: keep what was fetched in this cache. [default: a temporary one]",
+)
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="How many objects to fetch at once.")
 @common_options
 def command(
@@ -55,6 +63,9 @@ def command(
     skip_forgotten: bool,
     remote: str | None,
     jobs: int | None,
+    url: str | None,
+    config: str | None,
+    cache: str | None,
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
@@ -68,11 +79,14 @@ def command(
     content that is in neither the DVC cache nor Git are in the way: they are not
     replaced, unless --force saves them first. `mlflow-dvc undo` takes a restore
     back.
+
+    --out needs no clone of the project if --url, MLFLOW_DVC_URL or --config says
+    where its DVC remote is.
     """
     with ProgressBar() as progress:
         result = restore(
             run,
-            _to_project_paths(paths) if paths else None,
+            _to_project_paths(paths, elsewhere=bool(url or config)) if paths else None,
             out,
             worktree=worktree,
             model=model,
@@ -81,15 +95,23 @@ def command(
             skip_forgotten=skip_forgotten,
             remote=remote,
             jobs=jobs,
+            url=url,
+            config=config,
+            cache=cache,
             tracking_uri=tracking_uri,
             progress=progress,
         )
     report(result, as_json=as_json, folder=out or worktree)
 
 
-def _to_project_paths(paths: tuple[str, ...]) -> list[str]:
-    """Make paths that were typed in the working directory relative to the project."""
-    root = find_root()
+def _to_project_paths(paths: tuple[str, ...], *, elsewhere: bool) -> list[str]:
+    """Make paths that were typed in the working directory relative to the project.
+
+    Without a project, or if the data is `elsewhere`, they are relative to the run's project.
+    """
+    root = None if elsewhere else find_project()
+    if root is None:
+        return [posixpath.normpath(path) for path in paths]
     found = []
     for path in paths:
         relative = _to_relative(os.path.abspath(path), root)

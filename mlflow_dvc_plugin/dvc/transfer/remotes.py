@@ -100,6 +100,7 @@ class Remotes:
         for legacy, some in _group_by_part(objs):
             try:
                 odb = self._open(remote, legacy, "pull")
+                check_folder(odb)
             except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
                 failed.update(dict.fromkeys(some, describe_error(err)))
                 continue
@@ -142,6 +143,10 @@ class Remotes:
     def _open(self, name: str | None, legacy: bool, command: str) -> Any:
         """Open the part of a remote for one kind of hash; DVC's messages name the command."""
         hash_name = "md5-dos2unix" if legacy else "md5"
+        if name is not None and name.lower() not in self._repo.config["remote"]:
+            raise DvcError(f"its remote {name!r} is not configured here")
+        if name is None and self.find_default() is None:
+            raise DvcError("no default remote is configured here")
         return self._repo.cloud.get_remote_odb(name=name, command=command, hash_name=hash_name)
 
 

@@ -22,6 +22,14 @@ PathByObject = Mapping[Obj, str]
 
 _NO_OUT = Entry("", "md5", None)
 
+# Why an out of each kind may be out of reach without the metafiles of a clone.
+_NEEDS_CLONE = {
+    "import": "it was imported, and only a clone of the project says where from",
+    "import-url": "it was imported, and only a clone of the project says where from",
+    "cloud-versioned": "its remote is cloud-versioned, and only a clone of the project says which "
+    "version it is",
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -70,7 +78,9 @@ class Fetcher:
         missing: list[Obj] = []
         absent = paths.keys() - self.project.cache.find_objects(paths)
         plain = [obj for obj in absent if self._find_owner(paths[obj]).kind == "plain"]
-        for remote, objs in self._group_by_remote(plain, paths):
+        # Without metafiles a remote is the only source that an import can have.
+        known = plain if self.project.has_metafiles else absent
+        for remote, objs in self._group_by_remote(known, paths):
             self._progress.begin("Checking the remote", len(objs))
             found = self.project.remotes.find_objects(objs, remote)
             missing += [obj for obj in objs if obj not in found]
@@ -87,7 +97,10 @@ class Fetcher:
             return False
         self._progress.begin("Fetching", len(absent))
         failed = self._fetch_by_hash(sorted(absent), paths)
-        failed = self._fetch_by_metafile(failed, paths)
+        if self.project.has_metafiles:
+            failed = self._fetch_by_metafile(failed, paths)
+        else:
+            failed = {obj: self._explain(reason, paths[obj]) for obj, reason in failed.items()}
         missing = failed.keys() - self.project.cache.find_objects(failed)
         if missing:
             self._skip({obj: failed[obj] for obj in missing}, paths)
@@ -123,6 +136,11 @@ class Fetcher:
                         "has it"
                     )
         return failed
+
+    def _explain(self, reason: str, path: str) -> str:
+        """Add to a reason that only a clone of the project knows the source of some outs."""
+        more = _NEEDS_CLONE.get(self._find_owner(path).kind)
+        return f"{reason}; {more}" if more else reason
 
     def _fetch_by_metafile(self, objs: Mapping[Obj, str], paths: PathByObject) -> dict[Obj, str]:
         """Have DVC fetch imports and cloud-versioned outs; return the objects that still fail."""

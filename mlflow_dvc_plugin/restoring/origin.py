@@ -1,0 +1,77 @@
+"""Where the bytes of a run's data come from: a project, or a remote that the user names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlflow_dvc_plugin.capturing import find_project
+from mlflow_dvc_plugin.errors import NoOriginError, RestoreError
+from mlflow_dvc_plugin.restoring.project import open_project
+from mlflow_dvc_plugin.settings import load_settings
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc.project import DvcProject
+
+
+class Origin(NamedTuple):
+    """Where the bytes of a run's data come from. What it does not name is empty.
+
+    Attributes:
+        project: absolute path of a project, with a cache, remotes and metafiles.
+        url: the address of a DVC remote, if there is no project.
+        config: absolute path of a DVC configuration file, if there is no project.
+        cache: absolute path of a cache to use with `url` or `config`.
+    """
+
+    project: str = ""
+    url: str = ""
+    config: str = ""
+    cache: str = ""
+
+
+def find_origin(
+    project: str | None = None,
+    url: str | None = None,
+    config: str | None = None,
+    cache: str | None = None,
+) -> Origin:
+    """Find out where to get data from: what the user names, a project, or ``MLFLOW_DVC_URL``.
+
+    Raises:
+        NoOriginError: it is none of these.
+    """
+    if url and config:
+        raise RestoreError("--url and --config cannot be combined.")
+    if not (url or config):
+        root = find_project(project)
+        if root is not None:
+            if cache:
+                raise RestoreError("--cache needs --url or --config: the project has a cache.")
+            return Origin(project=root)
+        url = load_settings().url
+    if not (url or config):
+        raise NoOriginError(project or os.getcwd())
+    paths = [os.path.abspath(os.path.expanduser(path)) if path else "" for path in (config, cache)]
+    return Origin("", url or "", *paths)
+
+
+@contextmanager
+def open_origin(origin: Origin, home: str) -> Iterator[DvcProject]:
+    """Open a project for an origin.
+
+    If the origin is none, a project without metafiles is made in `home`, a folder that
+    exists; its cache is there, too, unless the user named one.
+    """
+    if origin.project:
+        with open_project(origin.project) as dvc:
+            yield dvc
+        return
+    from mlflow_dvc_plugin.dvc.remote_config import build_config
+
+    os.makedirs(os.path.join(home, ".dvc"), exist_ok=True)
+    site = os.path.join(home, ".dvc", "site")
+    with open_project(home, build_config(origin.url, origin.config, origin.cache, site)) as dvc:
+        yield dvc
