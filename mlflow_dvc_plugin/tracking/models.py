@@ -132,13 +132,15 @@ class Registry:
             tags: of the version and of the external model.
         """
         client = self._client
+        model = {}
         with store.translate_errors():
             if hasattr(client, "create_logged_model"):
-                source = _create_external_model(client, name, run_id, experiment_id, tags)
+                model_id = _create_external_model(client, name, run_id, experiment_id, tags)
+                source, model = f"models:/{model_id}", {"model_id": model_id}
             quoted = _name_clause(name)
             if name not in [found.name for found in client.search_registered_models(quoted)]:
                 client.create_registered_model(name)
-            made = client.create_model_version(name, source, run_id, tags=dict(tags))
+            made = client.create_model_version(name, source, run_id, tags=dict(tags), **model)
         return self._to_model(made)
 
     def _list_logged(self, clause: str) -> Iterator[Model]:
@@ -183,7 +185,7 @@ class Registry:
 def _create_external_model(
     client: Any, name: str, run_id: str, experiment_id: str, tags: Mapping[str, str]
 ) -> str:
-    """Create a logged model without artifacts, as MLflow's own function does; its URI."""
+    """Create a logged model without artifacts, as MLflow's own function does; its id."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.models.utils import get_external_mlflow_model_spec
 
@@ -198,7 +200,7 @@ def _create_external_model(
         get_external_mlflow_model_spec(model).save(os.path.join(folder, "MLmodel"))
         client.log_model_artifacts(model.model_id, folder)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-    return str(client.finalize_logged_model(model.model_id, "READY").model_uri)
+    return str(client.finalize_logged_model(model.model_id, "READY").model_id)
 
 
 def _find_logged_id(version: Any) -> str:

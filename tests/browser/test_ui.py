@@ -1,55 +1,25 @@
-"""MLflow's own pages, in a real browser: what a person sees of the data.
-
-``MLFLOW_DVC_SCREENSHOTS=DIR`` keeps the pictures that the documentation shows.
-"""
+"""MLflow's own pages, in a real browser: what a person sees of the data."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
 
 import mlflow_dvc_plugin as mlflow_dvc
+from tests.browser.pages import close_assistant, picture, visit
 from tests.project import Project
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SEARCH = "metrics.rmse < 1 and params.model"
-# Read before the tests' isolation takes it away.
-SCREENSHOTS = os.environ.get("MLFLOW_DVC_SCREENSHOTS")
 
 _numbers = itertools.count(1)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-    pytest.mark.xdist_group("browser"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    made = browser.new_page(viewport={"width": 1280, "height": 640})
-    # The pages show an assistant beside the runs; people close it.
-    made.set_default_timeout(30_000)
-    yield made
-    made.close()
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 
 class Seeded:
@@ -86,24 +56,6 @@ class Seeded:
 @pytest.fixture
 def seeded(project: Project, server: str) -> Seeded:
     return Seeded(project, server, f"churn-{next(_numbers)}")
-
-
-def visit(page: Any, url: str) -> None:
-    """Open a page, without the list of MLflow's other pages beside it."""
-    page.goto(url)
-    page.get_by_role("button", name="Toggle sidebar").click()
-
-
-def close_assistant(page: Any) -> None:
-    button = page.get_by_role("button", name="Close")
-    if button.count():
-        button.first.click()
-
-
-def picture(page: Any, name: str) -> None:
-    page.wait_for_timeout(500)
-    if SCREENSHOTS:
-        page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"))
 
 
 def shown_runs(page: Any, count: int) -> set[str]:

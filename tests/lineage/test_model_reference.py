@@ -110,6 +110,27 @@ def test_a_folder_of_a_run_that_the_user_names(
     assert document[0]["restorable"] is True
 
 
+@pytest.mark.slow
+def test_a_server_takes_a_model_that_dvc_holds(
+    data: Project, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    mlflow.set_tracking_uri(server)
+    with mlflow.start_run() as run:
+        pass
+    done = command("link", "net", "--model", "served", "--run", run.info.run_id)
+    assert done.code == 0, done.stderr
+    MlflowClient().set_registered_model_alias("served", "champion", "1")
+    data.lose("net")
+    out = str(tmp_path / "out")
+    assert command("restore", "models:/served@champion", "net", "--model", "--out", out).code == 0
+    assert files(tmp_path / "out") == NET
+    assert command("check", "--model", "served", "--alias", "champion").code == 0
+    assert command("link", "--models", "--json").json[0]["changed"] is False
+    found = command("find", "--same-as", run.info.run_id, "--models", "--json").json
+    assert "models:/served/1" in [model["uri"] for model in found[0]["models"]]
+
+
 def test_the_newest_model_is_restored_over_another_and_undone(
     data: Project, history: History
 ) -> None:
