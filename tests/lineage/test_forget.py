@@ -24,6 +24,7 @@ from dvc.exceptions import DownloadError
 from mlflow_dvc_plugin.lineage.forgetting.deletion import delete
 from mlflow_dvc_plugin.lineage.forgetting.survey import survey
 from mlflow_dvc_plugin.lineage.forgetting.targets import parse_targets
+from mlflow_dvc_plugin.lineage.retention import readiness
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring import list_undo_records
 from tests.effort import bounded
@@ -765,4 +766,17 @@ def test_copies_that_killed_commands_left_in_the_cache_go_too(
         project.write(str(path), "ann")
     forget(ANNA)
     assert [path for path in (*gone, *kept) if path.exists()] == kept
+    assert run_id
+
+
+def test_a_folder_that_was_never_fetched_is_named_as_a_whole(
+    run_id: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in (ONE, TWO):
+        (project.path / ".dvc/cache/files/md5" / value[:2] / value[2:]).unlink()
+    several = "Not in the DVC cache: images/1.txt, images/2.txt. `dvc fetch` downloads it."
+    assert mlflow_dvc("status", "--json").json["problems"] == [several]
+    monkeypatch.setattr(readiness, "_MOST_FILES", 1)
+    whole = "Not in the DVC cache: images. `dvc fetch` downloads it."
+    assert mlflow_dvc("status", "--json").json["problems"] == [whole]
     assert run_id

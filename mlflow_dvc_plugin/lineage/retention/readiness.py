@@ -22,6 +22,7 @@ from mlflow_dvc_plugin.state.objects import Obj, parse_listing
 from mlflow_dvc_plugin.state.tags import MANIFEST
 
 _SHOWN = 3
+_MOST_FILES = 1000
 _STATUS_PROBLEMS = {
     "modified": "The data in the workspace differs from the metafiles",
     "missing": "Some data is missing from the workspace",
@@ -132,16 +133,22 @@ def _find_storage_problems(root: str, entries: list[Entry], tracking_uri: str | 
 
 
 def _find_uncached(dvc: DvcProject, entries: Iterable[Entry]) -> dict[str, _Need]:
-    """The objects that the cache lacks, by path: of outs, and of files in those with a listing."""
-    needs: dict[str, _Need] = {}
+    """The objects that the cache lacks, by path: of outs, and of files in those with a listing.
+
+    A folder that lacks many files stands for them: no remote is asked for each.
+    """
+    uncached: dict[str, _Need] = {}
     for e in entries:
         obj = to_object(e)
-        needs[e.path] = _Need(obj, e)
+        needs = {e.path: _Need(obj, e)}
         for _, data in dvc.storage.cache.read([obj] if is_listing(obj) else []):
             for name, value in (parse_listing(data) or {}).items():
                 needs[posixpath.join(e.path, name)] = _Need(Obj(obj.hash_name, value), e)
-    missing = dvc.cache.find_missing(need.obj for need in needs.values())
-    return {path: need for path, need in needs.items() if need.obj in missing}
+        missing = dvc.cache.find_missing(need.obj for need in needs.values())
+        is_known = len(missing) <= _MOST_FILES
+        lacking = {path: need for path, need in needs.items() if need.obj in missing}
+        uncached.update(lacking if is_known else {e.path: needs[e.path]})
+    return uncached
 
 
 def _find_forgotten(
