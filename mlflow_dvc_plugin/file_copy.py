@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 _CHUNK = 64 * 1024  # fits a processor's cache: four times as much takes twice as long
@@ -19,6 +21,7 @@ UNSUPPORTED = {
 }
 _FICLONE = 0x40049409  # of Linux; other systems refuse it
 _ZEROS = bytes(_CHUNK)
+_ABANDONED_SECONDS = 24 * 3600
 _QUEUE = 8  # pieces of work that wait for each thread
 
 _T = TypeVar("_T")
@@ -105,6 +108,14 @@ def create_file(path: str) -> Iterator[int]:
         yield new
     finally:
         os.close(new)
+
+
+def delete_abandoned(folder: str) -> None:
+    """Delete what killed processes left in a folder for temporary files more than a day ago."""
+    with suppress(OSError):
+        for item in list(os.scandir(folder)):
+            if time.time() - item.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(item.path, ignore_errors=True)
 
 
 def _copy_range(old: int, new: int, size: int) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import stat
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from dvc_objects.fs.utils import tmp_fname
 from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
+from mlflow_dvc_plugin.file_copy import delete_abandoned
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj
@@ -174,7 +174,7 @@ class Cache:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            _delete_old(above)
+            delete_abandoned(above)
             with contextlib.suppress(OSError):
                 os.rmdir(above)
 
@@ -203,11 +203,3 @@ class Cache:
     def create_link(kind: str, source: str, target: str) -> None:
         """Make `target` a reflink, hardlink or symlink of `source`."""
         getattr(localfs, kind)(source, target)
-
-
-def _delete_old(folder: str) -> None:
-    """Delete what killed processes left in a folder more than a day ago."""
-    with contextlib.suppress(OSError):
-        for item in list(os.scandir(folder)):
-            if time.time() - item.stat().st_mtime > 24 * 3600:
-                shutil.rmtree(item.path, ignore_errors=True)

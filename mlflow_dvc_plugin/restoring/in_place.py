@@ -21,7 +21,7 @@ from mlflow_dvc_plugin.restoring.metafiles.planner import (
     find_differing,
     read_workspace,
 )
-from mlflow_dvc_plugin.restoring.metafiles.untracked import find_untracked
+from mlflow_dvc_plugin.restoring.metafiles.untracked import select_untracked
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
@@ -77,7 +77,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
         planner = MetafilePlanner(dvc.root, state)
         workspace = planner.workspace
         _check_project(dvc.root, workspace.root, state.root)
-        untracked = find_untracked(workspace, data)
+        untracked = select_untracked(workspace, data)
         tracked = [e for e in data if e.path not in untracked]
         metafiles = planner.plan(tracked, selection.whole)
         git_outs = plan_git_outs(

@@ -11,7 +11,6 @@ import itertools
 import os
 import shutil
 import stat
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from hashlib import md5
 
 from mlflow_dvc_plugin.capturing.saving.limits import Limits
 from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
-from mlflow_dvc_plugin.file_copy import copy, reflink
+from mlflow_dvc_plugin.file_copy import copy, delete_abandoned, reflink
 
 STAGING = "mlflow-dvc"  # a folder in the cache, in which objects are written
 _READ_ONLY = 0o444
@@ -28,7 +27,6 @@ _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 # A small file is read at once, and its object written only if the cache lacks it (bytes).
 SMALL = 1 << 20
 _CHUNK = 1 << 20
-_ABANDONED_SECONDS = 24 * 3600
 
 
 class ObjectStore:
@@ -144,7 +142,7 @@ class ObjectStore:
         above = os.path.dirname(self._staging)
         while self._staging not in self._folders:
             self._make_folder(above)
-            _delete_abandoned(above)
+            delete_abandoned(above)
             with suppress(FileNotFoundError):
                 self._make_folder(self._staging)
             self._folders.discard(above)  # another process removes it when it is empty
@@ -191,11 +189,3 @@ class ObjectStore:
 def count_blocks(info: os.stat_result) -> int:
     """The bytes that a file takes on a disk, without its holes."""
     return min(info.st_size, getattr(info, "st_blocks", info.st_size) * 512)
-
-
-def _delete_abandoned(folder: str) -> None:
-    """Delete what killed processes left in a folder more than a day ago."""
-    with suppress(OSError):
-        for item in list(os.scandir(folder)):
-            if time.time() - item.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(item.path, ignore_errors=True)

@@ -9,8 +9,8 @@ from mlflow_dvc_plugin.restoring.files.paths import is_within
 from mlflow_dvc_plugin.state import DataState, Entry
 
 
-def find_untracked(workspace: DataState, entries: Sequence[Entry]) -> list[str]:
-    """Find the paths of data that no metafile will record after a restore, either.
+def select_untracked(workspace: DataState, entries: Sequence[Entry]) -> list[str]:
+    """Select the paths of data that no metafile will record after a restore, either.
 
     If one tracks the path by now, it can record the data, unless it names a source of its
     own, or its stage never ran.
