@@ -38,10 +38,12 @@ class _Buffer(threading.local):
 _buffer = _Buffer()
 
 
-def copy(source: str, new: int) -> tuple[str, os.stat_result]:
+def copy(
+    source: str, new: int, report: Callable[[int], None] | None = None
+) -> tuple[str, os.stat_result]:
     """Copy a file's bytes into an empty, open file; return their MD5, and the new file's stat.
 
-    Where a file has holes, so does its copy.
+    Where a file has holes, so does its copy. `report` is told of each part: its bytes.
     """
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
@@ -51,6 +53,8 @@ def copy(source: str, new: int) -> tuple[str, os.stat_result]:
         while count := os.readv(old, (view,)):
             part = view[:count]
             digest.update(part)
+            if report is not None:
+                report(count)
             if is_sparse and bytes(part) == _ZEROS[:count]:
                 os.lseek(new, count, os.SEEK_CUR)
                 continue

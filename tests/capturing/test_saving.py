@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-from mlflow_dvc_plugin.capturing.saving import workspace
+from mlflow_dvc_plugin.capturing.saving import progress_line, workspace
 from mlflow_dvc_plugin.state import DataState
 from tests.forks import ended, forked
 from tests.history import mlflow_dvc
@@ -527,6 +527,29 @@ def test_dvc_add_and_gc_know_what_was_saved(two: Project, monkeypatch: pytest.Mo
     after = list_objects(two.path / ".dvc/cache")
     assert str(hashes(state)["data"]) in after
     assert b"other" not in after.values()  # no metafile has it
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(
+    two: Project, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    two.write("model.bin", os.urandom(3_000_000))
+    monkeypatch.setattr(progress_line, "_DELAY", 0)
+    monkeypatch.setattr(progress_line, "_INTERVAL", 0)
+    reader, writer = os.openpty() if terminal else os.pipe()
+    with open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        start_run(monkeypatch)
+        stream.write("end")
+        stream.flush()
+        said = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    if terminal:
+        assert "mlflow-dvc saves model.bin for this run: " in said
+        assert " of 3.0 MB" in said
+        assert said.endswith("\r\x1b[Kend")
+    else:
+        assert said == "end"
 
 
 def test_without_the_setting_nothing_is_imported(two: Project) -> None:

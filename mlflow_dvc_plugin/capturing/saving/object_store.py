@@ -72,7 +72,6 @@ class ObjectStore:
         value = self._save_reflink(path, info)
         if value is None:
             value = (self._save_small if info.st_size <= SMALL else self._save_large)(path, info)
-        self._report(info.st_size)
         return value
 
     def save_listing(self, data: bytes, value: str) -> None:
@@ -96,6 +95,7 @@ class ObjectStore:
                 data += chunk
         finally:
             os.close(old)
+        self._report(len(data))
         value = md5(data, usedforsecurity=False).hexdigest()
         if not self.has(value, len(data)):
             self._limits.take(len(data), len(data))
@@ -105,7 +105,7 @@ class ObjectStore:
     def _save_large(self, path: str, info: os.stat_result) -> str:
         self._limits.take(info.st_size, count_blocks(info))
         with self._create() as (name, new):
-            value, copied = copy(path, new)
+            value, copied = copy(path, new, self._report)
             if not self.has(value, copied.st_size):
                 self._move_in(name, new, value)
         return value
@@ -122,6 +122,7 @@ class ObjectStore:
             while chunk := os.pread(new, _CHUNK, size):
                 digest.update(chunk)
                 size += len(chunk)
+                self._report(len(chunk))
             value = digest.hexdigest()
             if not self.has(value, size):
                 self._limits.take(size, 0)

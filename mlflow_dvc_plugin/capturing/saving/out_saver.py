@@ -257,11 +257,11 @@ class OutSaver:
                 if store is not None and is_probably_new and not _is_probably_cached(store, file):
                     file.found = store.save_file(file.path, file.info)
                     continue
-                file.found = hash_file(file.path, file.info, "md5", _NEVER)
+                report = self._progress.advance
+                file.found = hash_file(file.path, file.info, "md5", _NEVER, report)
                 if file.found is None:
                     with open(file.path, "rb"):  # if it cannot be read, this tells why
                         raise _ChangedError
-                self._progress.advance(file.info.st_size)
 
         _run(read, unread)
 

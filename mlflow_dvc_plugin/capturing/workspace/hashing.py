@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from hashlib import md5
 
 _CHUNK = 1 << 20
@@ -34,11 +35,17 @@ def remember_hash(
         _hashes[_key(path, info, hash_name)] = value
 
 
-def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) -> str | None:
+def hash_file(
+    path: str,
+    info: os.stat_result,
+    hash_name: str,
+    deadline: float,
+    report: Callable[[int], None] | None = None,
+) -> str | None:
     """Hash a file, with ``md5`` or with DVC 2's ``md5-dos2unix``.
 
     None if the file is not the one of `info` any more, cannot be read, or is not done
-    by the deadline (of :func:`time.monotonic`).
+    by the deadline (of :func:`time.monotonic`). `report` is told of each part: its bytes.
     """
     if time.monotonic() + info.st_size / _BYTES_PER_SECOND >= deadline:
         return None
@@ -52,6 +59,8 @@ def hash_file(path: str, info: os.stat_result, hash_name: str, deadline: float) 
                     # DVC 2 decides for each chunk whether it is text.
                     is_text = _is_text(chunk[:_TEXT_BLOCK])
                 digest.update(chunk.replace(b"\r\n", b"\n") if is_text else chunk)
+                if report is not None:
+                    report(len(chunk))
                 if len(chunk) == _CHUNK and time.monotonic() >= deadline:
                     return None
             after = os.fstat(file.fileno())
