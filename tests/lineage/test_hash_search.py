@@ -233,6 +233,22 @@ def test_when_too_many_folders_have_the_file_all_runs_are_read_once(
     assert (found(result), counter.runs) == (expected, 3)
 
 
+def test_a_damaged_listing_is_named_unless_another_place_has_a_good_one(
+    three: list[str], project: Project, history: History
+) -> None:
+    project.push()
+    folder = history.tags(three[2])["dvc.data.data/images"]
+    listing = project.path / ".dvc/cache/files/md5" / folder[:2] / folder[2:]
+    listing.chmod(0o644)
+    listing.write_text("[]")
+    done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
+    assert ([run["run_id"] for run in done.json], done.stderr) == ([three[2], three[0]], "")
+    shutil.rmtree(project.path.parent / "remote")
+    done = mlflow_dvc("find", "--hash", md5("image 1"), "--json")
+    assert done.json == []
+    assert f"The files in {folder} were not searched: its listing is damaged.\n" in done.stderr
+
+
 @pytest.fixture
 def http_remote(project: Project, tmp_path: Path) -> Iterator[Path]:
     """The folder of a remote that can be read, but not listed."""

@@ -433,6 +433,8 @@ def forget_one_file(project: Project, history: History, remote: str) -> str:
     run_id = history.run()
     for path in (project.path / ".dvc/cache").rglob("*.dir"):
         path.unlink()  # the listing is then read from the remote
+    (used,) = mlflow_dvc("find", "--hash", one, "--json").json
+    assert (used["run_id"], used["paths"]) == (run_id, ["folder/one"])
     found = mlflow_dvc("forget", "--hash", one, "--json").json
     assert [run["paths"] for run in found["runs"]] == [["folder/one"]]
     assert [(f["cache"], f["remotes"]) for f in found["folders"]] == [(False, [remote])]

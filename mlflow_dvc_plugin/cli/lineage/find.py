@@ -47,7 +47,7 @@ class Answer(NamedTuple):
     "--path",
     metavar="PATH",
     callback=output.to_project_path,
-    help="Runs that used or made the output at PATH, whatever its content.",
+    help="Runs that used or made the output at PATH, in any version.",
 )
 @click.option(
     "--hash",
@@ -65,9 +65,9 @@ class Answer(NamedTuple):
 def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Find runs by their data, the newest first.
 
-    FILE is a file or folder on the disk, tracked by DVC or not. It finds the runs that used
-    or made the same content, wherever it was then. To find the runs on any version of an
-    output, use --path.
+    Name a FILE, or a folder, to find the runs that used or made the same content, at
+    whatever path. DVC need not track it. Use --path to find the runs on any version of
+    an output.
 
     Without FILE and options: the runs on the data that is in the workspace now, added to
     DVC or not. A run in a DVC stage used the inputs of the stage; any other run used

@@ -41,7 +41,6 @@ class HashLookup:
     """Finds the paths that have one of some hashes: outs, and files in tracked folders.
 
     Attributes:
-        unread: folders whose listings cannot be read, and why.
         unsearched: what else was not searched, and why.
         files: the files with one of the hashes, by the hash of the folder that they are in.
     """
@@ -51,9 +50,10 @@ class HashLookup:
         self._dvc = dvc
         self.files: dict[str, Members] = {}
         self._folders: set[Obj] = set()
+        self._damaged: set[Obj] = set()
         # Runs of the same state share its tuple. It is kept here so that its id stays its own.
         self._paths: dict[int, tuple[Entries, list[Occurrence]]] = {}
-        self.unread: dict[str, str] = {}
+        self._unread: dict[str, str] = {}
         self.unsearched: dict[str, str] = {}
 
     @property
@@ -61,7 +61,13 @@ class HashLookup:
         """How many listings of folders were searched; None if that was not possible, or needed."""
         if self._dvc is None or not self._wanted.has_files:
             return None
-        return len(self._folders) - len(self.unread)
+        return len(self._folders) - len(self._unread)
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Folders whose listings cannot be read, and why."""
+        damaged = {obj.value for obj in self._damaged - self._folders}
+        return {**self._unread, **dict.fromkeys(sorted(damaged), "its listing is damaged")}
 
     def find_folders(self, progress: Progress) -> Mapping[str, Sequence[str]]:
         """The hashes of the folders that each of the hashes occurs in.
@@ -106,6 +112,7 @@ class HashLookup:
             if self._wanted.occur_in(data):
                 self._add_files(obj, parse_listing(data) or {})
             progress.advance(files=1)
+        self._damaged.update(obj for obj in new if obj not in self._folders)
 
     def read_folders(self, states: Iterable[Entries]) -> None:
         """Read the listings of the states' folders; those that were read before are skipped."""
@@ -122,7 +129,7 @@ class HashLookup:
                     new[obj] = e
         for obj, members, reason, _ in read_listings(self._dvc, new.values()):
             if members is None:
-                self.unread[f"{new[obj].path} ({obj.value})"] = reason
+                self._unread[f"{new[obj].path} ({obj.value})"] = reason
             else:
                 self._add_files(obj, members)
 
