@@ -18,6 +18,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.errors import ManifestError
@@ -126,6 +127,12 @@ def dump(manifest: Manifest) -> list[str]:
 
 def parse(parts: Sequence[str]) -> Manifest:
     """Read what :func:`dump` wrote, or raise a ManifestError."""
+    return _parse(tuple(parts))
+
+
+# What needs a run's outs first asks whether its manifest is complete, and then reads it.
+@lru_cache(maxsize=4)
+def _parse(parts: tuple[str, ...]) -> Manifest:
     if len(parts) > MAX_PARTS:
         raise ManifestError("it has too many parts")
     head, _, data = "".join(parts).partition(":")
