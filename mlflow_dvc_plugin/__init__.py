@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.lineage.search.find import find_runs
     from mlflow_dvc_plugin.restoring import RestoreResult, restore
     from mlflow_dvc_plugin.restoring.run_data.state import load_state
+    from mlflow_dvc_plugin.run_files import filesystem, open  # noqa: A004
     from mlflow_dvc_plugin.state import DataState, Entry
     from mlflow_dvc_plugin.version import __version__
 
@@ -29,10 +30,12 @@ __all__ = [
     "autolog",
     "capture",
     "diff",
+    "filesystem",
     "find_runs",
     "from_dvc",
     "load_state",
     "log_state",
+    "open",
     "restore",
 ]
 
@@ -45,10 +48,12 @@ _HOMES = {
     "autolog": "autologging.integration",
     "capture": "capturing",
     "diff": "lineage.diff",
+    "filesystem": "run_files",
     "find_runs": "lineage.search.find",
     "from_dvc": "datasets.constructor",
     "load_state": "restoring.run_data.state",
     "log_state": "autologging.integration",
+    "open": "run_files",
     "restore": "restoring",
 }
 

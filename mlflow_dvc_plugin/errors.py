@@ -86,6 +86,10 @@ class DvcError(MlflowDvcError):
     """DVC, or a remote, reported an error."""
 
 
+class NoObjectError(DvcError, FileNotFoundError):
+    """Neither the cache nor the remote has an object with the right bytes."""
+
+
 class EmptyRemoteError(DvcError):
     """The folder of a local remote does not exist, so the remote holds nothing."""
 
@@ -103,6 +107,24 @@ class ProjectBusyError(MlflowDvcError):
 
 class NoProjectError(MlflowDvcError):
     """There is no DVC project where one is needed."""
+
+
+class NoFileError(MlflowDvcError, FileNotFoundError):
+    """A run has no data at a path."""
+
+
+class FolderError(MlflowDvcError, IsADirectoryError):
+    """A folder was named where a file is needed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path or 'The project'} is a folder. Name a file in it.")
+
+
+class ReadOnlyError(MlflowDvcError, PermissionError):
+    """Someone tried to change the data of a run."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__("The data of a run cannot be changed: it can only be read.")
 
 
 class LineageError(MlflowDvcError):

@@ -24,8 +24,8 @@ _GROUPS = {
     "capturing": ("Record the data of runs", ("status", "link", "tag", "backfill", "export")),
     "lineage": ("Find and compare runs by data", ("show", "diff", "find", "log", "check", "graph")),
     "restoring": (
-        "Restore and keep the data of runs",
-        ("restore", "undo", "push", "pin", "unpin", "forget", "demo"),
+        "Restore, read and keep the data of runs",
+        ("restore", "undo", "ls", "cat", "push", "pin", "unpin", "forget", "demo"),
     ),
 }
 COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from io import BytesIO
 
 from dvc.cachemgr import LEGACY_HASH_NAMES
-from dvc_data.hashfile.hash import file_md5
+from dvc_data.hashfile.hash import file_md5, fobj_md5
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.errors import DvcError
@@ -27,6 +28,11 @@ def hash_file(path: str, hash_name: str) -> str:
     if hash_name in LEGACY_HASH_NAMES:
         return str(file_md5(path, localfs, name=hash_name))
     raise DvcError(f"a hash of kind {hash_name!r} cannot be computed from a file")
+
+
+def hash_bytes(data: bytes, hash_name: str) -> str:
+    """Hash bytes, as those of an object; the hash has no ``.dir``."""
+    return str(fobj_md5(BytesIO(data), name=hash_name))
 
 
 def has_object_bytes(path: str, obj: Obj) -> bool:

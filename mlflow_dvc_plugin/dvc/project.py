@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.locks import lock_project
 from mlflow_dvc_plugin.dvc.storage import Storage
+from mlflow_dvc_plugin.dvc.transfer.objects import Objects
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
 from mlflow_dvc_plugin.dvc.transfer.remotes import Remotes
 from mlflow_dvc_plugin.errors import DvcError
@@ -47,6 +48,7 @@ class DvcProject:
         self.database = Database(self._repo)
         self.cache = Cache(self._repo, self.database)
         self.remotes = Remotes(self._repo, self.cache)
+        self.objects = Objects(self._repo, self.cache, self.remotes)
         self.outs = Outs(self._repo, self.cache)
         self.storage = Storage(self._repo)
         self.lock = partial(lock_project, self._repo)

@@ -14,7 +14,7 @@ from mlflow_dvc_plugin.errors import RestoreError, UnsafePathError
 from mlflow_dvc_plugin.restoring.checkout import Checkout
 from mlflow_dvc_plugin.restoring.files.paths import is_within
 from mlflow_dvc_plugin.restoring.metafiles.planner import read_workspace
-from mlflow_dvc_plugin.restoring.origin import Origin, open_origin
+from mlflow_dvc_plugin.restoring.origin import Origin, make_project
 from mlflow_dvc_plugin.restoring.project import find_root, open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
@@ -41,8 +41,10 @@ def restore_to_folder(
         inside = [e.path for e in selection.data if is_within(e.path, _HOME)]
         if inside:
             raise UnsafePathError(inside[0], "the restore itself needs this folder")
-        with _make_home(folder, options) as home, open_origin(origin, home) as dvc, dvc.lock([]):
-            result = _fill(dvc, selection, folder, options)
+        with _make_home(folder, options) as home:
+            config = make_project(origin, home)
+            with open_project(home, config) as dvc, dvc.lock([]):
+                result = _fill(dvc, selection, folder, options)
     in_git = [f"{e.path}: Git has it, not DVC" for e in selection.git_outs]
     return replace(result, left=[*selection.skipped, *in_git])
 

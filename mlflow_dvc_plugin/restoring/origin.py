@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.errors import NoOriginError, RestoreError
-from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.settings import load_settings
-
-if TYPE_CHECKING:
-    from mlflow_dvc_plugin.dvc.project import DvcProject
 
 
 class Origin(NamedTuple):
@@ -58,20 +52,15 @@ def find_origin(
     return Origin("", url or "", *paths)
 
 
-@contextmanager
-def open_origin(origin: Origin, home: str) -> Iterator[DvcProject]:
-    """Open a project for an origin.
+def make_project(origin: Origin, home: str) -> dict[str, Any]:
+    """Make a project without metafiles in `home`, a folder that exists, to reach a remote.
 
-    If the origin is none, a project without metafiles is made in `home`, a folder that
-    exists; its cache is there, too, unless the user named one.
+    Its cache is there, too, unless the user named one. Returns the configuration to
+    open it with.
     """
-    if origin.project:
-        with open_project(origin.project) as dvc:
-            yield dvc
-        return
     from mlflow_dvc_plugin.dvc.remote_config import build_config
 
-    os.makedirs(os.path.join(home, ".dvc"), exist_ok=True)
     site = os.path.join(home, ".dvc", "site")
-    with open_project(home, build_config(origin.url, origin.config, origin.cache, site)) as dvc:
-        yield dvc
+    config = build_config(origin.url, origin.config, origin.cache, site)
+    os.makedirs(os.path.join(home, ".dvc"), exist_ok=True)
+    return config

@@ -86,7 +86,7 @@ def command(
     with ProgressBar() as progress:
         result = restore(
             run,
-            _to_project_paths(paths, elsewhere=bool(url or config)) if paths else None,
+            to_run_paths(paths, elsewhere=bool(url or config)) if paths else None,
             out,
             worktree=worktree,
             model=model,
@@ -104,10 +104,10 @@ def command(
     report(result, as_json=as_json, folder=out or worktree)
 
 
-def _to_project_paths(paths: tuple[str, ...], *, elsewhere: bool) -> list[str]:
-    """Make paths that were typed in the working directory relative to the project.
+def to_run_paths(paths: tuple[str, ...], *, elsewhere: bool) -> list[str]:
+    """Make paths that were typed in the working directory relative to the run's project.
 
-    Without a project, or if the data is `elsewhere`, they are relative to the run's project.
+    Without a clone of it, or if the data is `elsewhere`, they must already be so.
     """
     root = None if elsewhere else find_project()
     if root is None:

@@ -1,4 +1,4 @@
-"""Download a remote's objects into the cache, each verified before it gets there."""
+"""Download a remote's objects to a cache or to files, each verified before it gets there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
 from fsspec.callbacks import Callback
 
-from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE, describe_error
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, to_digest
 from mlflow_dvc_plugin.errors import DvcError
@@ -25,7 +25,25 @@ from mlflow_dvc_plugin.state.objects import Obj
 _BATCH = 4096  # files
 _SHARE = 50  # files
 _THREADS = 2
-_OTHER_BYTES = "the remote has other bytes under this hash"
+OTHER_BYTES = "the remote has other bytes under this hash"
+
+
+class Store(Protocol):
+    """Where objects are brought: a cache, or the files that a user wants.
+
+    `folders` are absolute paths on its disk.
+    """
+
+    folders: list[str]
+
+    def create_staging(self) -> AbstractContextManager[str]:
+        """Create a folder on its disk for files that are not verified yet."""
+
+    def move_in(self, staged: str, obj: Obj) -> None:
+        """Move a verified file to its place."""
+
+    def save_hashes(self, objs: Mapping[Obj, os.stat_result]) -> None:
+        """Note which objects were verified, with their stat at that time."""
 
 
 class _Batch(NamedTuple):
@@ -36,25 +54,25 @@ class _Batch(NamedTuple):
 
 
 def download(
-    source: Any, objs: Sequence[Obj], cache: Cache, jobs: int | None, progress: Progress
+    source: Any, objs: Sequence[Obj], store: Store, jobs: int | None, progress: Progress
 ) -> dict[Obj, str]:
     """Download objects from a part of a remote; return the reasons for those that failed."""
     failed: dict[Obj, str] = {}
-    with cache.create_staging() as folder:
+    with store.create_staging() as folder:
         batches: Iterable[_Batch]
         if source.fs.protocol == "local":
-            copier = _Copier(source, cache, folder, progress)
+            copier = _Copier(source, store, folder, progress)
             batches = run_in_threads(copier.copy, _divide(objs, _SHARE), jobs or _THREADS)
         else:
-            transfer = _Transfer(source, cache, folder, jobs, progress)
+            transfer = _Transfer(source, store, folder, jobs, progress)
             batches = map(transfer.download, _divide(objs, _BATCH))
         for batch in batches:
-            cache.save_hashes(batch.arrived)
+            store.save_hashes(batch.arrived)
             failed.update(batch.failed)
             progress.advance(files=len(batch.arrived) + len(batch.failed))
     if os.strerror(errno.ENOSPC) in failed.values():
         raise DvcError(
-            f"The disk of the DVC cache ({cache.folders[0]}) is full: make room, then run the "
+            f"The disk of the DVC cache ({store.folders[0]}) is full: make room, then run the "
             "same command again. The objects that arrived are in the cache; nothing else was "
             "changed."
         )
@@ -73,7 +91,7 @@ class _Copier:
     """
 
     source: Any
-    cache: Cache
+    store: Store
     folder: str
     progress: Progress
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -86,10 +104,10 @@ class _Copier:
             try:
                 same, info = self._stage(self.source.oid_to_path(obj.value), staged, obj)
                 if same:
-                    self.cache.move_in(staged, obj)
+                    self.store.move_in(staged, obj)
                     batch.arrived[obj] = info
                 else:
-                    batch.failed[obj] = _OTHER_BYTES
+                    batch.failed[obj] = OTHER_BYTES
             except OSError as err:
                 batch.failed[obj] = describe_error(err)
         self.progress.advance(size=sum(info.st_size for info in batch.arrived.values()))
@@ -118,7 +136,7 @@ class _Transfer:
     """Downloads objects in the way that DVC does, from any kind of remote."""
 
     source: Any
-    cache: Cache
+    store: Store
     folder: str
     jobs: int | None
     progress: Progress
@@ -176,8 +194,8 @@ class _Transfer:
         try:
             info = os.stat(path)
             if not has_object_bytes(path, obj):
-                return _OTHER_BYTES
-            self.cache.move_in(path, obj)
+                return OTHER_BYTES
+            self.store.move_in(path, obj)
         except OSError as err:
             return describe_error(err)
         return info

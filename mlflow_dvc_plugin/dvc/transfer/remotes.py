@@ -51,7 +51,7 @@ class Remotes:
             EmptyRemoteError: the folder of a local remote does not exist.
         """
         found: set[Obj] = set()
-        for legacy, some in _group_by_part(objs):
+        for legacy, some in group_by_part(objs):
             with translate_errors():
                 odb = self._open(remote, legacy, "status")
                 values = find_in_odb(odb, [obj.value for obj in some])
@@ -77,13 +77,10 @@ class Remotes:
                 yield obj, data
             else:
                 absent.append(obj)
-        for legacy, some in _group_by_part(absent):
-            with translate_errors():
-                odb = self._open(remote, legacy, "fetch")
-                check_folder(odb)
-                with ThreadPoolExecutor(_THREADS) as pool:
-                    paths = [odb.oid_to_path(obj.value) for obj in some]
-                    found = list(pool.map(partial(read_bytes, odb.fs), paths))
+        for odb, some in self.open_parts(absent, remote, "fetch"):
+            with translate_errors(), ThreadPoolExecutor(_THREADS) as pool:
+                paths = [odb.oid_to_path(obj.value) for obj in some]
+                found = list(pool.map(partial(read_bytes, odb.fs), paths))
             for obj, data in zip(some, found, strict=True):
                 if data is not None and Obj.from_bytes(data).value == to_digest(obj):
                     yield obj, data
@@ -97,7 +94,7 @@ class Remotes:
     ) -> dict[Obj, str]:
         """Bring verified objects into the cache; return the reasons for those that failed."""
         failed: dict[Obj, str] = {}
-        for legacy, some in _group_by_part(objs):
+        for legacy, some in group_by_part(objs):
             try:
                 odb = self._open(remote, legacy, "pull")
                 check_folder(odb)
@@ -124,7 +121,7 @@ class Remotes:
                 # Other programs take a listing in a remote as proof that its files are there.
                 failed.update(dict.fromkeys(some, "files of it could not be sent"))
                 continue
-            for legacy, part in _group_by_part(some):
+            for legacy, part in group_by_part(some):
                 by_value = {obj.value: obj for obj in part}
                 try:
                     self._open(remote, legacy, "push").add(
@@ -140,6 +137,16 @@ class Remotes:
                     failed.update(dict.fromkeys(part, describe_error(err)))
         return failed
 
+    def open_parts(
+        self, objs: Iterable[Obj], remote: str | None, command: str
+    ) -> Iterator[tuple[Any, list[Obj]]]:
+        """Open the parts of a remote that objects belong in, as DVC does."""
+        for legacy, some in group_by_part(objs):
+            with translate_errors():
+                odb = self._open(remote, legacy, command)
+                check_folder(odb)
+            yield odb, some
+
     def _open(self, name: str | None, legacy: bool, command: str) -> Any:
         """Open the part of a remote for one kind of hash; DVC's messages name the command."""
         hash_name = "md5-dos2unix" if legacy else "md5"
@@ -150,7 +157,7 @@ class Remotes:
         return self._repo.cloud.get_remote_odb(name=name, command=command, hash_name=hash_name)
 
 
-def _group_by_part(objs: Iterable[Obj]) -> Iterator[tuple[bool, list[Obj]]]:
+def group_by_part(objs: Iterable[Obj]) -> Iterator[tuple[bool, list[Obj]]]:
     """Group objects by whether they belong in the part of a remote that DVC 2 used."""
     for legacy, some in groupby(sorted(objs, key=is_legacy), key=is_legacy):
         yield legacy, list(some)

@@ -59,7 +59,7 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
     listings: dict[str, Obj] = {}
     for e in entries:
         check_path(e.path)
-        obj = _to_obj(e.path, e.hash_name, e.hash)
+        obj = to_obj(e.path, e.hash_name, e.hash)
         if obj.value.endswith(DIR_SUFFIX):
             listings[e.path] = obj
         else:
@@ -89,13 +89,25 @@ def _read_listing(fetcher: Fetcher, obj: Obj, folder: str) -> Iterable[tuple[str
     try:
         with open(fetcher.project.cache.path(obj), "rb") as file:
             data = file.read()
+    except OSError as err:
+        raise RestoreError(f"The listing of {folder} cannot be read: {err!r}.") from err
+    return parse_listing(data, folder, obj.hash_name)
+
+
+def parse_listing(data: bytes, folder: str, hash_name: str) -> Iterable[tuple[str, Obj]]:
+    """Parse a folder's listing: the path, relative to the project, and the object of each file.
+
+    Raises:
+        RestoreError: it is no listing, or a path leads out of the folder.
+    """
+    try:
         for value, relpath in _parse_rows(data):
             path = posixpath.join(folder, relpath)
             check_path(path)
             if not path.startswith(folder + "/"):
                 raise RestoreError(f"The listing of {folder} names {path!r}, which is outside it.")
-            yield path, _to_obj(path, obj.hash_name, value)
-    except (OSError, ValueError, TypeError, KeyError) as err:
+            yield path, to_obj(path, hash_name, value)
+    except (ValueError, TypeError, KeyError) as err:
         raise RestoreError(f"The listing of {folder} cannot be read: {err!r}.") from err
 
 
@@ -115,7 +127,7 @@ def _parse_rows(data: bytes) -> Iterable[tuple[object, str]]:
             yield item["md5"], item["relpath"]
 
 
-def _to_obj(path: str, hash_name: str, value: object) -> Obj:
+def to_obj(path: str, hash_name: str, value: object) -> Obj:
     """Make an object whose hash can be verified, and cannot be used as a path."""
     if isinstance(value, str) and hash_name in ("md5", "md5-dos2unix") and _MD5.match(value):
         return Obj(hash_name, value)
