@@ -22,7 +22,10 @@ from mlflow_dvc_plugin.version import __version__
 # The commands of each sub-package, and their heading in --help.
 _GROUPS = {
     "capturing": ("Record the data of runs", ("status", "link", "tag", "backfill", "export")),
-    "lineage": ("Find and compare runs by data", ("show", "diff", "find", "log", "check", "graph")),
+    "lineage": (
+        "Find and compare runs by data",
+        ("show", "diff", "find", "log", "check", "graph", "report"),
+    ),
     "restoring": (
         "Restore, read and keep the data of runs",
         ("restore", "undo", "ls", "cat", "push", "pin", "unpin", "forget", "demo"),

@@ -13,12 +13,18 @@ from typing import Any, TypeVar
 
 import click
 
+from mlflow_dvc_plugin import units
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.lineage.workspace import explain_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = 40  # characters
 STDIN = "-"
+format_count, format_number, format_size = (
+    units.format_count,
+    units.format_number,
+    units.format_size,
+)
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -152,11 +158,6 @@ def format_time(milliseconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
 
 
-def format_number(value: float | None) -> str:
-    """A metric."""
-    return "-" if value is None else f"{value:.6g}"
-
-
 def print_result(
     document: Any, as_json: bool, draw: Callable[[], None], remarks: Iterable[str] = ()
 ) -> None:
@@ -216,20 +217,3 @@ def until_closed() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = None
-
-
-def format_count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 file``, ``1,024 files``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def format_size(number: int | None) -> str:
-    """A number of bytes in a readable unit: ``41.2 kB``; a dash if it is not known."""
-    if number is None:
-        return "-"
-    value = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -12,12 +12,15 @@ class Pages:
     """The pages of an MLflow server; each address is empty if the store is not a server."""
 
     def __init__(self, store: str) -> None:
-        parts = urlsplit(store)
+        try:
+            parts = urlsplit(store)
+        except ValueError:
+            parts = urlsplit("")
         # A user's password stays out of what others may read.
-        host = parts.netloc.rpartition("@")[2]
+        host = _quote(parts.netloc.rpartition("@")[2], ":[]")
         is_server = parts.scheme in ("http", "https") and bool(host)
-        path = parts.path.rstrip("/")
-        self._base = f"{parts.scheme}://{host}{quote(path)}/#" if is_server else ""
+        path = _quote(parts.path.rstrip("/"), "/")
+        self._base = f"{parts.scheme}://{host}{path}/#" if is_server else ""
 
     def find_run(self, run: Run) -> str:
         """The page of a run."""
@@ -33,7 +36,11 @@ class Pages:
     def search(self, experiment_id: str, clause: str) -> str:
         """The list of an experiment's runs that meet a condition."""
         page = self._join("experiments", experiment_id, "runs")
-        return page and f"{page}?searchFilter={quote(clause, safe='')}"
+        return page and f"{page}?searchFilter={_quote(clause)}"
 
     def _join(self, *parts: str) -> str:
-        return self._base and "/".join([self._base, *(quote(part, safe="") for part in parts)])
+        return self._base and "/".join([self._base, *(_quote(part) for part in parts)])
+
+
+def _quote(text: str, safe: str = "") -> str:
+    return quote(text, safe=safe, errors="replace")

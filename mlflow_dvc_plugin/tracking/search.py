@@ -113,3 +113,21 @@ def _read_newest_first(client: Any, ids: Sequence[str], filter_string: str) -> I
         if found.info.run_id not in seen:
             seen.add(found.info.run_id)
             yield to_run(found, client)
+
+
+def find_run_before(run: Run, clauses: Sequence[str] = ()) -> Run | None:
+    """The newest run that started before a run in the same experiment, and meets every clause."""
+    client = store.open_client(run.store or None)
+    before = f"attributes.start_time < {run.start_time}"
+    order = ["attributes.start_time DESC"]
+    with store.translate_errors():
+        found = client.search_runs(
+            [run.experiment_id], " AND ".join([before, *clauses]), max_results=1, order_by=order
+        )
+    return to_run(found[0], client) if found else None
+
+
+def find_experiment_name(run: Run) -> str:
+    """The name of a run's experiment."""
+    with store.translate_errors():
+        return str(store.open_client(run.store or None).get_experiment(run.experiment_id).name)

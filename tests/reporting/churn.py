@@ -10,6 +10,7 @@ import hashlib
 import mlflow
 import pytest
 
+from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 
@@ -47,6 +48,7 @@ class Churn:
 
     def train(self, accuracy: float = 0.5) -> str:
         """A run in stage ``train``; its id."""
+        forget_folder_verdicts()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DVC_STAGE", "train")
             return self.history.run(accuracy=accuracy)

@@ -101,7 +101,7 @@ def _format(line: Line, is_focus: bool) -> str:
 
 def _list_words(line: Line) -> list[str]:
     facts = line.node.facts
-    words = [facts[name] for name in ("size",) if name in facts]
+    words = [f"{int(facts['bytes']):,} bytes"] if "bytes" in facts else []
     if line.node.kind == "run":
         words.append(f"data {facts['data']}")
         words += [facts["status"]] if facts.get("status") not in (None, "finished") else []

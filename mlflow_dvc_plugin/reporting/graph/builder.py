@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
 
 from mlflow_dvc_plugin.reporting.graph.nodes import Edge, Graph, Node
 from mlflow_dvc_plugin.reporting.recorded_runs import RecordedRun
+from mlflow_dvc_plugin.reporting.times import format_utc
 from mlflow_dvc_plugin.state import Entry, fingerprint
 from mlflow_dvc_plugin.state.tags import HASH_DIGITS, HASHES, MIN_HASH
 from mlflow_dvc_plugin.tracking import Run, contains_clause, tag_clause
@@ -119,7 +119,7 @@ class _Builder:
 
     def _add_data(self, e: Entry, run: Run) -> str:
         value = str(e.hash)
-        facts = {} if e.size is None else {"size": f"{e.size:,} bytes"}
+        facts = {} if e.size is None else {"bytes": str(e.size)}
         if e.nfiles is not None:
             facts["files"] = f"{e.nfiles:,}"
         digits = value[:MIN_HASH]
@@ -168,11 +168,3 @@ def _list_facts(recorded: RecordedRun) -> dict[str, str]:
         "ended": format_utc(run.end_time),
     }
     return {name: value for name, value in facts.items() if value}
-
-
-def format_utc(milliseconds: int | None) -> str:
-    """A time of a run as ISO 8601; empty for none."""
-    if milliseconds is None:
-        return ""
-    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

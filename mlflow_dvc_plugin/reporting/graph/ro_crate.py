@@ -136,10 +136,10 @@ def _to_id(node: Node) -> str:
     """The URI of data or of a model: its hash and path, or its name."""
     if node.kind == "data":
         value = node.hash.partition(".")[0]
-        return f"hash://md5/{quote(value)}#{quote(node.name)}"
+        return f"hash://md5/{_quote(value)}#{_quote(node.name)}"
     if node.kind == "version":
-        return f"models:/{quote(node.name)}"
-    return f"models:/{quote(node.hash)}"
+        return f"models:/{_quote(node.name)}"
+    return f"models:/{_quote(node.hash)}"
 
 
 def _to_data(node: Node) -> _Entity:
@@ -148,13 +148,13 @@ def _to_data(node: Node) -> _Entity:
         entity["@type"] = "Dataset"
     if node.hash:
         entity["identifier"] = node.hash
-    if "size" in node.facts:
-        entity["contentSize"] = node.facts["size"]
+    if "bytes" in node.facts:
+        entity["contentSize"] = node.facts["bytes"]
     return entity
 
 
 def _to_file(path: str) -> _Entity:
-    entity: _Entity = {"@id": quote(path), "@type": "File", "name": path}
+    entity: _Entity = {"@id": _quote(path), "@type": "File", "name": path}
     if path == _PIPELINE:
         entity["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
         entity["name"] = "DVC pipeline"
@@ -175,3 +175,8 @@ def _is_safe(path: str) -> bool:
     except UnsafePathError:
         return False
     return path != _FILE
+
+
+def _quote(text: str) -> str:
+    """A part of a URI; half a character, from a tag, has no bytes."""
+    return quote(text, errors="replace")
