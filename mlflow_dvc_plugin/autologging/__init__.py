@@ -7,6 +7,8 @@
       run_start     uploads the state, the metafiles and the params files;
                     remembers params values and the stamps of metrics and plots files
       run_end       logs dataset inputs, params, metrics and plots
+                    or the user logs a dataset, or registers a model
+      dataset_inputs, model_versions
 
 An error in here never fails a run. It never overwrites what the user logged: everything
 that could clash is logged when the run ends, and only where the run does not have it.

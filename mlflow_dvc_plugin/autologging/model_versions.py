@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlflow_dvc_plugin.state.tags import select_model_tags
+from mlflow_dvc_plugin.state.model_tags import select_model_tags
 from mlflow_dvc_plugin.tag_request import find_active_tags
 from mlflow_dvc_plugin.tracking.lookup import get_run
 from mlflow_dvc_plugin.tracking.models import Registry

@@ -18,10 +18,7 @@ SCHEMA = "1"
 DATA_PREFIX = "dvc.data."
 DATA_OMITTED = "dvc.data_omitted"
 OUT_PREFIX = "dvc.out."
-MODEL_PREFIX = "dvc.model."
 MANIFEST = "dvc.manifest"
-MODEL_MANIFEST = "dvc.model_manifest"  # of a model version: describes the out that the model is
-RUN = "dvc.run_id"  # of a model version: the run that it comes from
 MANIFEST_RUN = "dvc.manifest_run"  # the run that has the manifest
 HASHES = "dvc.hashes"
 OUT_HASHES = "dvc.out_hashes"
@@ -41,17 +38,6 @@ MAX_MODIFIED_TOTAL = 2_000
 _MAX_PATH_TAGS_TOTAL = 6_000
 _MAX_SCALAR = 500
 
-# What a model version gets from its run, besides the hash of each out.
-_MODEL_TAGS = (
-    "dvc.data_hash",
-    "dvc.status",
-    "dvc.modified",
-    "dvc.stage",
-    "dvc.inputs_hash",
-    "dvc.git_commit",
-    "dvc.source",
-    "dvc.data_omitted",
-)
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
 _DOTS = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
 
@@ -105,26 +91,6 @@ def refer_to_manifest(
     repeated = build_manifest_tags(parts)
     kept = {key: value for key, value in tags.items() if key not in repeated}
     return {**kept, MANIFEST_RUN: run_id}
-
-
-def select_model_tags(tags: Mapping[str, str], run_id: str) -> dict[str, str]:
-    """Select the tags of a run that a model version gets: which data made it, and which run.
-
-    There are none if the run has no data state.
-    """
-    if "dvc.data_hash" not in tags:
-        return {}
-    return {RUN: run_id} | {key: value for key, value in tags.items() if is_model_tag(key)}
-
-
-def build_model_tags(out: Entry, manifest: str) -> dict[str, str]:
-    """Build the tags of a model version whose bytes are an out."""
-    return {to_tag_key(out.path, MODEL_PREFIX): str(out.hash), MODEL_MANIFEST: manifest}
-
-
-def is_model_tag(key: str) -> bool:
-    """A model version gets this tag from its run."""
-    return key in _MODEL_TAGS or key.startswith(DATA_PREFIX)
 
 
 def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:

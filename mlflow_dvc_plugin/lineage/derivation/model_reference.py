@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import LineageError
 from mlflow_dvc_plugin.lineage.derivation.link import link
@@ -10,7 +12,7 @@ from mlflow_dvc_plugin.lineage.workspace import explain_path, read_state
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.manifest import Manifest, dump
-from mlflow_dvc_plugin.state.tags import RUN, build_model_tags, select_model_tags
+from mlflow_dvc_plugin.state.model_tags import RUN, build_model_tags, select_model_tags
 from mlflow_dvc_plugin.tracking import find_run
 from mlflow_dvc_plugin.tracking.models import Model, Registry
 
@@ -41,7 +43,7 @@ def link_model(
             return LinkedModel(model, tags)
     if dry_run:
         return LinkedModel(Model("", name, "", found.run_id), tags, changed=True)
-    source = f"dvc://{out.path}?{out.hash_name}={out.hash}"
+    source = f"dvc:///out?{urlencode({'path': out.path, out.hash_name: out.hash})}"
     model = registry.register_reference(name, source, found.run_id, found.experiment_id, tags)
     return LinkedModel(model, tags, changed=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.errors import RunNotFoundError
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.state.tags import RUN, is_model_tag, select_model_tags
+from mlflow_dvc_plugin.state.model_tags import RUN, is_model_tag, select_model_tags
 from mlflow_dvc_plugin.tracking.lookup import get_run
 from mlflow_dvc_plugin.tracking.models import Model, Registry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import DvcError, ManifestError, RestoreError
 from mlflow_dvc_plugin.state import DataState, Entry, manifest
-from mlflow_dvc_plugin.state.tags import MODEL_MANIFEST
+from mlflow_dvc_plugin.state.model_tags import MODEL_MANIFEST
 from mlflow_dvc_plugin.tracking import Run
 
 
