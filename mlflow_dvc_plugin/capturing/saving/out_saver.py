@@ -35,6 +35,10 @@ _MAX_THREADS = 8
 _BATCH_FILES, _BATCH_BYTES = 64, 1 << 22
 # The system's clock for files is no coarser: a later write has a later timestamp.
 _TICK_NS = 20_000_000
+# Saving can read what is in doubt, so it believes DVC's record of a file only if the two
+# timestamps of its last write are from the same moment. A file that is older than the copy in
+# the cache could have been edited before, with its time set back: DVC does not see that.
+_SAME_WRITE_NS = 5_000_000
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _NEVER = float("inf")
 
@@ -106,7 +110,7 @@ class OutSaver:
         files = {}
         for path, (out, info) in outs.items():
             expected = out.entry.hash if out.entry.hash_name == "md5" else None
-            files[path] = FileCheck(out.path, info, "md5", expected, self._find_cache_time(out))
+            files[path] = FileCheck(out.path, info, "md5", expected, 0)
         proofs = Proofs(self.project, "")
         unproven = proofs.apply(files)
         if unproven:
@@ -151,11 +155,8 @@ class OutSaver:
         listed = self._list(entry.path)
         is_md5 = entry.hash_name == "md5" and entry.hash is not None
         members = find_members(out, self._cache) if is_md5 else None
-        cached_ns = self._find_cache_time(out)
         files = {
-            name: FileCheck(
-                f"{out.path}{os.sep}{name}", info, "md5", (members or {}).get(name), cached_ns
-            )
+            name: FileCheck(f"{out.path}{os.sep}{name}", info, "md5", (members or {}).get(name), 0)
             for name, info in listed.items()
         }
         proofs = Proofs(self.project, entry.path)
@@ -223,18 +224,13 @@ class OutSaver:
         """Find hashes without reading: by DVC's records of files, by links, in this process."""
         for file in files:
             record = records.get(file.path)
-            file.use_record(record)
+            file.use_record(record, _SAME_WRITE_NS)
             if file.found is None and record is not None:
                 self._written.add(file.path)
             if file.found is None:
                 file.use_link(self._cache)
             if file.found is None:
                 file.found = find_known_hash(file.path, file.info, "md5")
-
-    def _find_cache_time(self, out: Out) -> int:
-        """When an out was put into the cache, in nanoseconds; 0 if that is not known."""
-        info = self._cache.stat_object(out.entry.hash_name, out.entry.hash or "")
-        return info.st_mtime_ns if info else 0
 
     def _read(self, files: Iterable[FileCheck], is_new: bool) -> None:
         """Read the files that are not proven, and save those on the way that are probably new.

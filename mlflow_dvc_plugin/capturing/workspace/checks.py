@@ -45,7 +45,7 @@ class FileCheck:
             return "open"
         return "equal" if self.expected in (None, self.found) else "different"
 
-    def use_record(self, record: str | None) -> None:
+    def use_record(self, record: str | None, same_write_ns: int = _SAME_WRITE_NS) -> None:
         """Take the hash from DVC's state database, if its record is of this very file.
 
         DVC itself compares inode, mtime and size, but the mtime can be set back
@@ -55,7 +55,7 @@ class FileCheck:
         if record is None:
             return
         info = self.info
-        is_last_write = abs(info.st_ctime_ns - info.st_mtime_ns) <= _SAME_WRITE_NS
+        is_last_write = abs(info.st_ctime_ns - info.st_mtime_ns) <= same_write_ns
         if not is_last_write and info.st_ctime_ns > self.cached_ns:
             return
         checksum = hash_record.compute_checksum(info)
