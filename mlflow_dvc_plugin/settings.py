@@ -15,7 +15,8 @@ from mlflow_dvc_plugin.errors import SettingsError
 PREFIX = "MLFLOW_DVC_"
 # Where torchrun, Open MPI and Slurm say which of the processes of a job this is.
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots", "models")
+DEFAULT_AUTOLOG_PARTS = ("datasets", "artifacts", "params", "metrics", "plots", "models")
+AUTOLOG_PARTS = (*DEFAULT_AUTOLOG_PARTS, "report")
 
 
 class Settings(NamedTuple):
@@ -122,7 +123,7 @@ def _parse_children(key: str, value: object) -> str:
 
 def _parse_autolog(key: str, value: object) -> tuple[str, ...]:
     try:
-        return AUTOLOG_PARTS if _parse_bool(key, value) else ()
+        return DEFAULT_AUTOLOG_PARTS if _parse_bool(key, value) else ()
     except SettingsError:
         pass
     parts = _parse_patterns(key, value)

@@ -24,6 +24,7 @@ def autolog(
     log_metrics: bool = True,
     log_plots: bool = True,
     log_models: bool = True,
+    log_report: bool = False,
     disable: bool = False,
     silent: bool = False,
 ) -> None:
@@ -45,13 +46,15 @@ def autolog(
             artifacts below ``dvc/``, at its end.
         log_models: give each version of a registered model, when it is registered, the
             data tags of the run that the model comes from.
+        log_report: log a page with the run's data, what changed, and what its models rest
+            on, as ``dvc/report.html``, at its end.
         disable: log nothing from now on.
         silent: suppress all warnings.
     """
     # MLflow stores the arguments, where `select_parts` reads them. It does not call this
     # function with `disable`.
     del log_datasets, log_artifacts, log_params, log_metrics, log_plots, log_models
-    del disable, silent
+    del log_report, disable, silent
     hooks.install()
 
 
@@ -63,6 +66,7 @@ def log_state(
     log_params: bool = True,
     log_metrics: bool = True,
     log_plots: bool = True,
+    log_report: bool = False,
     silent: bool = False,
 ) -> DataState | None:
     """Log to one run, now, what DVC knows about it. Call it after your own logging.
@@ -75,6 +79,7 @@ def log_state(
         log_params: log parameters.
         log_metrics: log the numbers in DVC's metrics files.
         log_plots: log DVC's plots files.
+        log_report: log the page ``dvc/report.html``.
         silent: suppress all warnings.
 
     Returns:
@@ -84,7 +89,15 @@ def log_state(
     Raises:
         RunNotFoundError: there is no such run, or no run is active.
     """
-    parts = Parts(log_datasets, log_artifacts, log_params, log_metrics, log_plots, silent=silent)
+    parts = Parts(
+        log_datasets,
+        log_artifacts,
+        log_params,
+        log_metrics,
+        log_plots,
+        report=log_report,
+        silent=silent,
+    )
     return _log_parts(run_id, parts)
 
 

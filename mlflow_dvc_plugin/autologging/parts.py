@@ -21,6 +21,7 @@ class Parts:
     metrics: bool = True
     plots: bool = True
     models: bool = True
+    report: bool = False
     silent: bool = False
 
 

@@ -56,7 +56,7 @@ _failed: set[str] = set()
 
 def has_upload_failed() -> bool:
     """An upload failed in this process: a search of hundreds of runs must not wait for each."""
-    return not _failed.isdisjoint({"artifacts", "plots"})
+    return not _failed.isdisjoint({"artifacts", "plots", "report"})
 
 
 @contextmanager

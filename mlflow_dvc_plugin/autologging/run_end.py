@@ -63,6 +63,12 @@ def finish_recording(client: Any, recording: Recording) -> None:
             with guard(parts, "plots"):
                 written = _find_written(recording, state.project, recording.pipeline.plots)
                 warn(parts, upload_plots(client, run_id, state.project, written))
+        if parts.report and not has_upload_failed():
+            with guard(parts, "report"):
+                # Most runs do without, and it imports much.
+                from mlflow_dvc_plugin.autologging.report import upload_report
+
+                upload_report(client, run_id, state)
 
 
 def _find_subject(run: Any, dataset: Any) -> dict[str, str]:

@@ -34,12 +34,21 @@ _NAMES = ("calm-heron", "bold-otter", "quick-lynx", "warm-finch", "keen-badger",
 
 
 class Shop:
-    """An experiment ``forecast`` in a store, and the project of its runs."""
+    """An experiment in a store, the project of its runs, and a registered model ``forecast``."""
 
-    def __init__(self, project: Project, uri: str, runs: int = 60, states: int = 8) -> None:
+    def __init__(
+        self,
+        project: Project,
+        uri: str,
+        *,
+        runs: int = 60,
+        states: int = 8,
+        name: str = "Shop forecast",
+    ) -> None:
         self.project, self.client = project, MlflowClient(uri)
         mlflow.set_tracking_uri(uri)
-        self.experiment = self.client.create_experiment("forecast")
+        self.name = name
+        self.experiment = self.client.create_experiment(name)
         self.runs: list[str] = []
         self._uri, self._random = uri, random.Random(7)
         project.write("dvc.yaml", PIPELINE)
