@@ -156,6 +156,10 @@ class NoOriginError(MlflowDvcError):
         )
 
 
+class RerunError(MlflowDvcError):
+    """A run cannot be repeated, or its repetition cannot be compared with it."""
+
+
 class RestoreError(MlflowDvcError):
     """A restore, or an undo, cannot be done."""
 

@@ -14,3 +14,6 @@ class Progress:
 
     def advance(self, files: int = 0, size: int = 0) -> None:
         """Report files and bytes that are done."""
+
+    def end(self) -> None:
+        """Something else uses the terminal now, until the next phase."""

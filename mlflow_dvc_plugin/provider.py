@@ -53,7 +53,7 @@ class _Context:
 
             request = read_request()
             if request.is_start:
-                return _build_tags(request.run_id)
+                return _build_tags(request.run_id) | _name_repeated_run(request.run_id)
             return _copy_tags(request.run_id)
         except Exception as err:  # noqa: BLE001 - capture must never break the training job
             return _describe_error(err)
@@ -81,6 +81,16 @@ def _build_tags(parent_id: str | None) -> dict[str, str]:
             len(start.state.entries),
         )
     return _refer_to_manifest(tags, parent_id, start.settings)
+
+
+def _name_repeated_run(parent_id: str | None) -> dict[str, str]:
+    """The tag of a run that `mlflow-dvc rerun` starts; its child runs have none."""
+    repeated = os.environ.get("MLFLOW_DVC_RERUN_OF")
+    if not repeated or parent_id:
+        return {}
+    from mlflow_dvc_plugin.state.tags import RERUN_OF
+
+    return {RERUN_OF: repeated}
 
 
 def _copy_tags(run_id: str | None) -> dict[str, str]:

@@ -28,13 +28,14 @@ _GROUPS = {
     ),
     "restoring": (
         "Restore, read and keep the data of runs",
-        ("restore", "undo", "ls", "cat", "push", "pin", "unpin", "forget", "demo"),
+        ("restore", "undo", "rerun", "ls", "cat", "push", "pin", "unpin", "forget", "demo"),
     ),
 }
 COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}
 
-# With its own defaults, MLflow tries a server that does not answer for minutes.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# For the commands' own requests. By default, MLflow tries a server that does not answer for
+# minutes.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _ALLOCATIONS = 1_000_000  # until garbage is collected
 _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
@@ -130,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> None:
     # for garbage among them again and again takes long.
     gc.set_threshold(_ALLOCATIONS, 50, 50)
     _prepare_streams()
-    for name, value in _PATIENCE.items():
+    for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     try:
         code = cli.main(args=args, prog_name="mlflow-dvc", standalone_mode=False)

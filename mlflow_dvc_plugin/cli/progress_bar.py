@@ -33,13 +33,17 @@ class ProgressBar(Progress):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the phase, so that others can use the terminal."""
         if self._phase is not None:
             self._phase.end()
+            self._phase = None
 
     def begin(self, what: str, files: int) -> None:
         """Start a phase."""
-        if self._phase is not None:
-            self._phase.end()
+        self.end()
         self._phase = _Phase(what, files)
 
     def advance(self, files: int = 0, size: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.locks import lock_project
+from mlflow_dvc_plugin.dvc.stages import read_stage
 from mlflow_dvc_plugin.dvc.storage import Storage
 from mlflow_dvc_plugin.dvc.transfer.objects import Objects
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
@@ -52,10 +54,16 @@ class DvcProject:
         self.outs = Outs(self._repo, self.cache)
         self.storage = Storage(self._repo)
         self.lock = partial(lock_project, self._repo)
+        self.read_stage = partial(read_stage, self._repo)
 
     def close(self) -> None:
         """Close DVC's databases."""
         self._repo.close()
+
+    def delete_databases(self) -> None:
+        """Close and delete DVC's databases of a project that will be gone: they are elsewhere."""
+        self.close()
+        shutil.rmtree(self._repo.site_cache_dir, ignore_errors=True)
 
     def list_files(self, folder: str) -> Iterator[str]:
         """List the absolute paths of the files in a folder that ``.dvcignore`` does not exclude."""

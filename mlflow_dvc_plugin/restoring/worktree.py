@@ -66,6 +66,11 @@ def _make_worktree(project: str, commit: str | None, folder: str) -> Iterator[st
             dvc.cache.share_with(inside)
         yield inside
     except BaseException:
-        with suppress(GitError):
-            run_git(project, "worktree", "remove", "--force", "--force", "--", folder)
+        remove_worktree(project, folder)
         raise
+
+
+def remove_worktree(project: str, folder: str) -> None:
+    """Remove a worktree with everything in it, and what the repository knows of it."""
+    with suppress(GitError):
+        run_git(project, "worktree", "remove", "--force", "--force", "--", folder)

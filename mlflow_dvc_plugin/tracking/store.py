@@ -149,6 +149,17 @@ def _start_thread(fetch: Callable[[], Any]) -> Callable[[], Any]:
     return future.result
 
 
+def to_absolute_uri(uri: str) -> str:
+    """The address of a store for a process that runs in another folder."""
+    path = _find_local_path(uri)
+    if not path or os.path.isabs(path):
+        return uri
+    if not uri.startswith("sqlite:///"):
+        return os.path.abspath(path)
+    options = "".join(uri.partition("?")[1:])
+    return f"sqlite:///{os.path.abspath(path)}{options}"
+
+
 def _find_local_path(uri: str) -> str:
     """Where a store on this machine is; empty for any other, and for one in memory."""
     if uri.startswith("sqlite:///"):

@@ -1,0 +1,166 @@
+"""``mlflow-dvc rerun RUN``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mlflow_dvc_plugin.cli import PATIENCE, output
+from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
+from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table
+from mlflow_dvc_plugin.errors import MlflowDvcError, RerunError
+from mlflow_dvc_plugin.rerunning.plan import Plan, plan_rerun
+from mlflow_dvc_plugin.rerunning.rerun import Rerun, rerun
+from mlflow_dvc_plugin.rerunning.verdict import DEFAULT_TOLERANCE, Comparison, Tolerance
+
+_COULD_NOT_RUN = 2
+_COLOURS = {"identical": "green", "within tolerance": "green", "different": "red"}
+
+
+class _RerunFailedError(click.ClickException):
+    """It could not run; 1 means that the run was not reproduced."""
+
+    exit_code = _COULD_NOT_RUN
+
+
+@click.command("rerun")
+@click.argument("run")
+@click.option("--worktree", metavar="DIR", help="Make the Git worktree in DIR.")
+@click.option("--keep", is_flag=True, help="Do not remove the worktree at the end.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    metavar="[NAME=]NUMBER",
+    multiple=True,
+    help="How much numbers may differ, in proportion to the larger one; with NAME, those of a "
+    "metric or an output. Can be used several times.  [default: 1e-6]",
+)
+@click.option("--record", is_flag=True, help="Tag RUN with the verdict: dvc.reproduced.")
+@click.option("--yes", is_flag=True, help="Do not ask before the commands run.")
+@output.common_options
+def command(
+    *,
+    run: str,
+    worktree: str | None,
+    keep: bool,
+    tolerances: tuple[str, ...],
+    record: bool,
+    yes: bool,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> int:
+    """Run the DVC stage of RUN again, and compare what comes out.
+
+    The stage runs in a new Git worktree, on the code of the run's commit and on its
+    data. The project does not change. The new run is in the same experiment, with the
+    tag dvc.rerun_of.
+
+    Then inputs and outputs are compared by hash, metrics by value. Exits with 0 if the
+    run was reproduced, with 1 if not, and with 2 if it could not run.
+
+    The commands are code from a commit that the run names: they are shown, and you are
+    asked. Where nobody can be asked, --yes is needed.
+    """
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise click.UsageError("Running a commit's commands needs --yes where nobody can be asked.")
+    tolerance = _parse_tolerances(tolerances)
+    try:
+        with ProgressBar():
+            plan = plan_rerun(run, tracking_uri)
+        _draw_plan(plan)
+        if not yes and not click.confirm("Run this?", err=True):
+            raise RerunError("Nothing was run.")
+        environ = {k: v for k, v in os.environ.items() if PATIENCE.get(k) != v}
+        with ProgressBar("Restoring") as progress:
+            result = rerun(
+                plan,
+                environ=environ,
+                worktree=worktree,
+                keep=keep,
+                tolerance=tolerance,
+                record=record,
+                progress=progress,
+            )
+    except MlflowDvcError as err:
+        raise _RerunFailedError(output.to_printable(str(err))) from err
+    output.print_result(result.to_dict(), as_json, lambda: _draw(result), result.remarks)
+    return 0 if result.reproduced else 1
+
+
+def _parse_tolerances(texts: Sequence[str]) -> Tolerance:
+    default, by_name = DEFAULT_TOLERANCE, {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not value >= 0:
+            raise click.BadParameter(
+                f"{text!r} is not a number, 0 or larger, or NAME=NUMBER.", param_hint="--tolerance"
+            )
+        if name:
+            by_name[name] = value
+        else:
+            default = value
+    return Tolerance(default, by_name)
+
+
+def _draw_plan(plan: Plan) -> None:
+    """Show what will run, on stderr."""
+    lines = [
+        f"Run {plan.run.run_id}, stage {plan.stage}, at commit {plan.commit[:12]}: {plan.subject}",
+        *(f"  $ {line}" for command in plan.record.commands for line in command.splitlines()),
+    ]
+    if plan.record.folder != ".":
+        lines.append(f"  in {plan.record.folder}")
+    for line in lines:
+        click.echo(output.to_printable(line), err=True)
+
+
+def _draw(result: Rerun) -> None:
+    sections = (("input", result.inputs), ("output", result.outputs), ("metric", result.metrics))
+    rows = [(kind, each) for kind, comparisons in sections for each in comparisons]
+    draw_table(
+        [
+            Column("", lambda row: row[0]),
+            Column("name", lambda row: row[1].name),
+            Column("run", lambda row: _show_value(row[1].old), shrinks=True),
+            Column("rerun", lambda row: _show_value(row[1].new), shrinks=True),
+            Column("", lambda row: _show_verdict(row[1])),
+        ],
+        rows,
+    )
+    output.write()
+    what = "was reproduced" if result.reproduced else "was not reproduced"
+    output.print_line(
+        f"Run {result.run_id} {what}: {result.verdict}. Run {result.rerun} repeated it.",
+        _COLOURS[result.verdict],
+    )
+    if result.folder:
+        output.print_line(
+            f"The worktree {result.folder} was kept. To remove it: git worktree remove --force "
+            f"{result.folder}"
+        )
+
+
+def _show_value(value: str | float | None) -> str:
+    return value if isinstance(value, str) else output.format_number(value)
+
+
+def _show_verdict(item: Comparison) -> Cell:
+    if item.verdict is None:
+        return Cell("not recorded", dim=True)
+    text: str = item.verdict
+    difference = item.difference
+    if difference is not None and difference.count:
+        largest = difference.largest
+        by = f"by up to {largest:.3g}" if largest is not None else "not in numbers"
+        if isinstance(item.old, str):
+            text += f": {output.format_count(difference.count, 'value')}, {by}"
+        else:
+            text += f" by {largest:.3g}"
+    return Cell(text, _COLOURS[item.verdict])

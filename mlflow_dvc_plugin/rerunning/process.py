@@ -1,0 +1,90 @@
+"""The process that runs a stage again, and the environment that it gets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+# What a user's DVC needs; all other variables of DVC's say in which stage or experiment we are.
+_KEPT = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_NO_ANALYTICS")
+_REMOVED_PREFIXES = ("DVC_", "GIT_")
+# What would make another run of it, or another data state.
+_REMOVED = (
+    *("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_DVC_DISABLE", "MLFLOW_DVC_ROOT"),
+    *("MLFLOW_DVC_STATE", "MLFLOW_DVC_SAVE"),
+)
+_GRACE = 10  # seconds for a process that is asked to end
+
+
+def build_environment(
+    environ: Mapping[str, str], run_id: str, store: str, experiment_id: str
+) -> dict[str, str]:
+    """The environment in which the new run gets the experiment and names the old run."""
+    env = {
+        name: value
+        for name, value in environ.items()
+        if name in _KEPT or not (name.startswith(_REMOVED_PREFIXES) or name in _REMOVED)
+    }
+    return env | {
+        "MLFLOW_TRACKING_URI": store,
+        "MLFLOW_EXPERIMENT_ID": experiment_id,
+        "MLFLOW_DVC_RERUN_OF": run_id,
+    }
+
+
+def find_code_paths(environ: Mapping[str, str], old: str, new: str) -> list[str]:
+    """The folders of the worktree from which Python would import in the repository.
+
+    A project that is installed in place (``pip install -e``) would otherwise be imported
+    as it is now.
+
+    Args:
+        environ: its ``PYTHONPATH`` counts, beside the path of this interpreter.
+        old: the top of the repository.
+        new: the top of the worktree.
+    """
+    found = []
+    for path in [*environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]]:
+        inside = os.path.relpath(path, old) if os.path.isabs(path) else ".."
+        copy = os.path.join(new, inside)
+        if inside.split(os.sep)[0] != os.pardir and os.path.isdir(copy):
+            found.append(os.path.normpath(copy))
+    return list(dict.fromkeys(found))
+
+
+def run_stage(folder: str, address: str, environ: Mapping[str, str]) -> int:
+    """Run a stage in the project at `folder`; its exit code. What it prints goes to stderr.
+
+    Nothing is added to DVC's cache. An interrupt ends everything that it started.
+    """
+    options = ["--single-item", "--force", "--no-commit", "--no-run-cache"]
+    return _run([sys.executable, "-m", "dvc", "repro", *options, "--", address], folder, environ)
+
+
+def _run(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int:
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        # DVC itself ignores interrupts while a stage runs.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(_GRACE)
+                break
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
