@@ -114,14 +114,17 @@ class Shop:
     def _register(self) -> None:
         client = self.client
         client.create_registered_model("forecast")
-        for number, place in enumerate(
-            (len(self.runs) // 2, len(self.runs) - 3, len(self.runs) - 1)
-        ):
+        places = {
+            len(self.runs) // 2: "",
+            len(self.runs) - 3: "champion",
+            len(self.runs) - 1: "next",
+        }
+        for place, alias in places.items():
             run_id = self.runs[place]
             model = client.create_logged_model(self.experiment, name="net", source_run_id=run_id)
-            client.finalize_logged_model(model.model_id, "READY")
-            client.create_model_version("forecast", f"models:/{model.model_id}", run_id)
-            if number:
-                client.set_registered_model_alias(
-                    "forecast", ("", "champion", "next")[number], str(number + 1)
-                )
+            model_id = client.finalize_logged_model(model.model_id, "READY").model_id
+            made = client.create_model_version(
+                "forecast", f"models:/{model_id}", run_id, model_id=model_id
+            )
+            if alias:
+                client.set_registered_model_alias("forecast", alias, made.version)

@@ -60,6 +60,11 @@ class Chart:
     omitted: int
 
     @property
+    def has_edited(self) -> bool:
+        """Is one of the runs on edited data?"""
+        return any(point.is_edited for lane in self.lanes for point in lane.points)
+
+    @property
     def has_failed(self) -> bool:
         """Is one of the runs a failed one?"""
         return any(p.run.run.status == "FAILED" for lane in self.lanes for p in lane.points)

@@ -131,6 +131,9 @@ def _order(columns: list[list[_Item]], links: _Links) -> None:
         _sort(
             column, links, columns, 1, lambda item: not links[item][0] and len(links[item][1]) > 1
         )
+    for column in columns:
+        if all(len(links[item][0]) == 1 for item in column):
+            _sort(column, links, columns, 0, lambda _: True)
     best, fewest = [list(column) for column in columns], _count_crossings(columns, links)
     fewest = fewest * 2 // 3
     is_tied = (lambda item: bool(links[item][0])), (lambda item: bool(links[item][1]))
