@@ -14,6 +14,8 @@ from mlflow_dvc_plugin.settings import Settings
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
+# The modules of the package state that name tags.
+NAMES = ("tags.py", "model_tags.py", "data_state.py", "forgotten_tag.py")
 # The tags that only versions of registered models have.
 OF_MODELS = {"dvc.run_id", "dvc.model.<path>", "dvc.model_manifest"}
 
@@ -28,10 +30,7 @@ def table(heading: str) -> list[str]:
 def written_tags() -> set[str]:
     """The tag names and prefixes that the package state has as string constants."""
     state = REPOSITORY / "mlflow_dvc_plugin/state"
-    trees = [
-        ast.parse(path.read_text(encoding="utf-8"))
-        for path in (state / "tags.py", state / "data_state.py", state / "forgotten_tag.py")
-    ]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in map(state.joinpath, NAMES)]
     texts = (
         node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
     )
