@@ -55,7 +55,7 @@ def _find_old_hashes(dvc: DvcProject, plan: Plan, made: StageRecord) -> dict[str
     commands made from the same deps and params: that of the commit, or of the project now.
     """
     found: dict[str, str] = {}
-    for record in (plan.record, _read_present_stage(dvc, plan.stage)):
+    for record in (plan.record, _read_present_stage(dvc, plan.stage or "")):
         if record and (record.commands, record.deps) == (made.commands, made.deps):
             found.update({e.path: e.hash for e in record.outs if e.hash})
     tags = plan.run.tags

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
@@ -28,7 +30,8 @@ class Plan:
         root: the project's folder.
         commit: the commit whose code runs.
         subject: the first line of its message.
-        stage: the stage's address.
+        stage: the stage's address; None outside a stage.
+        command: what to run outside a stage.
         record: the stage, as the commit's ``dvc.yaml`` defines it.
         selection: the data that is restored for it.
         remarks: what is not certain.
@@ -38,18 +41,22 @@ class Plan:
     run: Run
     commit: str
     subject: str
-    stage: str
+    stage: str | None
+    command: tuple[str, ...]
     record: StageRecord
     selection: Selection
     remarks: tuple[str, ...]
 
 
-def plan_rerun(run: str | Run, tracking_uri: str | None = None) -> Plan:
-    """Plan to run the stage of a run again; nothing is changed.
+def plan_rerun(
+    run: str | Run, tracking_uri: str | None = None, command: Sequence[str] = ()
+) -> Plan:
+    """Plan to run again what made a run; nothing is changed.
 
     Args:
         run: the run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
+        command: what to run, for a run outside a stage.
 
     Raises:
         MlflowDvcError: it cannot be repeated.
@@ -64,10 +71,15 @@ def plan_rerun(run: str | Run, tracking_uri: str | None = None) -> Plan:
             f"Run {run_id} is a child of run {run.tags['mlflow.parentRunId'][:40]}, which started "
             "it. Rerun that one."
         )
-    if state.stage is None:
+    if state.stage is None and not command:
         raise RerunError(
-            f"Run {run_id} was not started in a DVC stage, so it is not recorded what to run. "
-            f"`mlflow-dvc restore {run_id} --worktree DIR` brings its code and data back."
+            f"Run {run_id} was not started in a DVC stage, so it is not recorded what to run. Give "
+            f"its command: mlflow-dvc rerun {run_id} -- COMMAND"
+        )
+    if state.stage is not None and command:
+        raise RerunError(
+            f"Run {run_id} was started in stage {state.stage}, whose commands are in dvc.yaml. "
+            "Leave the command out."
         )
     if run.modified:
         raise RerunError(
@@ -79,11 +91,14 @@ def plan_rerun(run: str | Run, tracking_uri: str | None = None) -> Plan:
     commit = resolve_commit(root, state.git_commit)
     if state.exp_name:
         commit = _find_experiment(root, run_id, state.exp_name, state.exp_baseline or commit)
-    record = read_commit_stage(root, commit, state.stage)
+    if state.stage is None:
+        record = StageRecord((shlex.join(command),), ".", (), {}, ())
+    else:
+        record = read_commit_stage(root, commit, state.stage)
     allowed = {e.path for e in read_commit_state(root, commit).entries}
     allowed |= {path for path in record.dep_paths if not _is_in_git(root, commit, path)}
     # Tags must not put files beside the commit's code, where they could be run.
-    refused = [e.path for e in state.entries if e.input and e.path not in allowed]
+    refused = [e.path for e in state.used_entries() if e.path not in allowed]
     if refused:
         raise RerunError(
             f"Commit {commit[:12]} does not track {join_some(refused, _SHOWN)} with DVC, so a "
@@ -92,7 +107,8 @@ def plan_rerun(run: str | Run, tracking_uri: str | None = None) -> Plan:
     entries = tuple(e for e in state.entries if e.path in allowed)
     selection = select_outs(run, state._replace(entries=entries, git_commit=commit), None)
     subject = run_git(root, "log", "-1", "--format=%s", commit).decode(errors="replace").strip()
-    return Plan(root, run, commit, subject, state.stage, record, selection, tuple(_explain(run)))
+    remarks = tuple(_explain(run))
+    return Plan(root, run, commit, subject, state.stage, tuple(command), record, selection, remarks)
 
 
 def read_commit_stage(root: str, commit: str, address: str) -> StageRecord:

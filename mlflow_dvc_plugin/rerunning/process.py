@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from mlflow_dvc_plugin.errors import RerunError
+
 # What a user's DVC needs; all other variables of DVC's say in which stage or experiment we are.
 _KEPT = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_NO_ANALYTICS")
 _REMOVED_PREFIXES = ("DVC_", "GIT_")
@@ -63,6 +65,21 @@ def run_stage(folder: str, address: str, environ: Mapping[str, str]) -> int:
     """
     options = ["--single-item", "--force", "--no-commit", "--no-run-cache"]
     return _run([sys.executable, "-m", "dvc", "repro", *options, "--", address], folder, environ)
+
+
+def run_command(folder: str, command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a command as :func:`run_stage` runs a stage; a RerunError if it cannot start.
+
+    A program that is named by a relative path, and is not among the run's code, is found from
+    the working directory: the interpreter of an environment in the project.
+    """
+    program = command[0]
+    if os.sep in program and not os.path.exists(os.path.join(folder, program)):
+        program = os.path.abspath(program)
+    try:
+        return _run([program, *command[1:]], folder, environ)
+    except OSError as err:
+        raise RerunError(f"{command[0]} cannot run: {err.strerror}.") from err
 
 
 def _run(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int:

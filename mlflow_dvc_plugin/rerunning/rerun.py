@@ -1,4 +1,4 @@
-"""Run the stage of a run again on its own code and data, and compare what comes out."""
+"""Run what made a run again on its own code and data, and compare what comes out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from mlflow_dvc_plugin.git import find_prefix
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.rerunning.outputs import compare_outputs
 from mlflow_dvc_plugin.rerunning.plan import Plan
-from mlflow_dvc_plugin.rerunning.process import build_environment, find_code_paths, run_stage
+from mlflow_dvc_plugin.rerunning.process import (
+    build_environment,
+    find_code_paths,
+    run_command,
+    run_stage,
+)
 from mlflow_dvc_plugin.rerunning.verdict import (
     Comparison,
     Tolerance,
@@ -85,7 +90,7 @@ def rerun(
     record: bool = False,
     progress: Progress | None = None,
 ) -> Rerun:
-    """Run the DVC stage of a run again, in a Git worktree at its commit, and compare both runs.
+    """Run what made a run again, in a Git worktree at its commit, and compare both runs.
 
     The project, its workspace and its branches stay as they are. The new run is in the
     experiment of the old one, and has its id in the tag ``dvc.rerun_of``.
@@ -104,7 +109,7 @@ def rerun(
         MlflowDvcError: the run cannot be repeated, or compared.
     """
     tolerance = tolerance or Tolerance()
-    root, old = plan.root, plan.run
+    old = plan.run
     options = Options(progress=progress or Progress())
     with _make_worktree(plan, options, worktree, keep) as (top, inside):
         _check_stage(inside, plan)
@@ -113,10 +118,7 @@ def rerun(
         _run_stage(top, inside, plan, environ)
         new = _find_new_run(plan, began)
         options.progress.begin("Comparing", 0)
-        with open_project(inside) as dvc:
-            made = dvc.read_stage(plan.stage)
-        with open_project(root) as dvc:
-            outputs = compare_outputs(dvc, plan, made, inside, tolerance)
+        outputs = _compare_outputs(plan, inside, tolerance)
         inputs = compare_inputs(plan.selection.state, load_state(new, project=inside))
         metrics = compare_metrics(old.metrics, new.metrics, tolerance)
     compared = [each for each in (*outputs, *metrics) if each.verdict]
@@ -183,8 +185,20 @@ def _ignore_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _compare_outputs(plan: Plan, inside: str, tolerance: Tolerance) -> list[Comparison]:
+    """Compare what the stage made; outside a stage, nothing says what was made."""
+    if plan.stage is None:
+        return []
+    with open_project(inside) as dvc:
+        made = dvc.read_stage(plan.stage)
+    with open_project(plan.root) as dvc:
+        return compare_outputs(dvc, plan, made, inside, tolerance)
+
+
 def _check_stage(inside: str, plan: Plan) -> None:
     """Refuse to run anything else than what was shown, whatever the restored files say."""
+    if plan.stage is None:
+        return
     with open_project(inside) as dvc:
         record = dvc.read_stage(plan.stage)
     if (record.commands, record.folder) != (plan.record.commands, plan.record.folder):
@@ -201,12 +215,19 @@ def _run_stage(top: str, inside: str, plan: Plan, environ: Mapping[str, str]) ->
     code = find_code_paths(env, os.path.normpath(os.path.join(plan.root, *up)), top)
     if code:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [*code, env.get("PYTHONPATH")]))
-    exit_code = run_stage(inside, plan.stage, env)
+    if plan.stage is None:
+        exit_code = run_command(inside, plan.command, env)
+    else:
+        exit_code = run_stage(inside, plan.stage, env)
     if exit_code:
         raise RerunError(
-            f"Stage {plan.stage} failed: `dvc repro` exited with {exit_code}, and printed the "
-            "reason above. With --keep, its worktree is kept for a closer look."
+            f"{_name(plan)} failed with exit code {exit_code}, and printed the reason above. With "
+            "--keep, its worktree is kept for a closer look."
         )
+
+
+def _name(plan: Plan) -> str:
+    return "The command" if plan.stage is None else f"Stage {plan.stage}"
 
 
 def _find_new_run(plan: Plan, began: int) -> Run:
@@ -219,13 +240,13 @@ def _find_new_run(plan: Plan, began: int) -> Run:
     ]
     if not runs:
         raise RerunError(
-            f"Stage {plan.stage} ended well, but started no run in this MLflow store that names "
+            f"{_name(plan)} ended well, but started no run in this MLflow store that names "
             f"run {old.run_id}. Its code may set another store, or resume a run."
         )
     same = [run for run in runs if run.name == old.name] if len(runs) > 1 else runs
     if len(same) != 1:
         raise RerunError(
-            f"Stage {plan.stage} started {len(runs)} runs, and not exactly one of them is named "
+            f"{_name(plan)} started {len(runs)} runs, and not exactly one of them is named "
             f"{old.name!r}, so it is not certain which of them repeats run {old.run_id}."
         )
     return same[0]

@@ -66,10 +66,9 @@ class Comparison:
 
 
 def compare_inputs(old: DataState, new: DataState) -> list[Comparison]:
-    """Compare the data inputs of the stage, by hash."""
+    """Compare the data inputs of the stage, or outside a stage all data, by hash."""
     before, after = (
-        {e.path: f"{e.hash_name}:{e.hash}" for e in state.entries if e.input and e.hash}
-        for state in (old, new)
+        {e.path: f"{e.hash_name}:{e.hash}" for e in state.used_entries()} for state in (old, new)
     )
     return [
         Comparison(

@@ -152,7 +152,7 @@ def _start_thread(fetch: Callable[[], Any]) -> Callable[[], Any]:
 def to_absolute_uri(uri: str) -> str:
     """The address of a store for a process that runs in another folder."""
     path = _find_local_path(uri)
-    if not path or os.path.isabs(path):
+    if os.path.isabs(path) or not os.path.exists(path):  # "databricks" looks like a path
         return uri
     if not uri.startswith("sqlite:///"):
         return os.path.abspath(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -296,6 +298,62 @@ def forge(trained: Trained, path: str, value: str, is_input: bool = False) -> No
     entries = sorted([*kept, Entry(path, "md5", value, input=is_input)])
     for key, text in state._replace(entries=tuple(entries)).to_tags().items():
         trained.client.set_tag(trained.run_id, key, text)
+
+
+@slow
+def test_a_run_outside_a_stage_runs_again_with_the_command_that_is_given(
+    project: Project, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    code = (
+        "import sys, mlflow\n"
+        "with mlflow.start_run():\n"
+        "    mlflow.log_metric('m', int(sys.argv[-1]) * int(open('in.csv').read()))\n"
+    )
+    project.write("fit.py", code)
+    project.add("in.csv", "3")
+    project.commit()
+    run(sys.executable, "fit.py", "--times", "2", cwd=project.path)
+    (old,) = MlflowClient(store).search_runs(["0"])
+    project.write("fit.py", "raise SystemExit(1)")
+    project.add("in.csv", "4")
+    (project.path / ".venv").symlink_to(sys.prefix)  # it is not among the run's code
+    python = ".venv/bin/python"
+
+    def rerun(*command: str) -> tuple[int, str, str]:
+        done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--json", "--", *command)
+        return done.code, done.stdout, done.stderr
+
+    code_, out, err = rerun(python, "fit.py", "--times", "2")
+    assert code_ == 0, err
+    assert json.loads(out)["metrics"][0]["new"] == 6.0
+    assert [i["verdict"] for i in json.loads(out)["inputs"]] == ["identical"]
+    assert rerun(python, "fit.py", "--times", "3")[0] == 1
+    assert "The command failed with exit code 5" in rerun(python, "-c", "raise SystemExit(5)")[2]
+    assert "ended well, but started no run" in rerun("true")[2]
+    assert "no/such cannot run: No such file or directory." in rerun("no/such")[2]
+    assert list((project.path / ".dvc/tmp/rerun").glob("*")) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 2), ("\n", 2), ("", 130)])
+def test_a_person_is_shown_the_commands_and_can_say_no(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    project.add("a", "1")
+    commit = project.commit("Hello")
+    run_id = history.run()
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    done = mlflow_dvc("rerun", run_id, "--", "touch", str(project.path / "mark it"))
+    assert (done.code, done.stdout) == (code, "")
+    assert f"Run {run_id}, at commit {commit[:12]}: Hello" in done.stderr
+    assert f"$ touch '{project.path}/mark it'" in done.stderr
+    assert not (project.path / "mark it").exists()
+    assert not (project.path / ".dvc/tmp/rerun").exists()
 
 
 def test_what_cannot_be_rerun_is_refused_with_the_reason(

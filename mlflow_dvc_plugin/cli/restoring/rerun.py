@@ -28,6 +28,7 @@ class _RerunFailedError(click.ClickException):
 
 @click.command("rerun")
 @click.argument("run")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND]...")
 @click.option("--worktree", metavar="DIR", help="Make the Git worktree in DIR.")
 @click.option("--keep", is_flag=True, help="Do not remove the worktree at the end.")
 @click.option(
@@ -44,6 +45,7 @@ class _RerunFailedError(click.ClickException):
 def command(
     *,
     run: str,
+    words: tuple[str, ...],
     worktree: str | None,
     keep: bool,
     tolerances: tuple[str, ...],
@@ -56,7 +58,7 @@ def command(
 
     The stage runs in a new Git worktree, on the code of the run's commit and on its
     data. The project does not change. The new run is in the same experiment, with the
-    tag dvc.rerun_of.
+    tag dvc.rerun_of. For a run outside a stage, give its COMMAND after --.
 
     Then inputs and outputs are compared by hash, metrics by value. Exits with 0 if the
     run was reproduced, with 1 if not, and with 2 if it could not run.
@@ -69,7 +71,7 @@ def command(
     tolerance = _parse_tolerances(tolerances)
     try:
         with ProgressBar():
-            plan = plan_rerun(run, tracking_uri)
+            plan = plan_rerun(run, tracking_uri, words)
         _draw_plan(plan)
         if not yes and not click.confirm("Run this?", err=True):
             raise RerunError("Nothing was run.")
@@ -111,8 +113,9 @@ def _parse_tolerances(texts: Sequence[str]) -> Tolerance:
 
 def _draw_plan(plan: Plan) -> None:
     """Show what will run, on stderr."""
+    stage = f", stage {plan.stage}" if plan.stage else ""
     lines = [
-        f"Run {plan.run.run_id}, stage {plan.stage}, at commit {plan.commit[:12]}: {plan.subject}",
+        f"Run {plan.run.run_id}{stage}, at commit {plan.commit[:12]}: {plan.subject}",
         *(f"  $ {line}" for command in plan.record.commands for line in command.splitlines()),
     ]
     if plan.record.folder != ".":
