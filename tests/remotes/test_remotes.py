@@ -6,6 +6,7 @@ They need `pip install -e .[remotes]`, and the SSH test openssh-server.
 from __future__ import annotations
 
 import getpass
+import multiprocessing
 import os
 import shutil
 import socket
@@ -23,7 +24,7 @@ from mlflow_dvc_plugin.capturing import capture
 from mlflow_dvc_plugin.datasets import cloud_versions
 from mlflow_dvc_plugin.datasets.source import DvcDatasetSource, source_of
 from mlflow_dvc_plugin.dvc.project import DvcProject
-from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError
+from mlflow_dvc_plugin.errors import DatasetError, MissingObjectsError, NoObjectError
 from mlflow_dvc_plugin.lineage.retention.availability import Availability, locate_stored
 from mlflow_dvc_plugin.lineage.retention.objects import ObjectIndex
 from mlflow_dvc_plugin.restoring import restore
@@ -505,3 +506,68 @@ def test_forget_says_what_it_cannot_do_in_a_cloud_versioned_remote(
     assert not list((data.path / ".dvc/cache").rglob(one[2:]))
     client = boto3.client("s3", endpoint_url=s3)
     assert client.get_object(Bucket=bucket, Key="store/folder/one")["Body"].read() == b"1"
+
+
+def test_s3_is_read_in_ranges_and_by_forked_processes(
+    data: Project, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 4096
+    data.add("large.bin", content)
+    s3_remote(data, s3, "files")
+    data.push()
+    recorded = record(data.path)
+    shutil.rmtree(data.path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    files = mlflow_dvc_plugin.filesystem(recorded, "s3://files/store")
+    expected = {"a.csv": b"1,2\n", "folder/one": b"1", "folder/sub/größe": b"2"}
+    assert files.cat(["a.csv", "folder"], recursive=True) == expected
+    assert {name: files.info(name)["size"] for name in expected} == {
+        name: len(found) for name, found in expected.items()
+    }
+    with files.open("large.bin", block_size=5000) as file:
+        file.seek(300_000)
+        assert file.read(10) == content[300_000:300_010]
+        assert len(file.cache.cache) < 20_000
+    assert files.cat_file("large.bin", -10) == content[-10:]
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            found = pool.map(_read, [(files, name) for name in (*expected, "large.bin")])
+        assert found == [*expected.values(), content]
+    files.get("", "out", recursive=True)
+    assert snapshot(tmp_path / "out") == {**expected, "large.bin": content}
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3)
+    for item in client.list_objects_v2(Bucket="files")["Contents"]:
+        client.put_object(Bucket="files", Key=item["Key"], Body=b"damaged")
+    with pytest.raises(NoObjectError, match="other bytes under this hash"):
+        files.cat("large.bin")
+
+    with pytest.raises(NoObjectError):
+        mlflow_dvc_plugin.filesystem(recorded, "s3://no-such-bucket/store").cat("a.csv")
+
+
+def _read(item: tuple[Any, str]) -> bytes:
+    files, name = item
+    content: bytes = files.cat(name)
+    return content
+
+
+def test_ssh_is_read_without_a_clone(
+    data: Project, ssh: tuple[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh_remote(data, ssh, tmp_path / "store")
+    data.push()
+    recorded = record(data.path)
+    config = tmp_path / "config"
+    config.write_bytes((data.path / ".dvc/config").read_bytes())
+    shutil.rmtree(data.path)
+    monkeypatch.chdir(tmp_path)
+    files = mlflow_dvc_plugin.filesystem(recorded, config="config")
+    expected = {"a.csv": b"1,2\n", "folder/one": b"1", "folder/sub/größe": b"2"}
+    assert files.cat("", recursive=True) == expected
+    assert files.cat_file("a.csv", 2, 3) == b"2"
+    assert files.info("folder/one")["size"] == 1
+    files.get("", "out", recursive=True)
+    assert snapshot(tmp_path / "out") == expected
