@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import closing
+from hashlib import md5
 from pathlib import Path
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.dvc.transfer.counters import FileHasher
+from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import Obj
 from tests.project import Project
 
@@ -38,3 +42,19 @@ def test_only_what_is_right_gets_into_the_cache(project: Project, tmp_path: Path
         known = dvc.database.find_hashes(infos, writable=False)
         assert known == {dvc.cache.path(obj): obj for obj in right}
     assert not (project.path / ".dvc/cache/mlflow-dvc").exists()
+
+
+def test_a_file_is_hashed_while_it_is_written(tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    for order, expected in (((0, 1, 2), True), ((2, 1, 0), False)):
+        path = tmp_path / str(order)
+        with path.open("wb", buffering=0) as file:
+            file.truncate(len(content))
+            hasher = FileHasher(str(path), Progress())
+            for number in order:
+                file.seek(number * 1_000_000)
+                file.write(content[number * 1_000_000 :][:1_000_000])
+                hasher.relative_update(1_000_000)
+                time.sleep(0.1)
+        # Bytes in another order are told from the right ones, and then the file is read again.
+        assert (hasher.finish() == md5(content).hexdigest()) is expected

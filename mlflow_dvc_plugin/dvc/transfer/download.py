@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 from dvc_objects.fs import generic
 from dvc_objects.fs.local import localfs
-from fsspec.callbacks import Callback
 
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE, describe_error
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, to_digest
+from mlflow_dvc_plugin.dvc.transfer.counters import ByteCounter, FileHasher
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.file_copy import copy, create_file, run_in_threads
 from mlflow_dvc_plugin.progress import Progress
@@ -144,6 +144,8 @@ class _Transfer:
 
     def download(self, objs: Sequence[Obj]) -> _Batch:
         staged = {os.path.join(self.folder, str(next(self.numbers))): obj for obj in objs}
+        if len(staged) == 1:
+            return self._download_alone(*next(iter(staged.items())))
         batch = _Batch({}, self._transfer(staged))
         files = [(path, obj) for path, obj in staged.items() if obj not in batch.failed]
         with ThreadPoolExecutor() as pool:
@@ -153,6 +155,22 @@ class _Transfer:
                 else:
                     batch.arrived[obj] = info
         return batch
+
+    def _download_alone(self, staged: str, obj: Obj) -> _Batch:
+        """Download a single object, which may be large, and hash it meanwhile."""
+        source, options = self.source.fs, {}
+        if hasattr(source.fs, "max_concurrency"):
+            options["max_concurrency"] = self.jobs or source.jobs
+        hasher = FileHasher(staged, self.progress)
+        try:
+            source.get_file(self.source.oid_to_path(obj.value), staged, callback=hasher, **options)
+        except Exception as err:  # noqa: BLE001 - each kind of remote has its own errors
+            return _Batch({}, {obj: describe_error(err)})
+        finally:
+            digest = hasher.finish()
+        is_verified = obj.hash_name == "md5" and digest == to_digest(obj)
+        info = self._move_in((staged, obj), is_verified)
+        return _Batch({}, {obj: info}) if isinstance(info, str) else _Batch({obj: info}, {})
 
     def _transfer(self, staged: Mapping[str, Obj]) -> dict[Obj, str]:
         """Download what the remote has; return the reasons for the other objects."""
@@ -188,40 +206,14 @@ class _Transfer:
                 break
         return failed
 
-    def _move_in(self, item: tuple[str, Obj]) -> os.stat_result | str:
+    def _move_in(self, item: tuple[str, Obj], is_verified: bool = False) -> os.stat_result | str:
         """Verify a staged file and move it into the cache; return its stat, or what is wrong."""
         path, obj = item
         try:
             info = os.stat(path)
-            if not has_object_bytes(path, obj):
+            if not is_verified and not has_object_bytes(path, obj):
                 return OTHER_BYTES
             self.store.move_in(path, obj)
         except OSError as err:
             return describe_error(err)
         return info
-
-
-class ByteCounter(Callback):  # type: ignore[misc]
-    """Counts the bytes of all files of a transfer."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def branched(self, *_: Any, **__: Any) -> _FileCounter:
-        """Make a counter for one of the files."""
-        return _FileCounter(self._progress)
-
-
-class _FileCounter(Callback):  # type: ignore[misc]
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def relative_update(self, inc: int = 1) -> None:
-        self._progress.advance(size=inc)
-        super().relative_update(inc)
-
-    def absolute_update(self, value: int) -> None:
-        self._progress.advance(size=value - self.value)
-        super().absolute_update(value)

@@ -14,7 +14,8 @@ from dvc_objects.fs.local import localfs
 from mlflow_dvc_plugin.dvc.cache import Cache
 from mlflow_dvc_plugin.dvc.errors import describe_error, translate_errors
 from mlflow_dvc_plugin.dvc.hashing import is_legacy, to_digest
-from mlflow_dvc_plugin.dvc.transfer.download import ByteCounter, download
+from mlflow_dvc_plugin.dvc.transfer.counters import ByteCounter
+from mlflow_dvc_plugin.dvc.transfer.download import download
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
