@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.measure import Row, interleaved, table
 
 _FILES = 10_000
-_LARGE = 512 * 1024 * 1024  # bytes
+_LARGE_MB = 512
 
 
 @contextmanager
@@ -72,7 +72,9 @@ class Bench:
         for number in range(max(1, int(_FILES * scale))):
             data = numbers.randbytes(numbers.randrange(1_000, 10_000))
             (self.project / f"small/{number}").write_bytes(data)
-        (self.project / "large").write_bytes(numbers.randbytes(max(1, int(_LARGE * scale))))
+        with (self.project / "large").open("wb") as file:
+            for _ in range(max(1, int(_LARGE_MB * scale))):
+                file.write(numbers.randbytes(1 << 20))
         Repo.init(str(self.project), no_scm=True).close()
         with Repo(str(self.project)) as repo:
             with repo.config.edit() as config:
@@ -158,7 +160,9 @@ def measure(folder: Path, scale: float, repeat: int) -> list[Row]:
     with _serve_s3(folder) as s3:
         bench = Bench(folder, s3, scale)
         rows = bench.compare("small", f"{int(_FILES * scale):,} small files from S3", repeat)
-        return rows + bench.compare("large", f"{int(_LARGE * scale) >> 20} MB in one file", repeat)
+        return rows + bench.compare(
+            "large", f"{max(1, int(_LARGE_MB * scale))} MB in one file", repeat
+        )
 
 
 def main() -> None:

@@ -47,3 +47,14 @@ def test_benchmark_of_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rows = json.loads(found.read_text())
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
     assert [row["target"] for row in rows] == [0.7, 0.7, 1.2, None]
+
+
+@pytest.mark.slow
+def test_benchmark_of_reading(tmp_path: Path) -> None:
+    pytest.importorskip("moto.server", reason="needs the extra `remotes`")
+    found = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "benchmarks.reading", "--scale", "0.002", "--repeat", "1"]
+    subprocess.run([*command, "--json", str(found)], cwd=ROOT, check=True)
+    rows = json.loads(found.read_text())
+    assert [row["target"] for row in rows] == [1.1] * 4
+    assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
