@@ -302,7 +302,8 @@ def test_a_run_that_autologging_tagged_gives_its_models_its_data(data: Project) 
     with mlflow.start_run(run_id=bare) as run:
         data.add("data.csv", CSV + "99,1\n")
         model = mlflow.create_external_model("a")
-    assert dvc_tags(model.tags) == belonging_to(run)
+        expected = belonging_to(run)
+    assert dvc_tags(model.tags) == expected
 
 
 def test_what_is_switched_off_gives_no_tags(

@@ -320,7 +320,8 @@ def test_import_mlflow_does_not_pay_for_it() -> None:
         "ours = {n for n in sys.modules if n.startswith('mlflow_dvc_plugin')}\n"
         "assert ours <= {'mlflow_dvc_plugin', 'mlflow_dvc_plugin.datasets',"
         " 'mlflow_dvc_plugin.datasets.constructor', 'mlflow_dvc_plugin.datasets.source',"
-        " 'mlflow_dvc_plugin.provider'}, ours\n"
+        " 'mlflow_dvc_plugin.provider', 'mlflow_dvc_plugin.run_files',"
+        " 'mlflow_dvc_plugin.run_files.artifact_repository'}, ours\n"
         "assert 'dvc' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
