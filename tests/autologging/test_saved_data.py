@@ -18,6 +18,8 @@ from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from tests.history import mlflow_dvc
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def tracking(

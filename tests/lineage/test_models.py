@@ -15,6 +15,8 @@ from tests.history import History
 from tests.history import mlflow_dvc as command
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 needs_mlflow_3 = pytest.mark.skipif(
     not hasattr(mlflow, "create_external_model"), reason="MLflow 2 has no logged models"
 )

@@ -17,6 +17,8 @@ from mlflow_dvc_plugin.restoring import restore
 from tests.history import History, mlflow_dvc
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> Project:

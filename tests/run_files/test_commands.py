@@ -15,6 +15,8 @@ from tests.history import History, mlflow_dvc
 from tests.project import Project
 from tests.run_files.conftest import FILES, Stored
 
+pytestmark = pytest.mark.slow
+
 
 def item(name: str) -> dict[str, object]:
     content = FILES[name]
