@@ -56,6 +56,12 @@ class DvcProject:
         self.lock = partial(lock_project, self._repo)
         self.read_stage = partial(read_stage, self._repo)
 
+    def delete_folder(self) -> None:
+        """Delete the project's folder, of which reading objects needs nothing any more."""
+        # DVC asks for this index when it opens a remote.
+        self._repo.data_index  # noqa: B018
+        shutil.rmtree(self.root, ignore_errors=True)
+
     def close(self) -> None:
         """Close DVC's databases."""
         self._repo.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -76,14 +75,13 @@ class ObjectReader:
         if self._origin.project:
             return DvcProject(self._origin.project)
         home = tempfile.mkdtemp(prefix="mlflow-dvc-")
-        weakref.finalize(self, _remove, home, os.getpid())
-        return DvcProject(home, make_project(self._origin, home))
-
-
-def _remove(folder: str, process: int) -> None:
-    """Remove a folder, but not in a process that was forked from the one that made it."""
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            project = DvcProject(home, make_project(self._origin, home))
+            # A worker may be killed at any time, and must not leave a folder behind.
+            project.delete_folder()
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+        return project
 
 
 def _to_obj(item: Item) -> Obj:

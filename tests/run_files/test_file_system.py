@@ -11,6 +11,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -313,14 +314,22 @@ def read_all(files: Any) -> tuple[int, dict[str, bytes]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_other_processes_read_through_a_pickle_or_a_fork(stored: Stored, method: str) -> None:
+def test_other_processes_read_through_a_pickle_or_a_fork(
+    stored: Stored, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = mlflow_dvc.filesystem(stored.run_id)
     assert files.cat("model.bin") == FILES["model.bin"]
+    scratch = Path("scratch").absolute()
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
         results = pool.map(read_all, [files] * 6, chunksize=1)
     assert all(content == FILES for _, content in results)
     assert os.getpid() not in {pid for pid, _ in results}
+    # The workers were killed in the end, as those of a pool are.
+    assert not [path for path in scratch.iterdir() if "mlflow-dvc-templates" not in path.name]
     # The children left the parent's own files alone.
     assert files.cat("data/raw.csv") == FILES["data/raw.csv"]
 
