@@ -166,7 +166,12 @@ def runs(root: str) -> dict[str, float]:
 def imports(_: str) -> dict[str, float]:
     """``import mlflow`` without the plugin, and then what MLflow would load of it."""
     every: Any = metadata.entry_points
-    groups = ("mlflow.run_context_provider", "mlflow.dataset_source")
+    groups = (
+        "mlflow.run_context_provider",
+        "mlflow.dataset_source",
+        "mlflow.dataset_constructor",
+        "mlflow.artifact_repository",
+    )
     ours = [
         each
         for group in groups

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.errors import MissingObjectsError
-from mlflow_dvc_plugin.restoring import restore
+from mlflow_dvc_plugin.restoring import restore, undo
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project, run
 from tests.record import record, snapshot
@@ -268,6 +268,12 @@ def test_metrics_that_no_commit_has_are_left_and_named(project: Project) -> None
     recorded = record(project.path)
     project.write("in.txt", "2")
     project.dvc("repro", "-q")
+    # DVC's cache of runs has the metrics of both.
+    restore(recorded)
+    assert (project.path / "s.json").read_text() == "1"
+    undo()
+    assert (project.path / "s.json").read_text() == "2"
+    project.lose()
     result = restore(recorded)
     assert (project.path / "s.json").read_text() == "2"
     assert [text for text in result.left if text.startswith("s.json:")]
