@@ -13,6 +13,7 @@ from mlflow_dvc_plugin.state import Kind
 
 _FLAGS = ("isexec", "cache", "push", "persist")
 _BOOLS = {"true": True, "false": False}
+_IN_NO_NUMBER = frozenset("ghijklmnpqrstuvwyz/")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Characters without a meaning in YAML.
 _IN_TEXT = f"{_LETTERS}{_LETTERS.upper()}0123456789_./=@+, -"
@@ -48,8 +49,11 @@ def parse_simple(data: bytes) -> dict[str, Any] | None:
 
 def _is_text(value: str) -> bool:
     """Is this certainly a string in YAML, without quotes, on one line?"""
-    is_name = value[:1].isalpha() and value.lower() not in ("null", "true", "false")
-    return is_name and value[-1] != " " and not value.strip(_IN_TEXT)
+    if value[:1].isalpha():
+        is_string = value.lower() not in ("null", "true", "false")
+    else:  # no number contains one of these
+        is_string = value[:1].isdigit() and not _IN_NO_NUMBER.isdisjoint(value)
+    return is_string and value[-1] != " " and not value.strip(_IN_TEXT)
 
 
 def _is_count(value: str) -> bool:

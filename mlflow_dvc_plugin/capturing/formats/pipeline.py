@@ -17,7 +17,7 @@ Definitions = Mapping[str, Mapping[str, Any]]
 # Stage name -> the records of its outs in the lock.
 LockOuts = Mapping[str, Sequence[Mapping[str, Any]]]
 
-# Bytes of a lock for which it pays to compile the regular expressions of its own parser.
+# Bytes of a file for which it pays to compile regular expressions.
 _LARGE = 64_000
 _OUT_SECTIONS = ("outs", "metrics", "plots")
 _NOTHING: Mapping[str, Any] = {}
@@ -27,17 +27,23 @@ _NEVER_RAN = {"hash": "md5"}
 
 def parse_pipeline(data: bytes) -> dict[str, Any]:
     """Parse a ``dvc.yaml``, or raise a FormatError."""
+    if len(data) > _LARGE:
+        from mlflow_dvc_plugin.capturing.formats import regex_parser
+
+        found = regex_parser.parse_pipeline(data)
+        if found is not None:
+            return found
     return load_checked(data, PIPELINE)
 
 
 def parse_lock_outs(data: bytes) -> LockOuts:
     """Parse the records of each stage's outs in a ``dvc.lock``, or raise a FormatError."""
     if len(data) > _LARGE:
-        from mlflow_dvc_plugin.capturing.formats import lock_parser
+        from mlflow_dvc_plugin.capturing.formats import regex_parser
 
-        found = lock_parser.parse_lock_outs(data)
-        if found is not None:
-            return found
+        outs = regex_parser.parse_lock_outs(data)
+        if outs is not None:
+            return outs
     return {name: stage.get("outs", []) for name, stage in parse_lock(data).items()}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlflow_dvc_plugin.capturing.formats import dvcfile, lock_parser, schema
+from mlflow_dvc_plugin.capturing.formats import dvcfile, regex_parser, schema
 from mlflow_dvc_plugin.errors import FormatError
 from tests.capturing.test_corpus import CORPUS
 from tests.capturing.test_forms import DVC_FILES, MD5, PIPELINES
@@ -29,7 +30,25 @@ Read = Callable[[bytes], Any]
 
 def slow_dvcfile(data: bytes) -> Any:
     content = schema.load_checked(data, schema.DVCFILE)
-    return {key: content[key] for key in ("outs",) if key in content}
+    return {"outs": content["outs"]} if "outs" in content else {}
+
+
+def slow_pipeline(data: bytes) -> Any:
+    content = schema.load_checked(data, schema.PIPELINE)
+    return content if b"${" in data else _without_commands(content)
+
+
+def fast_pipeline(data: bytes) -> Any:
+    found = regex_parser.parse_pipeline(data)
+    return found if found is None or b"${" in data else _without_commands(found)
+
+
+def _without_commands(content: dict[str, Any]) -> dict[str, Any]:
+    stages = {
+        name: {key: value for key, value in stage.items() if key != "cmd"}
+        for name, stage in content["stages"].items()
+    }
+    return {**content, "stages": stages}
 
 
 def slow_lock(data: bytes) -> Any:
@@ -47,6 +66,7 @@ def compared(data: bytes, fast: Read, slow: Read) -> bool:
     except FormatError as err:
         raise AssertionError(f"DVC refuses this: {data!r}") from err
     assert found == expected
+    assert repr(found) == repr(expected) or fast is not fast_pipeline
     return True
 
 
@@ -107,6 +127,32 @@ LOCKS = st.fixed_dictionaries(
         ),
     }
 )
+ITEMS = TEXTS | st.dictionaries(
+    TEXTS,
+    st.dictionaries(st.sampled_from(["cache", "push", "persist", "desc"]), st.booleans() | TEXTS),
+    max_size=2,
+)
+YAMLS = st.fixed_dictionaries(
+    {
+        "stages": st.dictionaries(
+            TEXTS,
+            st.fixed_dictionaries(
+                {"cmd": TEXTS},
+                optional={
+                    "wdir": TEXTS,
+                    "deps": st.lists(TEXTS, max_size=3),
+                    "params": st.lists(ITEMS, max_size=3),
+                    "outs": st.lists(ITEMS, max_size=3),
+                    "metrics": st.lists(ITEMS, max_size=2),
+                    "plots": st.lists(ITEMS, max_size=2),
+                },
+            ),
+            min_size=1,
+            max_size=3,
+        )
+    }
+)
+
 PLAIN_LOCK = f"""schema: '2.0'
 stages:
   prepare:
@@ -145,6 +191,35 @@ stages:
       size: 3
       isexec: true
 """
+PLAIN_YAML = """stages:
+  prepare:
+    cmd: python src/prepare.py data/data.xml
+      --seed 3
+    wdir: sub
+    deps:
+    - data/data.xml
+    - src/prepare.py
+    params:
+    - num_layers
+    outs:
+    - data/prepared
+
+  odd name:
+    cmd: |
+      a
+        b
+    outs: [x, y: {cache: false}]
+  evaluate:
+    cmd: ./run && echo a&b
+    outs:
+      - true.json
+      - model:
+          cache: false
+          persist: true
+    metrics:
+      - m.json:
+          cache: false
+"""
 
 
 def mutations(samples: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -171,14 +246,28 @@ def _written(name: str, plainest: str) -> list[bytes]:
 @PATIENCE
 @given(LOCKS.map(dumped))
 def test_generated_lock(data: bytes) -> None:
-    compared(data, lock_parser.parse_lock_outs, slow_lock)
+    compared(data, regex_parser.parse_lock_outs, slow_lock)
 
 
 @pytest.mark.slow
 @PATIENCE
 @given(mutations(_written("dvc.lock", PLAIN_LOCK)))
 def test_mutated_lock(data: bytes) -> None:
-    compared(data, lock_parser.parse_lock_outs, slow_lock)
+    compared(data, regex_parser.parse_lock_outs, slow_lock)
+
+
+@pytest.mark.slow
+@PATIENCE
+@given(YAMLS.map(dumped))
+def test_generated_pipeline(data: bytes) -> None:
+    compared(data, fast_pipeline, slow_pipeline)
+
+
+@pytest.mark.slow
+@PATIENCE
+@given(mutations(_written("dvc.yaml", PLAIN_YAML)))
+def test_mutated_pipeline(data: bytes) -> None:
+    compared(data, fast_pipeline, slow_pipeline)
 
 
 @pytest.mark.slow
@@ -202,20 +291,34 @@ def test_every_scalar_in_every_place(text: str) -> None:
                   "evaluate@1", "path: true.json"):  # fmt: skip
         key, found, _ = place.partition(": ")
         data = PLAIN_LOCK.replace(place, f"{key}: {text}" if found else text)
-        compared(data.encode(), lock_parser.parse_lock_outs, slow_lock)
+        compared(data.encode(), regex_parser.parse_lock_outs, slow_lock)
+    for place in ("data/data.xml", "wdir: sub", "num_layers", "true.json", "m.json", "evaluate"):
+        data = PLAIN_YAML.replace(place, f"wdir: {text}" if place == "wdir: sub" else text)
+        compared(data.encode(), fast_pipeline, slow_pipeline)
     for form in ("- path: {}\n  md5: abcd\n", "- path: a\n  md5: {}\n", "- size: {}\n  path: a\n"):
         compared(f"outs:\n{form.format(text)}".encode(), dvcfile.parse_simple, slow_dvcfile)
 
 
+def test_every_indentation_of_a_list() -> None:
+    indents = [" " * n for n in range(3, 9)]
+    flags = [" " * n for n in range(7, 12)]
+    found = 0
+    for first, second, flag in product(indents, indents, flags):
+        outs = f"{first}- a\n{second}- b:\n{flag}cache: false\n{flag}push: true\n{first}- c\n"
+        for text in (f"outs:\n{outs}", f"deps:\n{first}- a\n{second}- b\n{first}- c\n"):
+            data = f"stages:\n  s:\n    cmd: x\n    {text}".encode()
+            found += compared(data, fast_pipeline, slow_pipeline)
+    assert found
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_a_lock_as_dvc_writes_it_is_of_the_plain_form(line_end: str) -> None:
-    lock = PLAIN_LOCK.replace("\n", line_end).encode()
-    assert compared(lock, lock_parser.parse_lock_outs, slow_lock)
-
-
-@pytest.mark.parametrize("form", ["plain", "folder"])
-def test_a_dvc_file_as_dvc_writes_it_is_simple(form: str) -> None:
-    assert compared(DVC_FILES[form].encode(), dvcfile.parse_simple, slow_dvcfile)
+def test_what_is_written_everyday_is_of_the_plain_form(line_end: str) -> None:
+    lock, pipeline = (text.replace("\n", line_end).encode() for text in (PLAIN_LOCK, PLAIN_YAML))
+    assert compared(lock, regex_parser.parse_lock_outs, slow_lock)
+    assert compared(pipeline, fast_pipeline, slow_pipeline)
+    for form in ("plain", "folder"):
+        data = DVC_FILES[form].encode()
+        assert compared(data, dvcfile.parse_simple, slow_dvcfile)
 
 
 def test_metafiles_of_real_projects() -> None:
@@ -224,5 +327,5 @@ def test_metafiles_of_real_projects() -> None:
         if path.is_file():
             found += compared(path.read_bytes(), dvcfile.parse_simple, slow_dvcfile)
     for path in CORPUS.rglob("dvc.lock"):
-        found += compared(path.read_bytes(), lock_parser.parse_lock_outs, slow_lock)
+        found += compared(path.read_bytes(), regex_parser.parse_lock_outs, slow_lock)
     assert found > 100 or not CORPUS.exists()
