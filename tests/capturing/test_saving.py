@@ -542,7 +542,9 @@ def test_progress_is_shown_on_a_terminal_only(
         start_run(monkeypatch)
         stream.write("end")
         stream.flush()
-        said = os.read(reader, 1 << 16).decode()
+        said = ""
+        while not said.endswith("end"):  # a terminal gives a part at a time
+            said += os.read(reader, 1 << 16).decode()
     os.close(reader)
     if terminal:
         assert "mlflow-dvc saves model.bin for this run: " in said

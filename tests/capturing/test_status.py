@@ -97,6 +97,7 @@ def test_clean_by_hash_without_records_or_cache(
 
 def edit(path: Path, content: str, keep_time: bool) -> None:
     before = path.stat()
+    time.sleep(0.05)  # the two timestamps of one write differ by less
     path.write_text(content)
     if keep_time:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
