@@ -6,7 +6,7 @@ import re
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
-from mlflow_dvc_plugin.errors import GitError, MlflowDvcError
+from mlflow_dvc_plugin.errors import GitError, MlflowDvcError, RunNotFoundError
 from mlflow_dvc_plugin.git import resolve_commit
 from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.tracking import Run, find_run
@@ -38,7 +38,13 @@ def find_run_or_commit(text: str, tracking_uri: str | None = None) -> Run | Data
     else:
         commit = _find_commit(root, text)
         if commit is None:
-            return find_run(text, tracking_uri)
+            try:
+                return find_run(text, tracking_uri)
+            except RunNotFoundError as err:
+                raise RunNotFoundError(
+                    f"{text[:80]!r} is neither a revision of this Git repository nor a run in this "
+                    "MLflow store. Check the name, and --tracking-uri or MLFLOW_TRACKING_URI."
+                ) from err
     return read_commit_state(root, commit)
 
 

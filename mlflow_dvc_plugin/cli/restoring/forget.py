@@ -54,6 +54,8 @@ def command(
     """
     if deletes and not yes and (as_json or output.STDIN in hashes or not sys.stdin.isatty()):
         raise click.UsageError("--delete needs --yes where nobody can be asked.")
+    if not files and not hashes:
+        raise click.UsageError("Name a hash with --hash, or a file.")
     if yes and not deletes:
         raise click.UsageError("--yes is for --delete.")
     with ProgressBar("Hashing") as progress:

@@ -38,8 +38,8 @@ def _hash_path(dvc: DvcProject | None, path: str, progress: Progress) -> str:
         info = os.stat(top)
     except FileNotFoundError as err:
         raise LineageError(
-            f"There is no {path}. To search for the versions of an output that is not in the "
-            f"workspace, use `mlflow-dvc find --path {path}`."
+            f"There is no {path}. Name its hash with --hash; `mlflow-dvc log {path}` shows the "
+            "hashes that runs had at that path."
         ) from err
     if stat.S_ISREG(info.st_mode):
         return hash_files(dvc, {top: info}, {}, progress)[top]
