@@ -86,7 +86,10 @@ def test_what_cannot_be_hashed_is_said_in_one_line(
     two: list[str], project: Project, tmp_path: Path
 ) -> None:
     assert two
-    assert "use `mlflow-dvc find --path data/gone`" in mlflow_dvc("find", "data/gone").error
+    assert (
+        "Name its hash with --hash; `mlflow-dvc log data/gone` shows"
+        in mlflow_dvc("find", "data/gone").error
+    )
     os.mkfifo(tmp_path / "pipe")
     assert "neither a file nor a folder" in mlflow_dvc("find", str(tmp_path / "pipe")).error
     project.write("links/a", "a")

@@ -169,7 +169,9 @@ def test_a_list_of_hashes_and_files_of_the_disk(
     assert found["hashes"] == [ONE, TWO, windows, ANNA, f"{IMAGES}.dir"]
     assert [obj["hash"] for obj in found["objects"]] == sorted([ANNA, ONE, TWO, f"{IMAGES}.dir"])
     assert "There is no nowhere.csv" in mlflow_dvc("forget", "nowhere.csv").error
-    assert "no hash to forget" in mlflow_dvc("forget").error
+    nothing = mlflow_dvc("forget")
+    assert (nothing.code, nothing.stdout) == (2, "")
+    assert nothing.stderr.endswith("Error: Name a hash with --hash, or a file.\n")
     assert run_id
     assert project
 

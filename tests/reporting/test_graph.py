@@ -182,6 +182,7 @@ def test_wrong_usage_is_said(project: Project) -> None:
     project.add("data.csv", "1")
     assert mlflow_dvc("graph", "abc", "--experiment", "x").code == 2
     assert mlflow_dvc("graph", "--json", "--dot").code == 2
+    assert mlflow_dvc("graph", "--mermaid", "--dot").code == 2
     assert "There is no run" in mlflow_dvc("graph", "abcdef").error
     assert mlflow_dvc("graph").stdout == "There are no runs on this data.\n"
 

@@ -29,19 +29,19 @@ _SHORT = 8
 @click.command("graph")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @output.experiment_option
-@click.option("--mermaid", "style", flag_value="mermaid", help="Print a Mermaid flowchart.")
-@click.option("--dot", "style", flag_value="dot", help="Print a digraph for Graphviz.")
-@click.option("--openlineage", "style", flag_value="openlineage", help="Print OpenLineage events.")
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart.")
+@click.option("--dot", is_flag=True, help="Print a digraph for Graphviz.")
+@click.option("--openlineage", is_flag=True, help="Print OpenLineage events.")
 @click.option("--ro-crate", "folder", metavar="DIR", help="Write a Workflow Run RO-Crate to DIR.")
 @output.common_options
 def command(
     runs: Sequence[str],
     *,
     experiments: Sequence[str],
-    style: str | None,
     folder: str | None,
     tracking_uri: str | None,
     as_json: bool,
+    **styles: bool,
 ) -> None:
     """Show what models and runs rest on, down to the data.
 
@@ -53,8 +53,11 @@ def command(
     """
     if runs and experiments:
         raise click.UsageError("Name runs or --experiment, not both.")
-    if sum([style is not None, folder is not None, as_json]) > 1:
-        raise click.UsageError("Choose one of the formats.")
+    chosen = [style for style, is_chosen in styles.items() if is_chosen]
+    if len(chosen) + (folder is not None) + as_json > 1:
+        raise click.UsageError(
+            "Choose one of --mermaid, --dot, --openlineage, --ro-crate and --json."
+        )
     with ProgressBar() as progress:
         found = read_lineage(
             runs, experiments=experiments, tracking_uri=tracking_uri, progress=progress
@@ -63,8 +66,8 @@ def command(
     if folder is not None:
         files = ro_crate.write_ro_crate(graph, read_metafiles(found.recorded), folder)
         print_note(f"Wrote {output.format_count(len(files), 'file')} to {folder}.")
-    elif style is not None:
-        _print_style(graph, style)
+    elif chosen:
+        _print_style(graph, chosen[0])
     else:
         print_result(graph.to_dict(), as_json, lambda: _draw(graph), graph.remarks)
         return
