@@ -88,8 +88,11 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def forget_store() -> Iterator[None]:
-    """What a test tells MLflow about store, experiment and autologging ends with it."""
+    """What a test tells MLflow about store, experiment, runs and autologging ends with it."""
     yield
+    fluent = sys.modules.get("mlflow.tracking.fluent")
+    while fluent is not None and fluent.active_run():
+        fluent.end_run()
     utils = sys.modules.get("mlflow.utils.autologging_utils")
     if utils is not None:
         utils.AUTOLOGGING_INTEGRATIONS.get("dvc", {}).clear()
@@ -110,6 +113,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = Project.create(tmp_path / "project")
     monkeypatch.chdir(made.path)
     return made
+
+
+@pytest.fixture
+def two(project: Project) -> Project:
+    """A project with a file and a folder."""
+    project.add("model.bin", "first")
+    project.write("data/a", "a")
+    project.write("data/sub/b", "b")
+    project.add("data")
+    project.commit()
+    return project
 
 
 @pytest.fixture(scope="session")

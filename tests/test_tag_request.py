@@ -65,10 +65,7 @@ def data(store: str, project: Project) -> Iterator[Project]:
     project.add("data.csv", CSV)
     project.commit()
     yield project
-    mlflow_dvc.autolog(disable=True)
     mlflow.sklearn.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def _add_version_tags(
         parts = select_parts()
         if parts is None or not parts.models:
             return tags
-        from mlflow_dvc_plugin.autologging.model_versions import build_version_tags
+        from mlflow_dvc_plugin.lineage.derivation.model_versions import build_version_tags
 
         recording = find_recording(run_id or "")
         known = recording.tags if recording is not None else {}

@@ -64,7 +64,7 @@ def take_snapshot(
     if state is None:
         state = DataState(
             root=os.path.relpath(project, git[0]).replace(os.sep, "/") if git else ".",
-            entries=entries or tuple([out.entry for out in selection.outs]),
+            entries=tuple([out.entry for out in selection.outs]) if entries is None else entries,
             lock_hash=selection.lock_hash,
             git_commit=commit,
             status=status,

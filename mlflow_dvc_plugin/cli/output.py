@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -217,3 +217,21 @@ def until_closed() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = None
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Replace a file at once; one that has these bytes stays as it is."""
+    temporary = f"{path}.mlflow-dvc-tmp"
+    try:
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            if file.read() == data:
+                return
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as err:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise click.ClickException(
+            f"{path} cannot be written ({err.strerror}). Make its folder, or name another file."
+        ) from err

@@ -16,6 +16,7 @@ from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection, select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
+from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.tracking import Run, find_run
 
 _EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
@@ -65,6 +66,29 @@ def plan_rerun(
     root = find_root()
     run = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(run, project=root)
+    commit = _find_commit(root, run, state, command)
+    if state.stage is None:
+        record = StageRecord((shlex.join(command),), ".", (), {}, ())
+    else:
+        record = read_commit_stage(root, commit, state.stage)
+    allowed = {e.path for e in read_commit_state(root, commit).entries}
+    allowed |= {path for path in record.dep_paths if not _is_in_git(root, commit, path)}
+    # Tags must not put files beside the commit's code, where they could be run.
+    refused = [e.path for e in state.used_entries() if e.path not in allowed]
+    if refused:
+        raise RerunError(
+            f"Commit {commit[:12]} does not track {join_some(refused, _SHOWN)} with DVC, so a "
+            "rerun does not put it beside the code."
+        )
+    entries = tuple(e for e in state.entries if e.path in allowed)
+    selection = select_outs(run, state._replace(entries=entries, git_commit=commit), None)
+    subject = run_git(root, "log", "-1", "--format=%s", commit).decode(errors="replace").strip()
+    remarks = tuple(_explain(run))
+    return Plan(root, run, commit, subject, state.stage, tuple(command), record, selection, remarks)
+
+
+def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) -> str:
+    """The commit whose code a run ran, or a RerunError that says why it cannot be repeated."""
     run_id = run.run_id
     if "mlflow.parentRunId" in run.tags:
         raise RerunError(
@@ -90,25 +114,8 @@ def plan_rerun(
         raise RerunError(f"Run {run_id} has no Git commit, so its code is unknown.")
     commit = resolve_commit(root, state.git_commit)
     if state.exp_name:
-        commit = _find_experiment(root, run_id, state.exp_name, state.exp_baseline or commit)
-    if state.stage is None:
-        record = StageRecord((shlex.join(command),), ".", (), {}, ())
-    else:
-        record = read_commit_stage(root, commit, state.stage)
-    allowed = {e.path for e in read_commit_state(root, commit).entries}
-    allowed |= {path for path in record.dep_paths if not _is_in_git(root, commit, path)}
-    # Tags must not put files beside the commit's code, where they could be run.
-    refused = [e.path for e in state.used_entries() if e.path not in allowed]
-    if refused:
-        raise RerunError(
-            f"Commit {commit[:12]} does not track {join_some(refused, _SHOWN)} with DVC, so a "
-            "rerun does not put it beside the code."
-        )
-    entries = tuple(e for e in state.entries if e.path in allowed)
-    selection = select_outs(run, state._replace(entries=entries, git_commit=commit), None)
-    subject = run_git(root, "log", "-1", "--format=%s", commit).decode(errors="replace").strip()
-    remarks = tuple(_explain(run))
-    return Plan(root, run, commit, subject, state.stage, tuple(command), record, selection, remarks)
+        return _find_experiment(root, run_id, state.exp_name, state.exp_baseline or commit)
+    return commit
 
 
 def read_commit_stage(root: str, commit: str, address: str) -> StageRecord:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +65,12 @@ def store(module_store: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def tracking(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def tracking(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     mlflow.set_tracking_uri(store)
     name = request.node.name
     mlflow.create_experiment(name, artifact_location=(tmp_path / "art").as_uri())
     mlflow.set_experiment(name)
-    yield name
-    mlflow_dvc.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
+    return str(name)
 
 
 @pytest.fixture

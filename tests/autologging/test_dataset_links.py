@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ TABLE = pd.DataFrame({"a": [1, 2], "y": [0, 1]})
 
 
 @pytest.fixture(autouse=True)
-def data(store: str, project: Project) -> Iterator[Project]:
+def data(store: str, project: Project) -> Project:
     mlflow.set_tracking_uri(store)
     project.add("data/x.csv", CSV)
     project.write("parts/one.csv", CSV)
@@ -31,10 +30,7 @@ def data(store: str, project: Project) -> Iterator[Project]:
     project.write("free.csv", CSV)
     project.commit()
     mlflow_dvc.autolog(log_artifacts=False)
-    yield project
-    mlflow_dvc.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
+    return project
 
 
 def log(dataset: Any, context: str | None = "training") -> Any:

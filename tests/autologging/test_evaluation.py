@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,13 @@ needs_mlflow_3 = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def data(store: str, project: Project) -> Iterator[Project]:
+def data(store: str, project: Project) -> Project:
     mlflow.set_tracking_uri(store)
     project.write("dvc.yaml", "metrics: [metrics.json]\n")
     project.add("data.csv", CSV)
     project.commit()
     mlflow_dvc.autolog(log_artifacts=False)
-    yield project
-    mlflow_dvc.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
+    return project
 
 
 def write_metrics() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -22,9 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def tracking(
-    project: Project, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def tracking(project: Project, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow.set_tracking_uri(store)
     mlflow.create_experiment("saving", artifact_location=(tmp_path / "art").as_uri())
     mlflow.set_experiment("saving")
@@ -34,10 +31,6 @@ def tracking(
     project.commit()
     monkeypatch.setenv("MLFLOW_DVC_SAVE", "1")
     autolog()
-    yield
-    autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def tags_of(run: mlflow.ActiveRun) -> dict[str, str]:

@@ -32,17 +32,6 @@ def warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "_warned", set())
 
 
-@pytest.fixture
-def two(project: Project) -> Project:
-    """A file and a folder, as DVC knows them."""
-    project.add("model.bin", "first")
-    project.write("data/a", "a")
-    project.write("data/sub/b", "b")
-    project.add("data")
-    project.commit()
-    return project
-
-
 def start_run(monkeypatch: pytest.MonkeyPatch, save: str = "1", **settings: str) -> DataState:
     """The state of a run that starts now, with the setting."""
     monkeypatch.setenv("MLFLOW_DVC_SAVE", save)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import mlflow
@@ -23,13 +22,9 @@ needs_mlflow_3 = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def registry(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registry(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(history.project)
     mlflow.set_tracking_uri(history.uri)
-    yield
-    mlflow_dvc.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 @pytest.fixture
@@ -189,7 +184,9 @@ def test_a_registry_that_fails_does_not_stop_the_registration(
 ) -> None:
     run_id = history.run()
     mlflow_dvc.autolog(log_artifacts=False)
-    monkeypatch.setattr("mlflow_dvc_plugin.autologging.model_versions.get_run", lambda *_: 1 / 0)
+    monkeypatch.setattr(
+        "mlflow_dvc_plugin.lineage.derivation.model_versions.get_run", lambda *_: 1 / 0
+    )
     assert register(run_id) == "1"
     assert tags_of("1") == {}
 

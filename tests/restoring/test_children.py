@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,12 +20,8 @@ from tests.project import Project
 
 
 @pytest.fixture(autouse=True)
-def tracking(history: History) -> Iterator[None]:
+def tracking(history: History) -> None:
     mlflow.set_tracking_uri(history.uri)
-    yield
-    mlflow_dvc.autolog(disable=True)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 @pytest.fixture

@@ -21,16 +21,6 @@ def data(folder: Path) -> dict[str, bytes]:
     return {k: v for k, v in snapshot(folder).items() if not k.endswith(METAFILES)}
 
 
-@pytest.fixture
-def two(project: Project) -> Project:
-    project.add("model.bin", "first")
-    project.write("data/a", "a")
-    project.write("data/sub/b", "b")
-    project.add("data")
-    project.commit()
-    return project
-
-
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
 def test_a_saved_run_comes_back_with_metafiles_that_say_it(
     two: Project, tmp_path: Path, link: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import click
 
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
-from mlflow_dvc_plugin.cli.output import common_options, format_count, print_note
+from mlflow_dvc_plugin.cli.output import common_options, format_count, print_note, write_file
 from mlflow_dvc_plugin.errors import NoProjectError
 from mlflow_dvc_plugin.state.state_file import dumps
 
@@ -36,7 +35,7 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
     if path is None or as_json:
         click.echo(text, nl=False)
     if path is not None:
-        _write_file(path, text)
+        write_file(path, text.encode())
         outs = format_count(len(found.state.entries), "out")
         print_note(f"Wrote the state of {outs} to {path}. Set MLFLOW_DVC_STATE={path} to use it.")
     if found.state.status in ("modified", "missing"):
@@ -44,17 +43,3 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
             f"The status is `{found.state.status}`: the workspace does not hold what the metafiles "
             "say, and runs with this state will say so. `dvc status` shows where."
         )
-
-
-def _write_file(path: str, text: str) -> None:
-    temporary = f"{path}.mlflow-dvc-tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise click.ClickException(
-            f"{path} cannot be written ({err.strerror}). Make its folder, or name another file."
-        ) from err

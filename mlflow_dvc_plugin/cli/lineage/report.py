@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 
 import click
@@ -56,28 +54,10 @@ def command(
         )
     recorded = found.recorded
     text = render(report)
-    _write_file(path, text.encode())
+    output.write_file(path, text.encode())
     if as_json:
         output.print_json(found.graph.to_dict())
     count, size = output.format_count(len(recorded), "run"), output.format_size(len(text.encode()))
     output.print_note(f"Wrote {path}: {count}, {size}.")
     if metric and all(metric not in each.run.metrics for each in recorded):
         output.print_note(output.explain_missing_metrics([metric], [])[0])
-
-
-def _write_file(path: str, data: bytes) -> None:
-    """Replace a file at once; one that has these bytes stays as it is."""
-    temporary = f"{path}.mlflow-dvc-tmp"
-    try:
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-            if file.read() == data:
-                return
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise click.ClickException(
-            f"{path} cannot be written ({err.strerror}). Make its folder, or name another file."
-        ) from err
