@@ -63,7 +63,7 @@ def _build_tags(parent_id: str | None) -> dict[str, str]:
     """The tags of a run that starts now."""
     from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 
-    start = capture_run_start(save=True)
+    start = capture_run_start(save=True, program=True)
     if start is None:
         return {}
     if start.settings.autolog:

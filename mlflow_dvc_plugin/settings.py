@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     # does not track.
     save: bool | tuple[str, ...] = False
     save_max: int | None = None  # how many bytes to save for one run at most
+    command: bool = True  # record the command of a run, and code that was not committed
 
     @property
     def save_patterns(self) -> tuple[str, ...]:
@@ -168,4 +169,5 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "autolog": _parse_autolog,
     "save": _parse_save,
     "save_max": _parse_size,
+    "command": _parse_bool,
 }

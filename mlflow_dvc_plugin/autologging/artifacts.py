@@ -16,6 +16,7 @@ from mlflow_dvc_plugin.state import DataState, state_file
 
 FOLDER = "dvc"
 STATE_FILE = "state.json"
+CODE_FILE = "code.diff"
 ENVIRONMENT_FILES = (
     "requirements.txt",
     "conda.yaml",
@@ -59,6 +60,8 @@ def collect_files(state: DataState, params_files: Iterable[str]) -> dict[str, by
         if posixpath.basename(path) == "dvc.yaml"
     }
     shared = state._replace(metafiles=public, pipelines={**state.pipelines, **pipelines})
+    if state.program is not None:
+        shared = shared._replace(program=state.program._replace(diff=b""))
     document = state_file.dumps(shared).encode()
     if len(document) <= state_file.MAX_BYTES:
         files[STATE_FILE] = document

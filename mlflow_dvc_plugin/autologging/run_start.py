@@ -6,7 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from mlflow_dvc_plugin.autologging.artifacts import collect_files, has_state_file, upload_files
+from mlflow_dvc_plugin.autologging.artifacts import (
+    CODE_FILE,
+    collect_files,
+    has_state_file,
+    upload_files,
+)
 from mlflow_dvc_plugin.autologging.batches import log_tags
 from mlflow_dvc_plugin.autologging.parts import Parts
 from mlflow_dvc_plugin.autologging.pipeline import read_pipeline
@@ -21,7 +26,7 @@ from mlflow_dvc_plugin.autologging.structured_files import read_params
 from mlflow_dvc_plugin.capturing.run_end import RunData
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start, find_saved_run_start
 from mlflow_dvc_plugin.state import DataState, Status
-from mlflow_dvc_plugin.state.tags import build_error_tags, refer_to_manifest
+from mlflow_dvc_plugin.state.tags import CODE_STATUS, build_error_tags, refer_to_manifest
 
 _PARENT = "mlflow.parentRunId"
 
@@ -68,11 +73,20 @@ def start_recording(
     if parts.artifacts and not has_upload_failed():
         with guard(parts, "artifacts"):
             files = collect_files(found.state, recording.pipeline.params)
+            files.update(_find_unsaved_code(found.state, tags))
             recording.files_hash = hash(frozenset(files.items()))
             parent_has_them = parent is not None and recording.files_hash == parent.files_hash
             if not parent_has_them and (created or not has_state_file(client, run_id)):
                 upload_files(client, run, found.state, files)
+                if CODE_FILE in files:
+                    log_tags(client, run_id, {CODE_STATUS: "saved"})
     return recording
+
+
+def _find_unsaved_code(state: DataState, tags: Mapping[str, str]) -> dict[str, bytes]:
+    """The file with the code that was not committed, unless the tags have it."""
+    diff = state.program.diff if state.program is not None else b""
+    return {CODE_FILE: diff} if diff and tags.get(CODE_STATUS) == "modified" else {}
 
 
 def _read_state(
@@ -87,7 +101,7 @@ def _read_state(
     tagged = "dvc.schema" in tags
     try:
         found = find_saved_run_start(tags.get("dvc.data_hash", "")) if created else None
-        found = found or capture_run_start(judge=not tagged, save=True)
+        found = found or capture_run_start(judge=not tagged, save=True, program=True)
     except Exception as err:  # noqa: BLE001 - an error must not fail the run
         found, new_tags = None, build_error_tags(str(err))
     else:

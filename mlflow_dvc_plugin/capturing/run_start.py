@@ -10,7 +10,9 @@ from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from mlflow_dvc_plugin.capturing.program import ProgramLook
     from mlflow_dvc_plugin.state import DataState
+    from mlflow_dvc_plugin.state.program import Program
 
 
 class RunStart(NamedTuple):
@@ -21,13 +23,13 @@ class RunStart(NamedTuple):
 
 
 def capture_run_start(
-    judge: bool = True, even_disabled: bool = False, save: bool = False
+    judge: bool = True, even_disabled: bool = False, save: bool = False, program: bool = False
 ) -> RunStart | None:
     """Read the exported file that the settings name, or else capture the project here.
 
     None outside a project, or if the settings disable capture. With `judge`, compare
     the workspace with what the metafiles record. With `save`, save data that differs
-    from them, if the settings say so.
+    from them, if the settings say so. With `program`, the state has what this process runs.
     """
     settings, project = find_settings(even_disabled)
     if settings.disable and not even_disabled:
@@ -41,7 +43,10 @@ def capture_run_start(
     from mlflow_dvc_plugin.state.manifest import MAX_ENTRIES
 
     judged = settings if judge else settings._replace(status_budget_ms=0)
+    look = _begin_look(project, settings) if program and settings.command else None
     state = _take_snapshot(project, judged, save)
+    if look is not None:
+        state = _add_program(state, look)
     if len(state.entries) > MAX_ENTRIES:
         from mlflow_dvc_plugin.capturing.commit_state import add_commit_entries
 
@@ -74,6 +79,26 @@ def _take_snapshot(project: str, settings: Settings, save: bool) -> DataState:
 
             logging.getLogger(__name__).warning("MLFLOW_DVC_SAVE saved nothing: %s", err)
     return take_snapshot(project, settings)
+
+
+def _begin_look(project: str, settings: Settings) -> ProgramLook:
+    from mlflow_dvc_plugin.capturing.program import ProgramLook
+
+    return ProgramLook(project, settings)
+
+
+def _add_program(state: DataState, look: ProgramLook) -> DataState:
+    """The state with the program; for an unchanged state and program the very same object."""
+    from mlflow_dvc_plugin.capturing.snapshot import list_out_paths
+
+    global _with_program  # noqa: PLW0603 - the runs of a search mostly have the same state
+    program = look.finish(lambda: list_out_paths(state.project))
+    if _with_program is None or _with_program[0] is not state or _with_program[1] != program:
+        _with_program = state, program, state._replace(program=program)
+    return _with_program[2]
+
+
+_with_program: tuple[DataState, Program | None, DataState] | None = None
 
 
 def read_exported_state() -> DataState | None:

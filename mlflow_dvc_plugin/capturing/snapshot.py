@@ -87,6 +87,13 @@ def preview_saving(project: str, settings: Settings) -> SavedWorkspace:
     return _save_data(project, reading, selection, settings, look=True)
 
 
+def list_out_paths(project: str) -> set[str]:
+    """The paths of all outs, those of a running stage included."""
+    return {
+        out.entry.path for stage in read_project(project).metafiles.stages for out in stage.outs
+    }
+
+
 def find_untracked_entries(project: str, settings: Settings) -> list[Entry]:
     """Find what a run that starts now would save although DVC does not track it, unhashed."""
     return [out.entry for out in _find_untracked(project, read_project(project), settings)]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import posixpath
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.stages import StageRecord
 from mlflow_dvc_plugin.errors import DvcError, GitError, RerunError, join_some
-from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
+from mlflow_dvc_plugin.git import find_prefix, is_commit, read_blob, resolve_commit, run_git
+from mlflow_dvc_plugin.rerunning.code import apply_diff_to_copies, check_diff, find_diff
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection, select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state.tags import CODE_STATUS
 from mlflow_dvc_plugin.tracking import Run, find_run
 
 _EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
@@ -33,6 +38,8 @@ class Plan:
         subject: the first line of its message.
         stage: the stage's address; None outside a stage.
         command: what to run outside a stage.
+        folder: the working directory of the command, relative to the project.
+        diff: code that the commit lacks, as ``git diff`` prints it.
         record: the stage, as the commit's ``dvc.yaml`` defines it.
         selection: the data that is restored for it.
         remarks: what is not certain.
@@ -44,6 +51,8 @@ class Plan:
     subject: str
     stage: str | None
     command: tuple[str, ...]
+    folder: str
+    diff: bytes
     record: StageRecord
     selection: Selection
     remarks: tuple[str, ...]
@@ -57,7 +66,7 @@ def plan_rerun(
     Args:
         run: the run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
-        command: what to run, for a run outside a stage.
+        command: what to run instead of the recorded command, for a run outside a stage.
 
     Raises:
         MlflowDvcError: it cannot be repeated.
@@ -67,10 +76,15 @@ def plan_rerun(
     run = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(run, project=root)
     commit = _find_commit(root, run, state, command)
+    diff = find_diff(run, state)
+    if diff:
+        check_diff(diff, {find_prefix(root) + e.path for e in state.entries})
+    folder = "."
     if state.stage is None:
-        record = StageRecord((shlex.join(command),), ".", (), {}, ())
+        command, folder = _find_command(root, run, state, command)
+        record = StageRecord((shlex.join(command),), folder, (), {}, ())
     else:
-        record = read_commit_stage(root, commit, state.stage)
+        record = read_commit_stage(root, commit, state.stage, diff)
     allowed = {e.path for e in read_commit_state(root, commit).entries}
     allowed |= {path for path in record.dep_paths if not _is_in_git(root, commit, path)}
     # Tags must not put files beside the commit's code, where they could be run.
@@ -83,8 +97,48 @@ def plan_rerun(
     entries = tuple(e for e in state.entries if e.path in allowed)
     selection = select_outs(run, state._replace(entries=entries, git_commit=commit), None)
     subject = run_git(root, "log", "-1", "--format=%s", commit).decode(errors="replace").strip()
-    remarks = tuple(_explain(run))
-    return Plan(root, run, commit, subject, state.stage, tuple(command), record, selection, remarks)
+    return Plan(
+        root=root,
+        run=run,
+        commit=commit,
+        subject=subject,
+        stage=state.stage,
+        command=tuple(command),
+        folder=folder,
+        diff=diff,
+        record=record,
+        selection=selection,
+        remarks=tuple(_explain(root, run, commit, state)),
+    )
+
+
+def _find_command(
+    root: str, run: Run, state: DataState, given: Sequence[str]
+) -> tuple[Sequence[str], str]:
+    """The command of a run outside a stage and its working directory, relative to the project.
+
+    What the user gives runs in the project's folder.
+    """
+    if given:
+        return given, "."
+    program = state.program
+    if program is None or not program.args:
+        raise RerunError(
+            f"Run {run.run_id} was not started in a DVC stage, and its command is not recorded. "
+            f"Give it: mlflow-dvc rerun {run.run_id} -- COMMAND"
+        )
+    if program.is_masked:
+        raise RerunError(
+            f"The command of run {run.run_id} had a secret in it, which is not recorded. Give it: "
+            f"mlflow-dvc rerun {run.run_id} -- {shlex.join(program.args)}"
+        )
+    inside = posixpath.normpath(posixpath.join(find_prefix(root), program.folder))
+    if inside.split("/")[0] == "..":
+        raise RerunError(
+            f"Run {run.run_id} names a working directory outside the repository: "
+            f"{program.folder[:80]!r}. Give its command: mlflow-dvc rerun {run.run_id} -- COMMAND"
+        )
+    return program.args, program.folder
 
 
 def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) -> str:
@@ -94,11 +148,6 @@ def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) 
         raise RerunError(
             f"Run {run_id} is a child of run {run.tags['mlflow.parentRunId'][:40]}, which started "
             "it. Rerun that one."
-        )
-    if state.stage is None and not command:
-        raise RerunError(
-            f"Run {run_id} was not started in a DVC stage, so it is not recorded what to run. Give "
-            f"its command: mlflow-dvc rerun {run_id} -- COMMAND"
         )
     if state.stage is not None and command:
         raise RerunError(
@@ -118,13 +167,15 @@ def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) 
     return commit
 
 
-def read_commit_stage(root: str, commit: str, address: str) -> StageRecord:
-    """Read a stage as a commit's ``dvc.yaml`` and ``dvc.lock`` have it.
+def read_commit_stage(root: str, commit: str, address: str, diff: bytes = b"") -> StageRecord:
+    """Read a stage as a commit's ``dvc.yaml`` and ``dvc.lock`` have it, with params of the diff.
 
     A RerunError says that it has no such stage.
     """
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         write_commit_files(root, commit, folder)
+        if diff:
+            apply_diff_to_copies(root, folder, diff)
         with open_project(folder) as dvc:
             try:
                 return dvc.read_stage(address)
@@ -158,12 +209,20 @@ def _is_in_git(root: str, commit: str, path: str) -> bool:
     return True
 
 
-def _explain(run: Run) -> list[str]:
-    remarks = []
+def _explain(root: str, run: Run, commit: str, state: DataState) -> Iterator[str]:
     if run.tags.get("dvc.status") == "unverified":
-        remarks.append(
-            "It was not verified when the run started that it read what the metafiles recorded."
-        )
+        yield "It was not verified when the run started that it read what the metafiles recorded."
     if run.changed:
-        remarks.append(f"These changed while the run was running: {join_some(run.changed, 3)}.")
-    return remarks
+        yield f"These changed while the run was running: {join_some(run.changed, 3)}."
+    if run.tags.get(CODE_STATUS) == "unverified":
+        yield "It was not verified when the run started that its code was as the commit has it."
+    if state.stage is not None and state.exp_name is None:
+        path = posixpath.join(posixpath.dirname(state.stage.rpartition(":")[0]), "dvc.yaml")
+        recorded = {**state.pipelines}.get(path)
+        data = read_blob(root, commit, path) or b""
+        if recorded and hashlib.md5(data, usedforsecurity=False).hexdigest()[:16] != recorded:
+            yield f"{path} had changes that were not committed: the commands are the commit's."
+    program = state.program
+    here = platform.python_version()
+    if program is not None and program.python not in ("", here):
+        yield f"The run used Python {program.python}; this is {here}."

@@ -70,16 +70,26 @@ def run_stage(folder: str, address: str, environ: Mapping[str, str]) -> int:
 def run_command(folder: str, command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command as :func:`run_stage` runs a stage; a RerunError if it cannot start.
 
-    A program that is named by a relative path, and is not among the run's code, is found from
-    the working directory: the interpreter of an environment in the project.
+    ``python`` is the interpreter of the environment that is active, else this one. A program
+    that is named by a relative path, and is not among the run's code, is found from the
+    working directory: the interpreter of an environment in the project.
     """
     program = command[0]
-    if os.sep in program and not os.path.exists(os.path.join(folder, program)):
+    if program == "python":
+        program = find_interpreter(environ)
+    elif os.sep in program and not os.path.exists(os.path.join(folder, program)):
         program = os.path.abspath(program)
     try:
         return _run([program, *command[1:]], folder, environ)
     except OSError as err:
         raise RerunError(f"{command[0]} cannot run: {err.strerror}.") from err
+
+
+def find_interpreter(environ: Mapping[str, str]) -> str:
+    """The interpreter of the virtual environment that is active, else this one."""
+    folder = environ.get("VIRTUAL_ENV")
+    path = os.path.join(folder, "bin", "python") if folder else ""
+    return path if os.path.isfile(path) else sys.executable
 
 
 def _run(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int:

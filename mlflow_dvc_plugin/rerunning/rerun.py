@@ -16,6 +16,7 @@ from typing import Any
 from mlflow_dvc_plugin.errors import RerunError, join_some
 from mlflow_dvc_plugin.git import find_prefix
 from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.rerunning.code import apply_diff
 from mlflow_dvc_plugin.rerunning.outputs import compare_outputs
 from mlflow_dvc_plugin.rerunning.plan import Plan
 from mlflow_dvc_plugin.rerunning.process import (
@@ -112,6 +113,8 @@ def rerun(
     old = plan.run
     options = Options(progress=progress or Progress())
     with _make_worktree(plan, options, worktree, keep) as (top, inside):
+        if plan.diff:
+            apply_diff(top, plan.diff)
         _check_stage(inside, plan)
         options.progress.end()
         began = time.time_ns() // 1_000_000
@@ -216,7 +219,8 @@ def _run_stage(top: str, inside: str, plan: Plan, environ: Mapping[str, str]) ->
     if code:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [*code, env.get("PYTHONPATH")]))
     if plan.stage is None:
-        exit_code = run_command(inside, plan.command, env)
+        folder = os.path.normpath(os.path.join(inside, plan.folder))
+        exit_code = run_command(folder, plan.command, env)
     else:
         exit_code = run_stage(inside, plan.stage, env)
     if exit_code:

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint, usage_key
-from mlflow_dvc_plugin.state.manifest import build_manifest
+from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest
+from mlflow_dvc_plugin.state.program import CodeStatus, Program
 
 Status = Literal["clean", "modified", "missing", "unverified", "saved"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
@@ -30,6 +31,7 @@ class _Fields(NamedTuple):
     pipelines: Mapping[str, str] = {}
     source: Source = "workspace"
     project: str = ""
+    program: Program | None = None
 
 
 class DataState(_Fields):
@@ -55,6 +57,7 @@ class DataState(_Fields):
             recorded state does not have its bytes.
         source: where the state was read from.
         project: absolute path of the project; empty for a recorded state.
+        program: what the run ran; None if that is not known.
     """
 
     @cached_property
@@ -113,11 +116,27 @@ class DataState(_Fields):
         built.update(tags.build_path_tags(used, max_path_tags))
         built.update(tags.build_fact_tags({"dvc.root": self.root, "dvc.schema": tags.SCHEMA}))
         room = tags.MAX_TOTAL - tags.count_characters(built)
+        if self.program is not None:
+            room -= tags.count_characters(tags.build_code_tags(self.program.code))
         # The index of hashes yields to the manifest, and the bytes of metafiles yield to the index.
         index = tags.build_hash_tags(used, room)
         reserved = tags.count_characters(index)
-        parts = build_manifest(self.entries, self.commit_entries, self.metafiles, room, reserved)
+        parts, manifest = build_manifest(
+            self.entries,
+            self.commit_entries,
+            self.metafiles,
+            room,
+            reserved=reserved,
+            program=self.program,
+        )
         rest = room - sum(map(len, parts))
         built.update(index if reserved <= rest else tags.build_hash_tags(used, rest))
+        built.update(tags.build_code_tags(_read_code_status(manifest, self.program)))
         built.update(tags.build_manifest_tags(parts))
         return built
+
+
+def _read_code_status(manifest: Manifest | None, program: Program | None) -> CodeStatus | None:
+    """The status of the code, which is saved if the manifest has what differed."""
+    recorded = manifest.program if manifest is not None else program
+    return recorded.code if recorded is not None else None

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.errors import ManifestError
 from mlflow_dvc_plugin.state.entry import Entry, Kind, check_entry, check_text
+from mlflow_dvc_plugin.state.program import Program, dump_program, load_program
 
 VERSION = 1
 MAX_ENTRIES = 300
@@ -34,6 +35,7 @@ _HEAD = struct.Struct(">8sII")
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 # More differences than this never fit, so it is not worth the time to try.
 _MAX_CHANGED = 50 * MAX_ENTRIES
+_MAX_DIFF = 4_096  # bytes of a program's diff, compressed
 # A metafile that may contain an address or a secret never goes into a tag.
 # `train@v1:` is a stage.
 _PRIVATE = re.compile(rb"://|\burl\s*:|@[\w.-]+:(?=\S)", re.IGNORECASE)
@@ -50,6 +52,7 @@ class Manifest(NamedTuple):
     complete: bool = True
     metafiles: Mapping[str, bytes] = {}
     pipelines: Mapping[str, str] = {}  # the first 16 hex of the MD5 of each `dvc.yaml`
+    program: Program | None = None
 
 
 def build_manifest(
@@ -57,19 +60,37 @@ def build_manifest(
     commit_entries: Sequence[Entry] | None,
     metafiles: Mapping[str, bytes],
     room: int,
+    *,
     reserved: int = 0,
-) -> list[str]:
+    program: Program | None = None,
+) -> tuple[list[str], Manifest | None]:
     """Write a state as parts of a manifest, of at most `room` characters together.
 
     `commit_entries` is what the commit's metafiles record, if that is known. The bytes of
-    metafiles leave `reserved` characters of the room free. There are no parts if the state
-    does not fit.
+    metafiles and the program's diff leave `reserved` characters of the room free.
+
+    Returns:
+        The parts, and what they contain; no parts and None if the state does not fit.
     """
-    for manifest in _list_candidates(entries, commit_entries, metafiles):
-        parts = dump(manifest)
-        if sum(map(len, parts)) <= room - (reserved if manifest.metafiles else 0):
-            return parts
-    return []
+    for base in _list_candidates(entries, commit_entries, metafiles):
+        for manifest in _add_program(base, program):
+            parts = dump(manifest)
+            has_extras = manifest.metafiles or (manifest.program and manifest.program.diff)
+            if sum(map(len, parts)) <= room - (reserved if has_extras else 0):
+                return parts, manifest
+    return [], None
+
+
+def _add_program(manifest: Manifest, program: Program | None) -> Iterator[Manifest]:
+    """The manifest with the program, first with its diff, and before that with less metafiles."""
+    if program is None:
+        yield manifest
+        return
+    if program.diff and len(zlib.compress(program.diff)) <= _MAX_DIFF:
+        yield manifest._replace(program=program._replace(code="saved"))
+        if manifest.metafiles:
+            return  # the next one has no metafiles, and room for the diff
+    yield manifest._replace(program=program._replace(diff=b""))
 
 
 def _list_candidates(
@@ -115,6 +136,8 @@ def dump(manifest: Manifest) -> list[str]:
         "complete": manifest.complete,
         "pipelines": dict(manifest.pipelines),
     }
+    if manifest.program is not None:
+        document["program"] = dump_program(manifest.program)
     packed = _compress(document)
     metafiles = {path: data.decode("latin-1") for path, data in manifest.metafiles.items()}
     body = packed + hashes + (_compress(metafiles) if metafiles else b"")
@@ -221,12 +244,14 @@ def _interpret(body: bytes, packed: int, hashed: int) -> Manifest:
         entries.append(entry)
     metafiles = _decompress(body[packed + hashed :]) if len(body) > packed + hashed else {}
     removed, pipelines = document["removed"], document["pipelines"]
+    program = document.get("program")
     return Manifest(
         entries=tuple(entries),
         removed=tuple(check_text(path) for path in removed),
         complete=_check_type(document["complete"], bool),
         metafiles={path: text.encode("latin-1") for path, text in metafiles.items()},
         pipelines={path: check_text(md5) for path, md5 in pipelines.items()},
+        program=None if program is None else load_program(program),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 from mlflow_dvc_plugin.errors import StateFileError
 from mlflow_dvc_plugin.state.data_state import DataState, Status
 from mlflow_dvc_plugin.state.entry import PUBLIC_FIELDS, Entry, check_entry, check_text, sort_key
+from mlflow_dvc_plugin.state.program import dump_program, load_program
 
 FORMAT = "mlflow-dvc state"
 VERSION = 1
@@ -41,6 +42,8 @@ def dumps(state: DataState) -> str:
     }
     if state.commit_entries is not None:
         document["committed"] = [_dump_entry(e) for e in state.commit_entries]
+    if state.program is not None:
+        document["program"] = dump_program(state.program)
     return json.dumps(document, indent=1) + "\n"
 
 
@@ -105,6 +108,7 @@ def _load_state(document: Mapping[str, Any]) -> DataState:
             check_text(path): check_text(md5) for path, md5 in document["pipelines"].items()
         },
         commit_entries=None if commit_entries is None else tuple(map(_load_entry, commit_entries)),
+        program=load_program(document["program"]) if "program" in document else None,
         **scalars,
     )
 

@@ -21,6 +21,7 @@ OUT_PREFIX = "dvc.out."
 MANIFEST = "dvc.manifest"
 RERUN_OF = "dvc.rerun_of"  # the run that this one repeats
 REPRODUCED = "dvc.reproduced"  # of a run that was repeated: the verdict
+CODE_STATUS = "dvc.code_status"  # unless the code was as the commit has it
 MANIFEST_RUN = "dvc.manifest_run"  # the run that has the manifest
 HASHES = "dvc.hashes"
 OUT_HASHES = "dvc.out_hashes"
@@ -52,6 +53,11 @@ def build_fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
 def build_manifest_tags(parts: Sequence[str]) -> dict[str, str]:
     """Build the tags with the parts of a manifest."""
     return {f"{MANIFEST}.{n}" if n else MANIFEST: part for n, part in enumerate(parts)}
+
+
+def build_code_tags(status: str | None) -> dict[str, str]:
+    """Build the tag of a run whose code was not, or not surely, as the commit has it."""
+    return {} if status in (None, "clean") else {CODE_STATUS: str(status)}
 
 
 def build_error_tags(message: str) -> dict[str, str]:
@@ -87,12 +93,26 @@ def refer_to_manifest(
     if MANIFEST_RUN in others:
         run_id = others[MANIFEST_RUN]
         others = find_tags(run_id) or {}
-    parts = read_manifest_parts(tags)
-    if not parts or parts != read_manifest_parts(others):
+    parts, other_parts = read_manifest_parts(tags), read_manifest_parts(others)
+    if not parts or not other_parts:
+        return tags
+    if parts != other_parts and not _describe_same_data(parts, other_parts):
         return tags
     repeated = build_manifest_tags(parts)
     kept = {key: value for key, value in tags.items() if key not in repeated}
     return {**kept, MANIFEST_RUN: run_id}
+
+
+def _describe_same_data(parts: Sequence[str], other_parts: Sequence[str]) -> bool:
+    """Do two manifests differ in nothing but the program, such as that of a worker process?"""
+    from mlflow_dvc_plugin.errors import ManifestError
+    from mlflow_dvc_plugin.state.manifest import parse
+
+    try:
+        one, other = (parse(each)._replace(program=None) for each in (parts, other_parts))
+    except ManifestError:
+        return False
+    return one == other
 
 
 def build_path_tags(shown: Sequence[Entry], most: int) -> dict[str, str]:

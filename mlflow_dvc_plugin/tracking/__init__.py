@@ -3,6 +3,7 @@
 All requests to MLflow start here. The results are our own values and errors.
 """
 
+from mlflow_dvc_plugin.tracking.artifacts import read_artifact
 from mlflow_dvc_plugin.tracking.lookup import find_run
 from mlflow_dvc_plugin.tracking.run import Run
 from mlflow_dvc_plugin.tracking.search import (
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "contains_clause",
     "find_run",
+    "read_artifact",
     "search_runs",
     "search_runs_without",
     "tag_clause",

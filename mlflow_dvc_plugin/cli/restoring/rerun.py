@@ -54,17 +54,18 @@ def command(
     tracking_uri: str | None,
     as_json: bool,
 ) -> int:
-    """Run the DVC stage of RUN again, and compare what comes out.
+    """Run what made RUN again, and compare what comes out.
 
-    The stage runs in a new Git worktree, on the code of the run's commit and on its
-    data. The project does not change. The new run is in the same experiment, with the
-    tag dvc.rerun_of. For a run outside a stage, give its COMMAND after --.
+    Its DVC stage, or outside a stage its recorded command, runs in a new Git worktree, on
+    the code of the run's commit, with what was not committed, and on its data. The project
+    does not change. The new run is in the same experiment, with the tag dvc.rerun_of. A
+    COMMAND after -- runs instead of the recorded one.
 
     Then inputs and outputs are compared by hash, metrics by value. Exits with 0 if the
     run was reproduced, with 1 if not, and with 2 if it could not run.
 
-    The commands are code from a commit that the run names: they are shown, and you are
-    asked. Where nobody can be asked, --yes is needed.
+    Commands and code come from the run's tags and from the commit that they name: they
+    are shown, and you are asked. Where nobody can be asked, --yes is needed.
     """
     if not yes and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("Running a commit's commands needs --yes where nobody can be asked.")
@@ -120,6 +121,10 @@ def _draw_plan(plan: Plan) -> None:
     ]
     if plan.record.folder != ".":
         lines.append(f"  in {plan.record.folder}")
+    if plan.diff:
+        lines.append("with code that was not committed:")
+        text = plan.diff.decode("utf-8", "replace")
+        lines += [f"  {line}" for line in text.splitlines()]
     for line in lines:
         click.echo(output.to_printable(line), err=True)
 

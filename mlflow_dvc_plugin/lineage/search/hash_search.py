@@ -13,7 +13,7 @@ from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
 from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash, to_digits
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
+from mlflow_dvc_plugin.lineage.search.run_reader import AT_ONCE, RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state.tags import HASHES, INDEX_KEYS, MIN_HASH, OMITTED_HASHES, OUT_PREFIX
@@ -80,9 +80,12 @@ class _HashSearch:
             phase = "Reading all runs (--experiment means fewer)"
             self._add_runs(self._reader.search(tag_clause("dvc.data_hash"), phase))
         else:
-            for text, key in product(texts, OMITTED_HASHES):
-                self._add_runs(self._reader.search(contains_clause(key, text)))
-            one_by_one = sum(map(self._add_runs, self._find_unindexed()))
+            unindexed = self._find_unindexed()
+            clauses = (contains_clause(key, text) for text, key in product(texts, OMITTED_HASHES))
+            while group := list(islice(clauses, AT_ONCE)):
+                for runs in list(map(self._reader.search, group)):
+                    self._add_runs(runs)
+            one_by_one = sum(map(self._add_runs, unindexed))
         lookup = self._lookup
         return {
             value: collector.to_result(
@@ -94,12 +97,14 @@ class _HashSearch:
             for value, collector in self._collectors.items()
         }
 
-    def _find_unindexed(self) -> Iterator[Iterator[Run]]:
+    def _find_unindexed(self) -> list[Iterator[Run]]:
         """The runs whose index does not have all hashes, or that have none."""
         phase = "Reading runs whose hashes are not all in dvc.hashes"
-        for key in OMITTED_HASHES.values():
-            yield self._reader.search(f"tags.`{key}` != '0'", phase)
-        yield self._reader.search_without(INDEX_KEYS, tag_clause("dvc.data_hash"), phase)
+        keys = OMITTED_HASHES.values()
+        return [
+            *(self._reader.search(f"tags.`{key}` != '0'", phase) for key in keys),
+            self._reader.search_without(INDEX_KEYS, tag_clause("dvc.data_hash"), phase),
+        ]
 
     def _add_runs(self, runs: Iterator[Run]) -> int:
         """Add those of some runs that have the hashes; how many were not read before."""

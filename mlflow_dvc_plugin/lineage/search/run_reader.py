@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 
 from mlflow_dvc_plugin.lineage.recorded_states import RecordedStates
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.tracking import Run, search_runs, search_runs_without
 
+AT_ONCE = 4  # searches
+
 
 class RunReader:
     """Reads the runs of a query's experiments.
+
+    MLflow begins with a search at once, beside other searches, and goes on page by page
+    when its runs are taken.
 
     Attributes:
         states: what the runs recorded.
@@ -20,21 +27,27 @@ class RunReader:
     def __init__(self, query: Query, root: str | None, progress: Progress) -> None:
         self._query = query
         self._progress = progress
+        self._threads = ThreadPoolExecutor(AT_ONCE)
         self.states = RecordedStates(root)
 
     def search(self, clause: str, phase: str = "Reading runs") -> Iterator[Run]:
         """The runs that meet a condition, the newest first."""
-        self._progress.begin(phase, 0)
-        runs = search_runs([clause], self._query.experiments, self._query.tracking_uri)
-        return self._count(runs)
+        return self._begin(
+            search_runs([clause], self._query.experiments, self._query.tracking_uri), phase
+        )
 
     def search_without(self, keys: Sequence[str], clause: str, phase: str) -> Iterator[Run]:
         """The runs that meet a condition and have none of these tags."""
-        self._progress.begin(phase, 0)
         experiments, uri = self._query.experiments, self._query.tracking_uri
-        return self._count(search_runs_without(keys, [clause], experiments, uri))
+        return self._begin(search_runs_without(keys, [clause], experiments, uri), phase)
 
-    def _count(self, runs: Iterator[Run]) -> Iterator[Run]:
-        for run in runs:
+    def _begin(self, runs: Iterator[Run], phase: str) -> Iterator[Run]:
+        first = self._threads.submit(next, runs, None)
+        return self._take(first, runs, phase)
+
+    def _take(self, first: Future[Run | None], runs: Iterator[Run], phase: str) -> Iterator[Run]:
+        self._progress.begin(phase, 0)
+        run = first.result()
+        for each in () if run is None else chain([run], runs):
             self._progress.advance(files=1)
-            yield run
+            yield each

@@ -105,7 +105,8 @@ def _from_manifest(run: Run, project: str | None) -> DataState | None:
             base.pop(path, None)
         base.update((e.path, e) for e in entries)
         entries = tuple(sorted(base.values()))
-    return _to_state(run, "manifest", entries, parsed.metafiles, parsed.pipelines)
+    state = _to_state(run, "manifest", entries, parsed.metafiles, parsed.pipelines)
+    return state._replace(program=parsed.program)
 
 
 def _read_manifest_run(run: Run) -> Run:
@@ -137,7 +138,8 @@ def _from_artifacts(run: Run, _: str | None) -> DataState | None:
         except Exception as err:
             raise to_tracking_error(err) from err
         if state is not None and state.data_hash == run.tags.get("dvc.data_hash"):
-            return _to_state(run, "artifacts", state.entries, state.metafiles, state.pipelines)
+            found = _to_state(run, "artifacts", state.entries, state.metafiles, state.pipelines)
+            return found._replace(program=state.program)
     return None
 
 
