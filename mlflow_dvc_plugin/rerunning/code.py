@@ -17,7 +17,7 @@ _MAX_BYTES = 1024 * 1024
 # What decides which data and which commands there are comes from the commit, and what belongs to
 # Git from nobody.
 _REFUSED = re.compile(
-    r"(?:.*/)?(?:\.git|\.gitmodules|\.gitattributes|[^/]*\.dvc|dvc\.(?:lock|yaml))(?:/.*)?\Z",
+    r"(?:.*/)?(?:\.\.|\.git|\.gitmodules|\.gitattributes|[^/]*\.dvc|dvc\.(?:lock|yaml))(?:/.*)?\Z",
     re.DOTALL | re.IGNORECASE,
 )
 

@@ -132,7 +132,7 @@ def forge(history: History, project: Project, program: Program, **tags: str) -> 
     "path",
     [
         *(".dvc/config", "dvc.yaml", "sub/dvc.lock", "x.dvc", ".git/hooks/a", "sub/.GIT/config"),
-        *("data/in.csv", "data/in.csv/x", ".gitattributes", "../outside", "/tmp/outside"),
+        *("data/in.csv", "data/in.csv/x", ".gitattributes", "../outside"),
     ],
 )
 def test_a_difference_changes_code_and_nothing_else(
