@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -13,13 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from mlflow_dvc_plugin.system_calls import BINARY, copy_range, count_blocks, read_into
+
 _CHUNK = 64 * 1024  # fits a processor's cache: four times as much takes twice as long
-# The errors of systems that cannot link or copy by themselves, or not between two places.
-UNSUPPORTED = {
-    *(errno.EAGAIN, errno.EBADF, errno.EINVAL, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP),
-    *(errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV),
-}
-_FICLONE = 0x40049409  # of Linux; other systems refuse it
 _ZEROS = bytes(_CHUNK)
 _ABANDONED_SECONDS = 24 * 3600
 _QUEUE = 8  # pieces of work that wait for each thread
@@ -47,10 +42,11 @@ def copy(
     """
     view = _buffer.view
     digest = hashlib.md5(usedforsecurity=False)
-    old = os.open(source, os.O_RDONLY)
+    old = os.open(source, os.O_RDONLY | BINARY)
     try:
-        is_sparse = _is_sparse(os.fstat(old))
-        while count := os.readv(old, (view,)):
+        before = os.fstat(old)
+        is_sparse = count_blocks(before) < before.st_size
+        while count := read_into(old, view):
             part = view[:count]
             digest.update(part)
             if report is not None:
@@ -67,35 +63,15 @@ def copy(
     return digest.hexdigest(), os.fstat(new)
 
 
-def reflink(old: int, new: int) -> bool:
-    """Let a new, empty, open file share an open file's bytes until one of them is written to.
-
-    False if the system cannot do that, or not between these two places.
-    """
-    try:
-        import fcntl
-
-        fcntl.ioctl(new, _FICLONE, old)
-    except ImportError:  # Windows
-        return False
-    except OSError as err:
-        if err.errno in UNSUPPORTED:
-            return False
-        raise
-    return True
-
-
 def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None:
     """Have the system copy a file, whose stat was `known` when its bytes were verified.
 
     Returns the stat of the new file. None, and the file is empty again, if the
     source was written to since, or the system cannot copy by itself.
     """
-    if not hasattr(os, "copy_file_range"):
-        return None
-    old = os.open(source, os.O_RDONLY)
+    old = os.open(source, os.O_RDONLY | BINARY)
     try:
-        if _copy_range(old, new, known.st_size) and _to_key(os.fstat(old)) == _to_key(known):
+        if copy_range(old, new, known.st_size) and _to_key(os.fstat(old)) == _to_key(known):
             return os.fstat(new)
     finally:
         os.close(old)
@@ -107,7 +83,7 @@ def clone(source: str, new: int, known: os.stat_result) -> os.stat_result | None
 @contextmanager
 def create_file(path: str) -> Iterator[int]:
     """Create a file that does not exist yet, and give its descriptor, open for writing."""
-    new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
     try:
         yield new
     finally:
@@ -120,25 +96,6 @@ def delete_abandoned(folder: str) -> None:
         for item in list(os.scandir(folder)):
             if time.time() - item.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(item.path, ignore_errors=True)
-
-
-def _copy_range(old: int, new: int, size: int) -> bool:
-    """Copy all bytes of an open file into a new one; False if that is not supported."""
-    while size > 0:
-        try:
-            count = os.copy_file_range(old, new, size)
-        except OSError as err:
-            if err.errno in UNSUPPORTED:
-                return False
-            raise
-        if not count:
-            return False
-        size -= count
-    return True
-
-
-def _is_sparse(info: os.stat_result) -> bool:
-    return getattr(info, "st_blocks", info.st_size) * 512 < info.st_size
 
 
 def _to_key(info: os.stat_result) -> tuple[int, int, int]:

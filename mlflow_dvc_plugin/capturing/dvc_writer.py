@@ -62,11 +62,9 @@ class DvcWriter:
         inode = _find_inode(self._lock)
         if inode is None or inode in getattr(_own_locks, "inodes", ()):
             return False
-        try:
-            with open("/proc/locks", "rb") as file:
-                is_held = any(b":%d " % inode in line and b"FLOCK" in line for line in file)
-        except OSError:
-            return False
+        from mlflow_dvc_plugin.system_calls import is_locked
+
+        is_held = is_locked(inode)
         self._was_seen = self._was_seen or is_held
         return is_held
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from mlflow_dvc_plugin.errors import RerunError
+from mlflow_dvc_plugin.system_calls import end_session
 
 # What a user's DVC needs; all other variables of DVC's say in which stage or experiment we are.
 _KEPT = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_NO_ANALYTICS")
@@ -104,14 +103,5 @@ def _run(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int
     try:
         return process.wait()
     except BaseException:
-        # DVC itself ignores interrupts while a stage runs.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.wait(_GRACE)
-                break
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end_session(process, _GRACE)  # DVC itself ignores interrupts while a stage runs
         raise

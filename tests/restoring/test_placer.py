@@ -57,7 +57,7 @@ def _writes_unnamed(folder: Path) -> bool:
 
 
 def _no_unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placer, "_UNNAMED", None)
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
 
 
 def _no_unnamed_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from hashlib import md5
 
 from mlflow_dvc_plugin.capturing.saving.limits import Limits
 from mlflow_dvc_plugin.capturing.workspace.hashing import hash_file
-from mlflow_dvc_plugin.file_copy import copy, delete_abandoned, reflink
+from mlflow_dvc_plugin.file_copy import copy, delete_abandoned
+from mlflow_dvc_plugin.system_calls import BINARY, count_blocks, reflink
 
 STAGING = "mlflow-dvc"  # a folder in the cache, in which objects are written
 _READ_ONLY = 0o444
@@ -84,10 +85,10 @@ class ObjectStore:
             part = memoryview(data)
             while part:
                 part = part[os.write(new, part) :]
-            self._move_in(name, new, value)
+            self._move_in(name, value)
 
     def _save_small(self, path: str, info: os.stat_result) -> str:
-        old = os.open(path, os.O_RDONLY)
+        old = os.open(path, os.O_RDONLY | BINARY)
         try:
             data = chunk = os.read(old, info.st_size + 1)
             while chunk and len(data) != info.st_size:
@@ -107,7 +108,7 @@ class ObjectStore:
         with self._create() as (name, new):
             value, copied = copy(path, new, self._report)
             if not self.has(value, copied.st_size):
-                self._move_in(name, new, value)
+                self._move_in(name, value)
         return value
 
     def _save_reflink(self, path: str, info: os.stat_result) -> str | None:
@@ -119,14 +120,14 @@ class ObjectStore:
                 self._unlinkable.add(info.st_dev)
                 return None
             digest, size = md5(usedforsecurity=False), 0
-            while chunk := os.pread(new, _CHUNK, size):
+            while chunk := os.read(new, _CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
                 self._report(len(chunk))
             value = digest.hexdigest()
             if not self.has(value, size):
                 self._limits.take(size, 0)
-                self._move_in(name, new, value)
+                self._move_in(name, value)
         return value
 
     def can_reflink(self, path: str) -> bool:
@@ -148,7 +149,7 @@ class ObjectStore:
                 self._make_folder(self._staging)
             self._folders.discard(above)  # another process removes it when it is empty
         name = f"{self._staging}{os.sep}{next(self._numbers)}"
-        new = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, _READ_ONLY)
+        new = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, _READ_ONLY)
         try:
             yield name, new
         finally:
@@ -156,9 +157,9 @@ class ObjectStore:
             with suppress(OSError):
                 os.unlink(name)
 
-    def _move_in(self, name: str, new: int, value: str) -> None:
+    def _move_in(self, name: str, value: str) -> None:
         with suppress(OSError):  # on some file systems, as for DVC
-            os.fchmod(new, _READ_ONLY)  # whatever the umask is
+            os.chmod(name, _READ_ONLY)  # whatever the umask is
         path = f"{self._objects}{os.sep}{value[:2]}{os.sep}{value[2:]}"
         self._make_folder(os.path.dirname(path))
         os.replace(name, path)
@@ -185,8 +186,3 @@ class ObjectStore:
         shutil.rmtree(self._staging, ignore_errors=True)
         with suppress(OSError):  # others are still writing
             os.rmdir(os.path.dirname(self._staging))
-
-
-def count_blocks(info: os.stat_result) -> int:
-    """The bytes that a file takes on a disk, without its holes."""
-    return min(info.st_size, getattr(info, "st_blocks", info.st_size) * 512)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from mlflow_dvc_plugin.capturing.dvc_config import Config, find_cache_dir
 from mlflow_dvc_plugin.capturing.formats.outs import Out
 from mlflow_dvc_plugin.capturing.saving.limits import Limits, NotSavedError
-from mlflow_dvc_plugin.capturing.saving.object_store import SMALL, ObjectStore, count_blocks
+from mlflow_dvc_plugin.capturing.saving.object_store import SMALL, ObjectStore
 from mlflow_dvc_plugin.capturing.saving.progress_line import ProgressLine
 from mlflow_dvc_plugin.capturing.saving.proofs import Proofs, to_stamp
 from mlflow_dvc_plugin.capturing.workspace.cache import Cache
@@ -29,6 +29,7 @@ from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, 
 from mlflow_dvc_plugin.file_copy import run_in_threads
 from mlflow_dvc_plugin.state import Entry, Status
 from mlflow_dvc_plugin.state.objects import build_listing
+from mlflow_dvc_plugin.system_calls import count_blocks
 
 _ATTEMPTS = 3
 _MAX_THREADS = 8

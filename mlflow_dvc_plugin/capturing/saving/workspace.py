@@ -19,6 +19,7 @@ from mlflow_dvc_plugin.errors import join_some
 from mlflow_dvc_plugin.settings import Settings, is_first_process
 from mlflow_dvc_plugin.state import Entry, Status
 from mlflow_dvc_plugin.state.entry import sort_key
+from mlflow_dvc_plugin.system_calls import try_lock
 
 # Which status all outs have together: the first that one of them has.
 _STATUSES: tuple[Status, ...] = ("modified", "missing", "unverified", "saved", "clean")
@@ -170,24 +171,15 @@ def _choose_mode(project: str, look: bool) -> Iterator[Mode]:
     if look or not is_first_process():
         yield "look" if look else "check"
         return
+    folder = os.path.join(project, ".dvc", "tmp", "mlflow-dvc")
     try:
-        import fcntl
-
-        folder = os.path.join(project, ".dvc", "tmp", "mlflow-dvc")
         os.makedirs(folder, exist_ok=True)
         lock = os.open(os.path.join(folder, "saving.lock"), os.O_RDWR | os.O_CREAT, 0o666)
-    except (ImportError, OSError):  # Windows, or a project that cannot be written to
+    except OSError:  # a project that cannot be written to
         yield "save"
         return
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mode: Mode = "save"
-        except BlockingIOError:
-            mode = "share"
-        except OSError:  # a file system without locks
-            mode = "save"
-        yield mode
+        yield "share" if try_lock(lock) is False else "save"
     finally:
         os.close(lock)
 

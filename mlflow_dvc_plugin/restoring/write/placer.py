@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.errors import RestoreError
-from mlflow_dvc_plugin.file_copy import UNSUPPORTED, clone, copy, create_file
+from mlflow_dvc_plugin.file_copy import clone, copy, create_file
 from mlflow_dvc_plugin.restoring.files.stamps import check_stamp
 from mlflow_dvc_plugin.restoring.files.temporary import make_temporary
 from mlflow_dvc_plugin.state.objects import Obj
+from mlflow_dvc_plugin.system_calls import UNSUPPORTED, create_unnamed, name_file
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.project import DvcProject
 
 _NEW_FILE_MODE = 0o666  # the umask is subtracted from it
-# Linux can write a file that has no name yet.
-_UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
 
 
 class Placer:
@@ -28,7 +27,7 @@ class Placer:
     def __init__(self, project: DvcProject, link_types: Sequence[str]) -> None:
         self._project = project
         self._types = tuple(link_types)
-        self._unnamed = _UNNAMED is not None and self._types[:1] == ("copy",)
+        self._unnamed = self._types[:1] == ("copy",)  # until the system refuses it
 
     def place(self, obj: Obj, target: str, stamp: int | None) -> os.stat_result:
         """Put an object at an absolute path, in place of the file that was scanned there.
@@ -46,10 +45,8 @@ class Placer:
         Returns None, and there is no file, if the target exists, or if the system
         does not support this.
         """
-        assert _UNNAMED is not None
-        try:
-            new = os.open(os.path.dirname(target), os.O_WRONLY | _UNNAMED, _NEW_FILE_MODE)
-        except OSError:
+        new = create_unnamed(os.path.dirname(target), _NEW_FILE_MODE)
+        if new is None:
             self._unnamed = False
             return None
         try:
@@ -59,9 +56,7 @@ class Placer:
                 self._unnamed = False
                 return None
             try:
-                # Python follows this link only if it gets a folder's descriptor as well. Which
-                # one does not matter, since the path is absolute.
-                os.link(f"/proc/self/fd/{new}", target, src_dir_fd=new, follow_symlinks=True)
+                name_file(new, target)
             except OSError as err:
                 self._unnamed = err.errno == errno.EEXIST
                 return None
