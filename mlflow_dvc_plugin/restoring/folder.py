@@ -63,7 +63,7 @@ def _fill(dvc: DvcProject, selection: Selection, folder: str, options: Options) 
     dvc.remotes.check_name(options.remote)
     fetcher = Fetcher(dvc, selection.data, state.git_commit, options, selection.forgotten)
     checkout = Checkout(fetcher, folder, selection.run_id, source=state.source)
-    return checkout.run(list_files(fetcher, selection.data))
+    return checkout.run(list_files(fetcher, selection.data, folder))
 
 
 @contextmanager
@@ -105,5 +105,6 @@ def extract(
     options = Options()
     with open_project(find_root(project)) as dvc:
         fetcher = Fetcher(dvc, entries, commit, options)
-        checkout = Checkout(fetcher, os.path.abspath(out), "", source="manifest")
-        return checkout.run(list_files(fetcher, entries))
+        folder = os.path.abspath(out)
+        checkout = Checkout(fetcher, folder, "", source="manifest")
+        return checkout.run(list_files(fetcher, entries, folder))

@@ -13,6 +13,7 @@ from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
 from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError, join_some
 from mlflow_dvc_plugin.restoring.checkout import Checkout
+from mlflow_dvc_plugin.restoring.files.disk import check_spelling
 from mlflow_dvc_plugin.restoring.files.paths import fold_name, is_external
 from mlflow_dvc_plugin.restoring.metafiles.git_outs import plan_git_outs
 from mlflow_dvc_plugin.restoring.metafiles.gitignore import plan_gitignores
@@ -77,6 +78,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
         planner = MetafilePlanner(dvc.root, state)
         workspace = planner.workspace
         _check_project(dvc.root, workspace.root, state.root)
+        check_spelling(dvc.root, [*_find_kept(workspace, state), *(e.path for e in data)])
         untracked = select_untracked(workspace, data)
         tracked = [e for e in data if e.path not in untracked]
         metafiles = planner.plan(tracked, selection.whole)
@@ -85,7 +87,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
         )
         gitignores = plan_gitignores(dvc.root, workspace, tracked, metafiles.contents)
         fetcher = Fetcher(dvc, data, state.git_commit, options, selection.forgotten)
-        target = list_files(fetcher, data)._replace(
+        target = list_files(fetcher, data, dvc.root)._replace(
             metafiles={**gitignores, **metafiles.contents, **git_outs.contents},
             unsaved=(*metafiles.unsaved, *git_outs.unsaved),
             untracked=tuple(untracked),

@@ -26,7 +26,7 @@ def restore_to_worktree(
     with open_project(root) as dvc:
         commit = selection.state.git_commit
         fetcher = Fetcher(dvc, selection.data, commit, options, selection.forgotten)
-        files = list_files(fetcher, selection.data).files
+        files = list_files(fetcher, selection.data, folder).files
         fetcher.fetch({obj: path for path, obj in files.items() if obj is not None})
     with _make_worktree(root, selection.state.git_commit, folder) as inside:
         # `git worktree remove` takes all of it back, so there is no undo.

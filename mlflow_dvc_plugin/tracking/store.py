@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RunNotFoundError, TrackingError
 
@@ -165,5 +165,7 @@ def _find_local_path(uri: str) -> str:
     if uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///").partition("?")[0]
         return "" if path == ":memory:" else path
+    from urllib.request import url2pathname
+
     parts = urlsplit(uri)
-    return unquote(parts.path) if parts.scheme in ("", "file") else ""
+    return url2pathname(parts.path) if parts.scheme in ("", "file") else ""

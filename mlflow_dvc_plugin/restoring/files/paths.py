@@ -6,24 +6,29 @@ import os
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container
 
 from mlflow_dvc_plugin.errors import UnsafePathError
+from mlflow_dvc_plugin.restoring.files.windows_names import find_fault
+from mlflow_dvc_plugin.system_calls import IS_WINDOWS
 
 _MAX_NAME = 255  # bytes, on all common file systems
 _MAX_DEPTH = 255  # folders
-_RESERVED = {".git", ".dvc", "git~1"}
+_RESERVED = {".git", ".dvc", "git~1", "dvc~1"}  # Windows has short names of long ones
 _SUSPICIOUS = ("/.", "//", "~", "\\", " /", "./")
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that is not clearly inside a project."""
-    if _is_ordinary(path):
-        return
+    """Refuse a path that is not clearly inside a project, or that this system cannot have."""
+    if not _is_ordinary(path):
+        _check_thoroughly(path)
+    if IS_WINDOWS and (fault := find_fault(path)):
+        raise UnsafePathError(path, f"{fault}. Restore it on another system")
+
+
+def _check_thoroughly(path: str) -> None:
     if not path or path.startswith("/") or posixpath.normpath(path) != path or path == ".":
         raise UnsafePathError(path, "it is not a normal relative path")
-    if "\\" in path and os.name == "nt":
-        raise UnsafePathError(path, "it is not a POSIX path")
     if any(unicodedata.category(char) == "Cc" for char in path):
         raise UnsafePathError(path, "it has control characters")
     try:
@@ -66,37 +71,6 @@ def find_owner(path: str, outs: Container[str]) -> str | None:
 def is_external(path: str) -> bool:
     """Tell whether an out is outside the project; DVC itself does not restore those either."""
     return path.startswith("/") or "://" in path
-
-
-def check_collisions(root: str, paths: Iterable[str]) -> None:
-    """Refuse paths that collide on the disk: equal names, or a file that is also a folder."""
-    ignores_case = _ignores_case(root)
-    seen: set[str] = set()
-    folders: set[str] = set()
-    for path in paths:
-        name = unicodedata.normalize("NFC", path).casefold() if ignores_case else path
-        if name in seen:
-            raise UnsafePathError(path, "it is recorded twice")
-        seen.add(name)
-        parent = name.rpartition("/")[0]
-        while parent and parent not in folders:
-            folders.add(parent)
-            parent = parent.rpartition("/")[0]
-    both = seen & folders
-    if both:
-        raise UnsafePathError(min(both), "it is recorded as a file and as a folder")
-
-
-def _ignores_case(folder: str) -> bool:
-    """Tell whether the disk of a folder, which need not exist yet, ignores case in names."""
-    while True:
-        parent, name = os.path.split(folder)
-        other = os.path.join(parent, name.swapcase())
-        if other != folder and os.path.exists(folder):
-            return os.path.exists(other) and os.path.samefile(folder, other)
-        if parent == folder:
-            return False
-        folder = parent
 
 
 def fold_name(name: str) -> str:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
 from mlflow_dvc_plugin.restoring.files.contents import Contents
-from mlflow_dvc_plugin.restoring.files.paths import check_collisions, check_path
+from mlflow_dvc_plugin.restoring.files.disk import check_files
+from mlflow_dvc_plugin.restoring.files.paths import check_path
 from mlflow_dvc_plugin.restoring.files.permissions import (
     ModeChange,
     add_executable,
@@ -53,8 +54,11 @@ class Target(NamedTuple):
     untracked: tuple[str, ...] = ()
 
 
-def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
-    """List the files of outs; listings that the cache lacks are fetched."""
+def list_files(fetcher: Fetcher, entries: Sequence[Entry], root: str) -> Target:
+    """List the files of outs; listings that the cache lacks are fetched.
+
+    Refuse files that the disk of `root`, where they must get, cannot hold.
+    """
     files: list[tuple[str, Obj]] = []
     listings: dict[str, Obj] = {}
     for e in entries:
@@ -71,7 +75,7 @@ def list_files(fetcher: Fetcher, entries: Sequence[Entry]) -> Target:
             continue
         files += _read_listing(fetcher, obj, folder)
         fetcher.options.progress.advance(files=1)
-    check_collisions(fetcher.project.root, [path for path, _ in files])
+    check_files(root, [path for path, _ in files])
     return Target(
         outs=tuple(e.path for e in entries),
         files=dict(files),
