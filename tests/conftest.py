@@ -69,6 +69,7 @@ def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
             monkeypatch.delenv(name)
     for name, value in {
         "HOME": str(home),
+        "USERPROFILE": str(home),  # Windows' own name for it
         # Stages say `python`, and mean the one that runs the tests.
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
         "XDG_CONFIG_HOME": str(home / ".config"),

@@ -56,6 +56,16 @@ class ForkServer:
             env: its whole environment; this process's by default.
             stdout: a file descriptor; by default, the output is in the result.
         """
+        if not hasattr(os, "fork"):
+            return subprocess.run(
+                [sys.executable, *args],
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
         _, connection = self._server or self._start()
         request = {"args": args, "cwd": str(cwd or os.getcwd()), "env": dict(env or os.environ)}
         data = json.dumps(request).encode()
@@ -172,8 +182,11 @@ def write_without_sync() -> None:
 
     What is written is the same, but for a machine that loses power.
     """
-    import diskcache
-    from sqlalchemy import Engine, event
+    try:
+        import diskcache
+        from sqlalchemy import Engine, event
+    except ImportError:  # neither DVC nor the full MLflow is here
+        return
 
     diskcache.core.DEFAULT_SETTINGS["sqlite_synchronous"] = 0
 
