@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks.startup import TARGETS
 from tests import forkserver
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +61,12 @@ def test_benchmark_of_reading(tmp_path: Path) -> None:
     rows = json.loads(found.read_text())
     assert [row["target"] for row in rows] == [1.1] * 4
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
+
+
+def test_benchmark_of_the_start(tmp_path: Path) -> None:
+    if not os.path.exists(os.path.join(sysconfig.get_path("scripts"), "mlflow-dvc")):
+        pytest.skip("mlflow-dvc is not installed in this environment")
+    found = tmp_path / "seconds.json"
+    command = [sys.executable, "-m", "benchmarks.startup", "--repeat", "1", "--json", str(found)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert json.loads(found.read_text()).keys() == TARGETS.keys()

@@ -12,26 +12,63 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
-# The commands of each sub-package, and their heading in --help.
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+# The commands of each sub-package, their heading in --help, and what each does: so --help and
+# a shell's completion import none of them. A test compares this with the commands' own help.
 _GROUPS = {
-    "capturing": ("Record the data of runs", ("status", "link", "tag", "backfill", "export")),
+    "capturing": (
+        "Record the data of runs",
+        {
+            "status": "Show what a run that starts here would record, and what is wrong.",
+            "link": "Link the outputs of DVC stages to the runs that made them.",
+            "tag": "Record the data in the workspace for an existing RUN.",
+            "backfill": "Tag old runs with the data of their Git commits, or with an index of "
+            "their hashes.",
+            "export": "Write the data state to a file, for runs outside the project.",
+        },
+    ),
     "lineage": (
         "Find and compare runs by data",
-        ("show", "diff", "find", "log", "check", "graph", "report"),
+        {
+            "show": "Show the data that RUN recorded.",
+            "diff": "Compare the data of A with that of B, or with the workspace.",
+            "find": "Find runs by their data, the newest first.",
+            "log": "Show the versions of the output at PATH over the runs.",
+            "check": "Check whether the data of runs can be restored.",
+            "graph": "Show what models and runs rest on, down to the data.",
+            "report": "Write the data side of runs as one HTML file to look at.",
+        },
     ),
     "restoring": (
         "Restore, read and keep the data of runs",
-        ("restore", "undo", "rerun", "ls", "cat", "push", "pin", "unpin", "forget", "demo"),
+        {
+            "restore": "Make the workspace hold the data that RUN was made from.",
+            "undo": "Take the last restore back: data and metafiles are as they were before it.",
+            "rerun": "Run the DVC stage of RUN again, and compare what comes out.",
+            "ls": "List the data of RUN without restoring it.",
+            "cat": "Print one file of the data of RUN without restoring it.",
+            "push": "Upload the data of RUN that the remote lacks.",
+            "pin": "Keep the data of RUN from `dvc gc --all-tags`.",
+            "unpin": "Delete the Git tag of RUN.",
+            "forget": "Show what rests on some data, and delete it for ever.",
+            "demo": "Run an example: train on two versions of data, and restore the first.",
+        },
+    ),
+    "setup": (
+        "Set up mlflow-dvc",
+        {"completion": "Print the script with which SHELL completes mlflow-dvc."},
     ),
 }
-COMMANDS = {name: room for room, (_, names) in _GROUPS.items() for name in names}
+COMMANDS = {name: room for room, (_, helps) in _GROUPS.items() for name in helps}
 
 # For the commands' own requests. By default, MLflow tries a server that does not answer for
 # minutes.
@@ -41,11 +78,24 @@ _EXPECTED_FAILURE = 1
 _INTERRUPTED = 130
 
 
-def require_text(value: str) -> str:
+class _Text(click.types.StringParamType):
     """A text that is not empty: an empty one comes from an unset variable of the shell."""
-    if not value:
-        raise click.BadParameter("it is empty.")
-    return value
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(value, param, ctx) or self.fail("it is empty.", param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click passes it
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """A shell completes the names of files and folders itself."""
+        from click.shell_completion import CompletionItem
+
+        what = param.metavar or str(param.name).upper()
+        kinds = (("DIR", "dir"), ("FILE", "file"), ("PATH", "file"))
+        return [CompletionItem(incomplete, type=kind) for word, kind in kinds if word in what][:1]
 
 
 class _Commands(click.Group):
@@ -60,17 +110,20 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}.{name}").command
         for param in command.params:
             if param.type is click.STRING:
-                param.type = click.types.FuncParamType(require_text)
+                param.type = _Text()
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, names in _GROUPS.values():
-            commands = {name: self.get_command(ctx, name) for name in names}
-            helps = [
-                (name, each.get_short_help_str(100)) for name, each in commands.items() if each
-            ]
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for heading, helps in _GROUPS.values():
             with formatter.section(heading):
-                formatter.write_dl(helps)
+                formatter.write_dl(list(helps.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        helps = {name: text for _, some in _GROUPS.values() for name, text in some.items()}
+        found = [CompletionItem(n, help=helps[n]) for n in COMMANDS if n.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         from mlflow_dvc_plugin.cli.output import until_closed

@@ -18,10 +18,10 @@ def run() -> None:
     exit_codes: list[int] = []
 
     def exit_now() -> None:
-        from mlflow_dvc_plugin.tracking import store
-
+        store = sys.modules.get("mlflow_dvc_plugin.tracking.store")
         try:
-            store.close_databases()
+            if store is not None:
+                store.close_databases()
             for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 if stream is not None:
                     stream.flush()

@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 import click
 
 from mlflow_dvc_plugin import units
-from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.lineage.workspace import explain_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = 40  # characters
@@ -85,6 +83,8 @@ def to_project_path(
     path: str | None,
 ) -> str | None:
     """A path relative to the working directory, made relative to the project if there is one."""
+    from mlflow_dvc_plugin.capturing import find_project
+
     root = find_project() if path else None
     if root is None or path is None:
         return path
@@ -115,6 +115,9 @@ def explain_modified(paths: Sequence[str], verb: str) -> list[str]:
 
 def explain_missing_path(path: str) -> list[str]:
     """Why no run may have an out at a path."""
+    from mlflow_dvc_plugin.capturing import find_project
+    from mlflow_dvc_plugin.lineage.workspace import explain_path
+
     root = find_project()
     if root is None:
         return [f"This is not a DVC project, so {path} is taken as relative to the runs' project."]

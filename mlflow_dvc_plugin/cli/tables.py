@@ -6,12 +6,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple
-
-from rich.cells import cell_len, set_cell_size
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow_dvc_plugin.cli.output import add_style, format_size, to_printable, write
-from mlflow_dvc_plugin.state import Entry
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.state import Entry
 
 _GAP = "  "
 _SHORT = 13  # characters of a hash, with the sign that it is cut
@@ -67,6 +67,8 @@ def draw_facts(pairs: Iterable[tuple[str, str | Cell | None]]) -> None:
 
 def draw_table(columns: Sequence[Column], items: Iterable[Any]) -> None:
     """Print items as a table. On a terminal that is too narrow, each item is a paragraph."""
+    from rich.cells import cell_len
+
     rows = [[column.content(item) for column in columns] for item in items]
     table = [[_to_cells(content) for content in row] for row in rows]
     headings = [_to_cells(column.name) for column in columns]
@@ -118,6 +120,8 @@ def _to_cells(content: Content) -> list[Cell]:
 
 def _render(cell: Cell, width: int | None = None, right: bool = False) -> str:
     """The text of a cell in its style, with as many characters as the width says."""
+    from rich.cells import cell_len, set_cell_size
+
     text = cell.text
     if width is not None:
         missing = width - cell_len(text)

@@ -6,8 +6,6 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
-from mlflow_dvc_plugin.lineage.derivation.hash_index import index_runs
 
 _TAGGED = "There is nothing to tag: all runs have DVC tags, or have no Git commit."
 _INDEXED = "There is nothing to tag: all runs with DVC tags have dvc.hashes."
@@ -44,6 +42,9 @@ def command(
 
     Exits with 1 if runs need tags, but none could be tagged.
     """
+    from mlflow_dvc_plugin.lineage.derivation.backfill import backfill
+    from mlflow_dvc_plugin.lineage.derivation.hash_index import index_runs
+
     if not experiments and not index:
         raise click.UsageError("Name an experiment with --experiment.")
     add_tags, nothing = (index_runs, _INDEXED) if index else (backfill, _TAGGED)

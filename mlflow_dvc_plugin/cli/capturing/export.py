@@ -6,10 +6,8 @@ import os
 
 import click
 
-from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.cli.output import common_options, format_count, print_note, write_file
 from mlflow_dvc_plugin.errors import NoProjectError
-from mlflow_dvc_plugin.state.state_file import dumps
 
 
 @click.command("export")
@@ -25,6 +23,9 @@ def command(path: str | None, tracking_uri: str | None, as_json: bool) -> None: 
     With MLFLOW_DVC_SAVE, data that differs from its metafiles is saved now, as it would be
     when a run starts here.
     """
+    from mlflow_dvc_plugin.capturing.run_start import capture_run_start
+    from mlflow_dvc_plugin.state.state_file import dumps
+
     found = capture_run_start(save=True)
     if found is None:
         raise NoProjectError(

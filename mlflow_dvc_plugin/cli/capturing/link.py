@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.derivation.link import LinkedRun, link
-from mlflow_dvc_plugin.lineage.derivation.model_reference import link_model
-from mlflow_dvc_plugin.lineage.derivation.model_versions import LinkedModel, link_models
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.derivation.link import LinkedRun
+    from mlflow_dvc_plugin.lineage.derivation.model_versions import LinkedModel
 
 
 @click.command("link")
@@ -50,6 +51,8 @@ def command(
 
     Exits with 1 if nothing was linked.
     """
+    from mlflow_dvc_plugin.lineage.derivation.link import link
+
     if sum(map(bool, (models, experiments, model))) > 1:
         raise click.UsageError("Use only one of --models, --model and --experiment.")
     if bool(path) != bool(model) or (run and not model):
@@ -75,6 +78,8 @@ def command(
 
 
 def _link_model(name: str, path: str, *, as_json: bool, **options: Any) -> int:
+    from mlflow_dvc_plugin.lineage.derivation.model_reference import link_model
+
     with ProgressBar():
         found = link_model(name, path, **options)
     run_id = found.model.run_id
@@ -89,6 +94,8 @@ def _link_model(name: str, path: str, *, as_json: bool, **options: Any) -> int:
 
 
 def _link_models(dry_run: bool, tracking_uri: str | None, as_json: bool) -> int:
+    from mlflow_dvc_plugin.lineage.derivation.model_versions import link_models
+
     with ProgressBar() as progress:
         found = list(link_models(dry_run=dry_run, tracking_uri=tracking_uri, progress=progress))
     output.print_result(

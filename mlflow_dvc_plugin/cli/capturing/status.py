@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mlflow_dvc_plugin.cli import tables
@@ -13,7 +15,9 @@ from mlflow_dvc_plugin.cli.output import (
     print_result,
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.retention.readiness import Readiness, assess_readiness
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.retention.readiness import Readiness
 
 
 @click.command("status")
@@ -26,6 +30,8 @@ def command(tracking_uri: str | None, as_json: bool) -> None:
     If MLFLOW_DVC_STATE names an exported file, its state is shown. Exits with 1
     outside a DVC project, or if the metafiles or that file cannot be read.
     """
+    from mlflow_dvc_plugin.lineage.retention.readiness import assess_readiness
+
     with ProgressBar("Reading the project and its remote"):
         found = assess_readiness(tracking_uri)
     document = {

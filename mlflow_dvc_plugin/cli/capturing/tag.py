@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun, tag
-from mlflow_dvc_plugin.state import fingerprint
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.derivation.backfill import TaggedRun
 
 
 @click.command("tag")
@@ -24,12 +27,16 @@ def command(
     With --rev the tags say that they are derived from Git, and that nobody observed
     the data: dvc.source is `derived`.
     """
+    from mlflow_dvc_plugin.lineage.derivation.backfill import tag
+
     with ProgressBar():
         result = tag(run, rev=rev, force=force, tracking_uri=tracking_uri)
     print_result(result.to_dict(), as_json, lambda: _draw(result))
 
 
 def _draw(result: TaggedRun) -> None:
+    from mlflow_dvc_plugin.state import fingerprint
+
     tags = result.tags
     print_line(
         f"Tagged run {result.run_id} with data hash {tags['dvc.data_hash']}, status "

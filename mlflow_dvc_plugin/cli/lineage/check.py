@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_dvc_plugin.cli import markdown, output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import join_some
-from mlflow_dvc_plugin.lineage.retention.check import CheckedRun, check
-from mlflow_dvc_plugin.lineage.retention.requirements import REQUIREMENTS, Requirement
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.retention.check import CheckedRun
+    from mlflow_dvc_plugin.lineage.retention.requirements import Requirement
 
 _WORDS = {
     True: ("can be restored", "green"),
@@ -36,7 +38,7 @@ _SHOWN = 3
     "required",
     metavar="LIST",
     callback=lambda ctx, param, text: _parse_requirements(text),  # noqa: ARG005
-    help=f"Also require some of {', '.join(REQUIREMENTS)}, separated by commas.",
+    help="Also require some of clean, pushed, pinned, separated by commas.",
 )
 @markdown.markdown_option
 @output.common_options
@@ -58,6 +60,8 @@ def command(runs: tuple[str, ...], as_markdown: bool, as_json: bool, **options: 
     Exits with 1 unless every run can be restored and meets what is required. So
     `check --model NAME --alias champion` can stop a deployment whose data is lost.
     """
+    from mlflow_dvc_plugin.lineage.retention.check import check
+
     markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     if sum(map(bool, (runs, options["experiments"], options["model"]))) != 1:
         raise click.UsageError(
@@ -74,7 +78,11 @@ def command(runs: tuple[str, ...], as_markdown: bool, as_json: bool, **options: 
 
 
 def _parse_requirements(text: str | None) -> tuple[Requirement, ...]:
-    names = {name.strip() for name in text.split(",")} if text else set()
+    if not text:
+        return ()
+    from mlflow_dvc_plugin.lineage.retention.requirements import REQUIREMENTS
+
+    names = {name.strip() for name in text.split(",")}
     if unknown := sorted(names.difference(REQUIREMENTS)):
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(REQUIREMENTS)}.")
     return tuple(each for each in REQUIREMENTS if each in names)

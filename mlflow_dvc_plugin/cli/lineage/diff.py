@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from mlflow_dvc_plugin.cli import markdown
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.diff import Diff, Item, diff
-from mlflow_dvc_plugin.lineage.revisions import find_run_or_commit
-from mlflow_dvc_plugin.tracking import Run
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.diff import Diff, Item
+    from mlflow_dvc_plugin.tracking import Run
 
 
 @click.command("diff")
@@ -40,6 +42,10 @@ def command(
     --files reads the listings of folders from the cache or the remote. It downloads
     no data.
     """
+    from mlflow_dvc_plugin.lineage.diff import diff
+    from mlflow_dvc_plugin.lineage.revisions import find_run_or_commit
+    from mlflow_dvc_plugin.tracking import Run
+
     markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     with ProgressBar("Comparing the data") as progress:
         sides = [find_run_or_commit(text, tracking_uri) for text in (a, b) if text is not None]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,14 +14,11 @@ from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Column, draw_table
 from mlflow_dvc_plugin.errors import InvalidHashError, join_some
-from mlflow_dvc_plugin.lineage.search.content import hash_paths
-from mlflow_dvc_plugin.lineage.search.find import search_by_data
-from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash
-from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
-from mlflow_dvc_plugin.lineage.search.models import add_models
-from mlflow_dvc_plugin.lineage.search.query import Query
-from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 from mlflow_dvc_plugin.progress import Progress
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.search.query import Query
+    from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 
 _SHOWN = 3
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
@@ -75,6 +72,9 @@ def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **op
 
     Several files or hashes get an answer each: with --json a list of {query, hash, runs}.
     """
+    from mlflow_dvc_plugin.lineage.search.models import add_models
+    from mlflow_dvc_plugin.lineage.search.query import Query
+
     with_models = options.pop("models")
     query = Query(**options)
     values = _read_hashes(hashes)
@@ -102,6 +102,8 @@ def command(files: tuple[str, ...], hashes: tuple[str, ...], as_json: bool, **op
 
 def _read_hashes(texts: Sequence[str]) -> dict[str, str]:
     """The hashes of the option, by what the user wrote; ``-`` stands for a list on stdin."""
+    from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash
+
     try:
         found = {word: parse_hash(word) for word in output.read_words(texts)}
     except InvalidHashError as err:
@@ -124,6 +126,10 @@ def _check_usage(query: Query, files: Sequence[str], values: Mapping[str, str]) 
 def _search(
     query: Query, files: Sequence[str], values: Mapping[str, str], progress: Progress
 ) -> list[Answer]:
+    from mlflow_dvc_plugin.lineage.search.content import hash_paths
+    from mlflow_dvc_plugin.lineage.search.find import search_by_data
+    from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
+
     if query.path is not None:
         value = next(iter(values.values()), None)
         return [Answer(query.path, value, search_by_data(replace(query, hash=value), progress))]

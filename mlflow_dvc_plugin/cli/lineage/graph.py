@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.output import add_style, print_line, print_note, print_result, write
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.reporting.graph import dot, mermaid, openlineage, ro_crate
-from mlflow_dvc_plugin.reporting.graph.nodes import Graph, NodeKind
-from mlflow_dvc_plugin.reporting.graph.reader import read_lineage
-from mlflow_dvc_plugin.reporting.graph.tree import Line, draw_tree
-from mlflow_dvc_plugin.reporting.recorded_runs import read_metafiles
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.reporting.graph.nodes import Graph, NodeKind
+    from mlflow_dvc_plugin.reporting.graph.tree import Line
 
 _COLOURS: dict[NodeKind, str] = {
     "data": "green",
@@ -51,6 +51,10 @@ def command(
 
     The stages that made the data are those of the dvc.lock that a run recorded.
     """
+    from mlflow_dvc_plugin.reporting.graph import ro_crate
+    from mlflow_dvc_plugin.reporting.graph.reader import read_lineage
+    from mlflow_dvc_plugin.reporting.recorded_runs import read_metafiles
+
     if runs and experiments:
         raise click.UsageError("Name runs or --experiment, not both.")
     chosen = [style for style, is_chosen in styles.items() if is_chosen]
@@ -76,6 +80,8 @@ def command(
 
 
 def _print_style(graph: Graph, style: str) -> None:
+    from mlflow_dvc_plugin.reporting.graph import dot, mermaid, openlineage
+
     if style == "openlineage":
         for event in openlineage.to_openlineage(graph):
             write(event)
@@ -84,6 +90,8 @@ def _print_style(graph: Graph, style: str) -> None:
 
 
 def _draw(graph: Graph) -> None:
+    from mlflow_dvc_plugin.reporting.graph.tree import draw_tree
+
     if not graph.nodes:
         print_line("There are no runs on this data.")
     for line in draw_tree(graph):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +12,9 @@ from mlflow_dvc_plugin.cli import markdown, output
 from mlflow_dvc_plugin.cli.lineage.find import explain_limits
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table, terminal_width
-from mlflow_dvc_plugin.lineage.search.find import search_by_data
-from mlflow_dvc_plugin.lineage.search.query import Query
-from mlflow_dvc_plugin.lineage.search.results import OutVersion, group_by_version
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.search.results import OutVersion
 
 _WIDTH = 24
 
@@ -39,6 +39,10 @@ def command(
 
     The oldest version comes first.
     """
+    from mlflow_dvc_plugin.lineage.search.find import search_by_data
+    from mlflow_dvc_plugin.lineage.search.query import Query
+    from mlflow_dvc_plugin.lineage.search.results import group_by_version
+
     markdown.check_format(as_json=as_json, as_markdown=as_markdown)
     if minimize and not metric:
         raise click.UsageError("--minimize needs --metric.")

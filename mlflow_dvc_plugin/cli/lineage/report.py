@@ -8,9 +8,6 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.reporting.page.data_states import Metric
-from mlflow_dvc_plugin.reporting.page.html import render
-from mlflow_dvc_plugin.reporting.page.reader import read_report
 
 
 @click.command("report")
@@ -39,6 +36,10 @@ def command(
 
     The file needs no network and no script. The same runs give the same bytes.
     """
+    from mlflow_dvc_plugin.reporting.page.data_states import Metric
+    from mlflow_dvc_plugin.reporting.page.html import render
+    from mlflow_dvc_plugin.reporting.page.reader import read_report
+
     if runs and experiments:
         raise click.UsageError("Name runs or --experiment, not both.")
     if minimize and not metric:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_dvc_plugin.cli import tables
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.derivation.backfill import DERIVED, SOURCE
-from mlflow_dvc_plugin.restoring.run_data.state import load_state
-from mlflow_dvc_plugin.state import DataState
-from mlflow_dvc_plugin.tracking import Run, find_run
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.state import DataState
+    from mlflow_dvc_plugin.tracking import Run
 
 _DERIVED = "from a Git commit, after the run: nobody observed that the run used this data"
 
@@ -26,6 +26,9 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     RUN is a run id, a unique prefix of one, runs:/ID, models:/NAME/VERSION,
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID.
     """
+    from mlflow_dvc_plugin.restoring.run_data.state import load_state
+    from mlflow_dvc_plugin.tracking import find_run
+
     with ProgressBar():
         found = find_run(run, tracking_uri)
         state = load_state(found)
@@ -50,6 +53,8 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
 
 
 def _draw(run: Run, state: DataState) -> None:
+    from mlflow_dvc_plugin.lineage.derivation.backfill import DERIVED, SOURCE
+
     modified = ", ".join(state.modified)
     saved = ", ".join(run.saved)
     tables.draw_facts(

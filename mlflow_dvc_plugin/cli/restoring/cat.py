@@ -13,7 +13,6 @@ from mlflow_dvc_plugin.cli.output import origin_options, tracking_uri_option
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import to_run_paths
 from mlflow_dvc_plugin.errors import FolderError
-from mlflow_dvc_plugin.run_files import filesystem
 
 
 @click.command("cat")
@@ -30,6 +29,8 @@ def command(
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID. Nothing is printed
     before the whole file was verified by its hash.
     """
+    from mlflow_dvc_plugin.run_files import filesystem
+
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
         fetched = os.path.join(folder, "file")
         with ProgressBar() as progress:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from mlflow_dvc_plugin.cli.output import tracking_uri_option
-from mlflow_dvc_plugin.demo import run_demo
 
 
 @click.command("demo")
@@ -17,4 +16,6 @@ def command(directory: str | None, tracking_uri: str | None) -> None:  # noqa: A
     DIR must be empty or not exist; without it, a temporary folder is made. The
     demo has an MLflow store of its own in there.
     """
+    from mlflow_dvc_plugin.demo import run_demo
+
     run_demo(directory, click.echo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,10 @@ from mlflow_dvc_plugin.cli.lineage.find import draw_runs, explain_limits
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Column, draw_table
 from mlflow_dvc_plugin.errors import EmptyRemoteError, LineageError, join_some
-from mlflow_dvc_plugin.lineage.forgetting.deletion import Deletion, delete
-from mlflow_dvc_plugin.lineage.forgetting.survey import Survey, survey
-from mlflow_dvc_plugin.lineage.forgetting.targets import find_hashes, parse_targets
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.forgetting.deletion import Deletion
+    from mlflow_dvc_plugin.lineage.forgetting.survey import Survey
 
 _SHOWN = 5
 _WORD = "forget"
@@ -52,6 +54,10 @@ def command(
     dvc.forgotten. Files in the workspace stay. Run the command again if it was
     interrupted.
     """
+    from mlflow_dvc_plugin.lineage.forgetting.deletion import delete
+    from mlflow_dvc_plugin.lineage.forgetting.survey import survey
+    from mlflow_dvc_plugin.lineage.forgetting.targets import find_hashes, parse_targets
+
     if deletes and not yes and (as_json or output.STDIN in hashes or not sys.stdin.isatty()):
         raise click.UsageError("--delete needs --yes where nobody can be asked.")
     if not files and not hashes:

@@ -17,7 +17,6 @@ from mlflow_dvc_plugin.cli.output import (
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import to_run_paths
-from mlflow_dvc_plugin.run_files import filesystem
 
 _Row = tuple[str, dict[str, Any]]
 
@@ -42,6 +41,8 @@ def command(
     models:/NAME/latest, models:/NAME@ALIAS or models:/ID. Without PATH, tracked
     folders are listed as one item; with PATH, the files in it.
     """
+    from mlflow_dvc_plugin.run_files import filesystem
+
     with ProgressBar() as progress:
         (inside,) = to_run_paths((path,), elsewhere=bool(url or config))
         files = filesystem(run, url, config=config, tracking_uri=tracking_uri)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.retention.pin import Pin, pin, pin_experiments
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.lineage.retention.pin import Pin
 
 
 @click.command("pin")
@@ -30,6 +34,8 @@ def command(
     --experiment pins all runs of an experiment; with --saved, those whose data no
     metafile records. Exits with 1 if one of them cannot be pinned.
     """
+    from mlflow_dvc_plugin.lineage.retention.pin import pin, pin_experiments
+
     if bool(run) == bool(experiments) or (saved and run):
         raise click.UsageError("Name a run, or an experiment with --experiment.")
     if run:

@@ -6,7 +6,6 @@ import click
 
 from mlflow_dvc_plugin.cli import output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.retention.push import push
 
 
 @click.command("push")
@@ -22,6 +21,8 @@ def command(
     Outputs that are `push: false` are never pushed. Exits with 1 if the remote then
     has nothing of the run.
     """
+    from mlflow_dvc_plugin.lineage.retention.push import push
+
     with ProgressBar() as progress:
         result = push(run, remote=remote, jobs=jobs, tracking_uri=tracking_uri, progress=progress)
     remarks = [f"{path} was not pushed: {reason}." for path, reason in result.skipped.items()]

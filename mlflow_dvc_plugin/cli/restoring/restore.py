@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+from typing import TYPE_CHECKING
 
 import click
 
-from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.cli.output import (
     common_options,
     format_count,
@@ -18,7 +18,9 @@ from mlflow_dvc_plugin.cli.output import (
 )
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.errors import RestoreError
-from mlflow_dvc_plugin.restoring import RestoreResult, restore
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.restoring import RestoreResult
 
 
 @click.command("restore")
@@ -83,6 +85,8 @@ def command(
     --out needs no clone of the project if --url, MLFLOW_DVC_URL or --config says
     where its DVC remote is.
     """
+    from mlflow_dvc_plugin.restoring import restore
+
     with ProgressBar() as progress:
         result = restore(
             run,
@@ -109,6 +113,8 @@ def to_run_paths(paths: tuple[str, ...], *, elsewhere: bool) -> list[str]:
 
     Without a clone of it, or if the data is `elsewhere`, they must already be so.
     """
+    from mlflow_dvc_plugin.capturing import find_project
+
     root = None if elsewhere else find_project()
     if root is None:
         return [posixpath.normpath(path) for path in paths]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_dvc_plugin.cli.output import common_options, format_count, print_json, print_line
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.restoring.restore import report
-from mlflow_dvc_plugin.restoring import list_undo_records, undo
-from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.restoring.undo_records.record import UndoRecord
 
 
 @click.command("undo")
@@ -36,6 +37,8 @@ def command(
     The records of the last ten restores and undos are kept. The data that they
     replaced is in the DVC cache, until `dvc gc` deletes it.
     """
+    from mlflow_dvc_plugin.restoring import list_undo_records, undo
+
     if show_list:
         records = list_undo_records()
         if as_json:

@@ -6,7 +6,6 @@ import click
 
 from mlflow_dvc_plugin.cli.output import common_options, print_line, print_result
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
-from mlflow_dvc_plugin.lineage.retention.pin import unpin
 
 
 @click.command("unpin")
@@ -14,6 +13,8 @@ from mlflow_dvc_plugin.lineage.retention.pin import unpin
 @common_options
 def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Delete the Git tag of RUN. `dvc gc` may then remove its data."""
+    from mlflow_dvc_plugin.lineage.retention.pin import unpin
+
     with ProgressBar():
         pinned = unpin(run, tracking_uri)
     again = f"git tag {pinned.ref.removeprefix('refs/tags/')} {pinned.commit[:12]}"
