@@ -65,7 +65,7 @@ def unsynced() -> None:
 def isolate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "DVC_", "GIT_")):
+        if name.startswith(("MLFLOW_", "DVC_", "GIT_", "VIRTUAL_ENV", "CONDA_PREFIX")):
             monkeypatch.delenv(name)
     for name, value in {
         "HOME": str(home),

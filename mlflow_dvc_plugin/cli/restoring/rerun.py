@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,11 @@ from mlflow_dvc_plugin.cli import PATIENCE, output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table
 from mlflow_dvc_plugin.errors import MlflowDvcError, RerunError
-from mlflow_dvc_plugin.rerunning.plan import Plan, plan_rerun
-from mlflow_dvc_plugin.rerunning.rerun import Rerun, rerun
-from mlflow_dvc_plugin.rerunning.verdict import DEFAULT_TOLERANCE, Comparison, Tolerance
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.rerunning.plan import Plan
+    from mlflow_dvc_plugin.rerunning.rerun import Rerun
+    from mlflow_dvc_plugin.rerunning.verdict import Comparison, Tolerance
 
 _COULD_NOT_RUN = 2
 _COLOURS = {"identical": "green", "within tolerance": "green", "different": "red"}
@@ -67,6 +70,9 @@ def command(
     Commands and code come from the run's tags and from the commit that they name: they
     are shown, and you are asked. Where nobody can be asked, --yes is needed.
     """
+    from mlflow_dvc_plugin.rerunning.plan import plan_rerun
+    from mlflow_dvc_plugin.rerunning.rerun import rerun
+
     if not yes and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("Running a commit's commands needs --yes where nobody can be asked.")
     tolerance = _parse_tolerances(tolerances)
@@ -94,6 +100,8 @@ def command(
 
 
 def _parse_tolerances(texts: Sequence[str]) -> Tolerance:
+    from mlflow_dvc_plugin.rerunning.verdict import DEFAULT_TOLERANCE, Tolerance
+
     default, by_name = DEFAULT_TOLERANCE, {}
     for text in texts:
         name, _, number = text.rpartition("=")
@@ -117,6 +125,7 @@ def _draw_plan(plan: Plan) -> None:
     stage = f", stage {plan.stage}" if plan.stage else ""
     lines = [
         f"Run {plan.run.run_id}{stage}, at commit {plan.commit[:12]}: {plan.subject}",
+        f"  by {plan.author}, on {', '.join(plan.branches) or 'no branch of this repository'}",
         *(f"  $ {line}" for command in plan.record.commands for line in command.splitlines()),
     ]
     if plan.record.folder != ".":

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
 from mlflow_dvc_plugin.capturing.run_start import RunStart, capture_run_start
 from mlflow_dvc_plugin.capturing.snapshot import preview_saving
 from mlflow_dvc_plugin.dvc.project import DvcProject
+from mlflow_dvc_plugin.environments import PLUGIN, find_other_environment
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, NoProjectError, join_some
 from mlflow_dvc_plugin.lineage.listings import is_listing, to_object
 from mlflow_dvc_plugin.lineage.retention.forgotten_data import find_forgotten
@@ -68,8 +70,8 @@ def assess_readiness(tracking_uri: str | None = None) -> Readiness:
         found, saves = found._replace(state=found.state._replace(**values)), preview.new
     state = found.state
     tags = state.to_tags(found.settings.max_path_tags)
-    problems = [*_find_plugin_problems(found), *_find_state_problems(found, tags)]
     root = state.project or find_project()
+    problems = [*_find_plugin_problems(found, root), *_find_state_problems(found, tags)]
     if root is not None:
         entries = [e for e in state.entries if e.cached and e.hash and e.path not in saves]
         problems += _find_storage_problems(root, entries, tracking_uri)
@@ -80,13 +82,28 @@ def assess_readiness(tracking_uri: str | None = None) -> Readiness:
     return Readiness(state, tags, problems, found.settings.state or "", saves)
 
 
-def _find_plugin_problems(found: RunStart) -> list[str]:
+def _find_plugin_problems(found: RunStart, root: str | None) -> list[str]:
     problems = []
     if found.settings.disable:
         problems.append("MLFLOW_DVC_DISABLE is set: runs get no tags.")
     group = entry_points(group="mlflow.run_context_provider")
     if all(point.value != "mlflow_dvc_plugin.provider:DvcRunContext" for point in group):
         problems.append("MLflow does not know the plugin in this environment: install it with pip.")
+    other = find_other_environment(root) if root else None
+    if other is None:
+        return problems
+    if other.find_version(PLUGIN) is None:
+        python = shlex.quote(os.path.join(other.prefix, "bin", "python"))
+        problems.append(
+            f"Runs that start in {other.prefix} get no tags, because the plugin is not installed "
+            f"there: `{python} -m pip install {PLUGIN}`."
+        )
+    ours, theirs = version("dvc"), other.find_version("dvc")
+    if theirs is not None and theirs.split(".")[0] != ours.split(".")[0]:
+        problems.append(
+            f"DVC {theirs} in {other.prefix} may not read what this mlflow-dvc restores, because "
+            f"it uses DVC {ours}: update DVC there, or restore with --out DIR."
+        )
     return problems
 
 
