@@ -109,8 +109,15 @@ def _read_files(project: str, commit: str, prefix: str) -> Iterable[tuple[str, b
         meta, _, name = line.partition(b"\t")
         path = os.fsdecode(name).removeprefix(prefix)
         fields = meta.split()
+        # Git checks out no tree that leads elsewhere, but it can store one.
+        is_inside = not {"", ".", "..", ".git"} & set(path.split("/"))
         is_file = len(fields) == 4 and fields[0].startswith(b"100")
-        if is_file and _READ_BY_DVC.search("/" + path) and int(fields[3]) <= _MAX_SIZE:
+        if (
+            is_file
+            and is_inside
+            and _READ_BY_DVC.search("/" + path)
+            and int(fields[3]) <= _MAX_SIZE
+        ):
             blobs.append((path, fields[2]))
     stdin = b"".join(oid + b"\n" for _, oid in blobs)
     stream = run_git(project, "cat-file", "--batch", stdin=stdin)

@@ -50,12 +50,19 @@ class Cache:
         return f"{self.folders[is_legacy(obj)]}{os.sep}{value[:2]}{os.sep}{value[2:]}"
 
     def share_with(self, project: str) -> None:
-        """Make another project use this cache, in its local configuration."""
+        """Make another project use this cache, in its local configuration.
+
+        Whatever its own configuration says: it may be that of a commit of others.
+        """
         # DVC itself can read any path here, but cannot write one that is not ASCII.
         path = os.path.join(project, ".dvc", "config.local")
         try:
             config = ConfigObj(path, encoding="utf-8")
-            config.setdefault("cache", {})["dir"] = self._repo.cache.local_cache_dir
+            # `local` names a remote that is the cache, and an empty one means none.
+            cache = {"dir": self._repo.cache.local_cache_dir, "local": ""}
+            config.setdefault("cache", {}).update(cache)
+            own = self._repo.config["core"].get("site_cache_dir", "")
+            config.setdefault("core", {})["site_cache_dir"] = own
             config.write()
         except (ConfigObjError, OSError, UnicodeError) as err:
             raise DvcError(f"{path} cannot be written: {err}.") from err

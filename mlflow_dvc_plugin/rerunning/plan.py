@@ -36,6 +36,8 @@ class Plan:
         root: the project's folder.
         commit: the commit whose code runs.
         subject: the first line of its message.
+        author: who made it, as it says itself.
+        branches: some of the branches that have it.
         stage: the stage's address; None outside a stage.
         command: what to run outside a stage.
         folder: the working directory of the command, relative to the project.
@@ -49,6 +51,8 @@ class Plan:
     run: Run
     commit: str
     subject: str
+    author: str
+    branches: tuple[str, ...]
     stage: str | None
     command: tuple[str, ...]
     folder: str
@@ -96,12 +100,19 @@ def plan_rerun(
         )
     entries = tuple(e for e in state.entries if e.path in allowed)
     selection = select_outs(run, state._replace(entries=entries, git_commit=commit), None)
-    subject = run_git(root, "log", "-1", "--format=%s", commit).decode(errors="replace").strip()
+    subject, author = _read_lines(root, "log", "-1", "--format=%s%n%an", commit)
+    branches = _read_lines(
+        root,
+        *("for-each-ref", f"--contains={commit}", f"--count={_SHOWN}"),
+        *("--format=%(refname:short)", "refs/heads", "refs/remotes"),
+    )
     return Plan(
         root=root,
         run=run,
         commit=commit,
         subject=subject,
+        author=author,
+        branches=tuple(branches),
         stage=state.stage,
         command=tuple(command),
         folder=folder,
@@ -139,6 +150,10 @@ def _find_command(
             f"{program.folder[:80]!r}. Give its command: mlflow-dvc rerun {run.run_id} -- COMMAND"
         )
     return program.args, program.folder
+
+
+def _read_lines(root: str, *args: str) -> list[str]:
+    return run_git(root, *args).decode(errors="replace").splitlines()
 
 
 def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from mlflow_dvc_plugin.capturing import capture
+from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 from mlflow_dvc_plugin.capturing.dvc_writer import own_lock
 from mlflow_dvc_plugin.capturing.workspace.folders import find_dvcignored
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts
-from mlflow_dvc_plugin.errors import CaptureError, RestoreError, UnsafePathError, join_some
+from mlflow_dvc_plugin.errors import (
+    CaptureError,
+    MlflowDvcError,
+    RestoreError,
+    UnsafePathError,
+    join_some,
+)
 from mlflow_dvc_plugin.restoring.checkout import Checkout
+from mlflow_dvc_plugin.restoring.files.code import is_code
 from mlflow_dvc_plugin.restoring.files.disk import check_spelling
-from mlflow_dvc_plugin.restoring.files.paths import fold_name, is_external
+from mlflow_dvc_plugin.restoring.files.paths import find_owner, fold_name, is_external
 from mlflow_dvc_plugin.restoring.metafiles.git_outs import plan_git_outs
 from mlflow_dvc_plugin.restoring.metafiles.gitignore import plan_gitignores
 from mlflow_dvc_plugin.restoring.metafiles.planner import (
@@ -26,7 +35,7 @@ from mlflow_dvc_plugin.restoring.metafiles.untracked import select_untracked
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.result import RestoreResult
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
-from mlflow_dvc_plugin.restoring.run_data.listings import list_files
+from mlflow_dvc_plugin.restoring.run_data.listings import Target, list_files
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
@@ -93,6 +102,7 @@ def restore_in_place(root: str, selection: Selection, options: Options) -> Resto
             untracked=tuple(untracked),
         )
         _check_ignored(dvc.root, target.files)
+        _check_code(dvc.root, state, workspace, target)
         checkout = Checkout(fetcher, dvc.root, selection.run_id, source=state.source)
         result = checkout.run(target)
         if metafiles.contents and not options.dry_run:
@@ -142,6 +152,24 @@ def _check_ignored(project: str, files: Iterable[str]) -> None:
         raise RestoreError(
             f"Today's .dvcignore excludes {join_some(hidden, 10)}, so DVC would not see files that "
             "the run had. Change .dvcignore first, or use --out DIR to restore the data alone."
+        )
+
+
+def _check_code(project: str, state: DataState, workspace: DataState, target: Target) -> None:
+    """Refuse files that programs would run, at paths that only tags know: they come from others."""
+    unknown = {*target.outs} - {e.path for e in workspace.entries}
+    paths = [p for p in target.files if find_owner(p, unknown) and is_code(p)] if unknown else []
+    if not paths:
+        return
+    if state.git_commit is not None:
+        with suppress(MlflowDvcError):
+            unknown -= {e.path for e in read_commit_state(project, state.git_commit).entries}
+    refused = [path for path in paths if find_owner(path, unknown)]
+    if refused:
+        raise UnsafePathError(
+            min(refused),
+            "neither today's metafiles nor those of the run's commit track it, and programs may "
+            "run a file of this name; use --out DIR to restore the data alone",
         )
 
 

@@ -5,7 +5,7 @@ No workspace is needed, and nothing is written to it.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.run_files.file_system import RunFileSystem
@@ -45,6 +45,10 @@ def filesystem(
     return RunFileSystem(run, url, project, config=config, tracking_uri=tracking_uri)
 
 
+@overload
+def open(run: str | Run, path: str, mode: Literal["rb"] = "rb", **options: Any) -> IO[bytes]: ...  # noqa: A001
+@overload
+def open(run: str | Run, path: str, mode: Literal["r", "rt"], **options: Any) -> IO[str]: ...  # noqa: A001
 def open(  # noqa: A001 - it does for a run's data what the builtin does for a folder's
     run: str | Run, path: str, mode: str = "rb", **options: Any
 ) -> IO[Any]:

@@ -31,7 +31,7 @@ def find_run(text: str, tracking_uri: str | None = None) -> Run:
             raise RunNotFoundError(
                 f"{text} does not say which run it comes from. Give the run's id."
             )
-        return replace(_get_run(client, model.run_id), model=model)
+        return replace(get_run(model.run_id, tracking_uri), model=model)
     run_id = text.removeprefix("runs:/").split("/")[0]
     if not _ID.match(run_id):
         raise RunNotFoundError(
@@ -63,7 +63,7 @@ def _get_run(client: Any, run_id: str, even_deleted: bool = False) -> Run:
 def _find_prefix(prefix: str, tracking_uri: str | None) -> Run:
     # "_" stands for any character in LIKE, so the prefix is checked once more.
     candidates = search_runs([f"attributes.run_id LIKE '{prefix}%'"], tracking_uri=tracking_uri)
-    found = [run for run in candidates if run.run_id.startswith(prefix)]
+    found = [run for run in candidates if run.run_id.startswith(prefix) and _ID.match(run.run_id)]
     if not found:
         raise RunNotFoundError(
             f"There is no run whose id starts with {prefix!r} in this MLflow store. {_HINT}"

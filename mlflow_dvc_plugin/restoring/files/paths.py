@@ -37,11 +37,15 @@ def _check_thoroughly(path: str) -> None:
         raise UnsafePathError(path, "it cannot be encoded as a file name") from err
     if max(map(len, name.split(b"/"))) > _MAX_NAME or name.count(b"/") > _MAX_DEPTH:
         raise UnsafePathError(path, "it is too deep, or a name in it is too long")
-    for part in path.split("/"):
-        if part == "..":
-            raise UnsafePathError(path, "it leads out of the project")
-        if fold_name(part) in _RESERVED:
-            raise UnsafePathError(path, "it leads into a folder that belongs to Git or DVC")
+    if ".." in path.split("/"):
+        raise UnsafePathError(path, "it leads out of the project")
+    if is_reserved(path):
+        raise UnsafePathError(path, "it leads into a folder that belongs to Git or DVC")
+
+
+def is_reserved(path: str) -> bool:
+    """Tell whether a path leads into a folder that belongs to Git or DVC."""
+    return any(fold_name(part) in _RESERVED for part in path.split("/"))
 
 
 def _is_ordinary(path: str) -> bool:

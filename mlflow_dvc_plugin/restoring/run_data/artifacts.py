@@ -54,6 +54,10 @@ def _read_metafiles(client: Any, run_id: str, folder: str) -> DataState | None:
             return None
         # Some stores keep the folders of the artifact's path, others do not.
         source = client.download_artifacts(run_id, item.path, scratch)
+        # A store may say that a file is smaller than it is.
+        free -= max(0, os.path.getsize(source) - (item.file_size or 0))
+        if free < 0:
+            return None
         target = os.path.join(project, *item.path.split("/")[1:])
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.replace(source, target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, ForgottenObjectsError, MissingObjectsError
+from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.restoring.run_data.forgotten_data import ForgottenData
@@ -65,7 +66,8 @@ class Fetcher:
         self.options = options
         self._progress = options.progress
         self._entries = {e.path: e for e in entries}
-        self._commit = commit
+        # It may come from a tag: another revision could be a branch that others can push to.
+        self._commit = commit if commit and is_commit(commit) else None
         self.forgotten = forgotten or ForgottenData()
         self.skipped: frozenset[Obj] = frozenset()
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError
+from mlflow_dvc_plugin.restoring.files.paths import is_reserved
 from mlflow_dvc_plugin.state.objects import Obj
 
 _VERSION = 1
@@ -121,4 +122,6 @@ def _is_inside(path: str) -> bool:
         posixpath.normpath(path) == path
         and path[:1] != "/"
         and path.split("/", maxsplit=1)[0] != ".."
+        # A record may have come with the project, and no restore writes there.
+        and not is_reserved(path)
     )
