@@ -44,7 +44,12 @@ def capture_run_start(
 
     judged = settings if judge else settings._replace(status_budget_ms=0)
     look = _begin_look(project, settings) if program and settings.command else None
-    state = _take_snapshot(project, judged, save)
+    try:
+        state = _take_snapshot(project, judged, save)
+    except BaseException:
+        if look is not None:
+            look.cancel()
+        raise
     if look is not None:
         state = _add_program(state, look)
     if len(state.entries) > MAX_ENTRIES:

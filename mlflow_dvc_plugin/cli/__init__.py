@@ -53,7 +53,7 @@ _GROUPS = {
         {
             "restore": "Make the workspace hold the data that RUN was made from.",
             "undo": "Take the last restore back: data and metafiles are as they were before it.",
-            "rerun": "Run the DVC stage of RUN again, and compare what comes out.",
+            "rerun": "Run what made RUN again, and compare what comes out.",
             "ls": "List the data of RUN without restoring it.",
             "cat": "Print one file of the data of RUN without restoring it.",
             "push": "Upload the data of RUN that the remote lacks.",

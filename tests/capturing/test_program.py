@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,13 @@ from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin.capturing.program import code
 from mlflow_dvc_plugin.capturing.program.command import has_secret, mask_secrets
+from mlflow_dvc_plugin.capturing.run_start import capture_run_start
+from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState, Entry, manifest
 from mlflow_dvc_plugin.state.program import Program
 from mlflow_dvc_plugin.state.tags import read_manifest_parts
+from tests.history import mlflow_dvc
 from tests.project import Project, run
 
 slow = pytest.mark.slow
@@ -306,3 +310,22 @@ def test_a_recorded_state_has_the_program(trained: Project) -> None:
     state = load_state(found.info.run_id, os.environ["MLFLOW_TRACKING_URI"])
     assert state.program is not None
     assert state.program.args == ("python", "train.py", "--x")
+
+
+def test_a_look_ends_where_the_data_cannot_be_read(trained: Project) -> None:
+    trained.write("dvc.yaml", "<<<<<<<\n")
+    with pytest.raises(CaptureError):
+        capture_run_start(program=True)
+    assert [child.name() for child in psutil.Process().children() if child.name() == "git"] == []
+
+
+@slow
+def test_show_tells_what_a_run_ran(trained: Project) -> None:
+    trained.write("src/lib.py", "x = 2\n")
+    start(sys.executable, "train.py", "--name", "a b", cwd=trained.path)
+    (found,) = list_runs()
+    shown = mlflow_dvc("show", found.info.run_id)
+    assert "python train.py --name 'a b'" in shown.stdout
+    document = mlflow_dvc("show", found.info.run_id, "--json").json
+    assert document["command"] == ["python", "train.py", "--name", "a b"]
+    assert document["code_status"] == "saved"

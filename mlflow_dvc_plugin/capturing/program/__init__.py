@@ -53,6 +53,11 @@ class ProgramLook:
         code = self._code.finish(self._seconds, lambda: _add_prefix(prefix, list_outs()))
         return program._replace(code=code.status, diff=code.diff)
 
+    def cancel(self) -> None:
+        """End the look if nobody wants its result."""
+        if self._code is not None:
+            self._code.cancel()
+
 
 def _add_prefix(prefix: str, paths: Collection[str]) -> Collection[str]:
     return paths if prefix == "." else {f"{prefix}/{path}" for path in paths}

@@ -60,13 +60,19 @@ class CodeLook:
             seconds: after that, the code is `unverified`.
             list_outs: gives the paths of all outs, relative to the work tree, if they matter.
         """
-        if self._process is not None:
-            output = _read_output(self._process, seconds)
+        process, self._process = self._process, None
+        if process is not None:
+            output = _read_output(process, seconds)
             code = Code("unverified") if output is None else _judge(self._key[0], output, list_outs)
             _results.clear()
             _results[self._key] = (time.monotonic(), code)
         found = _results.get(self._key)
         return found[1] if found is not None else Code("unverified")
+
+    def cancel(self) -> None:
+        """End the look if nobody wants its result."""
+        if self._process is not None:
+            _read_output(self._process, 0)
 
 
 # What a process learned last, by work tree and commit, and when.

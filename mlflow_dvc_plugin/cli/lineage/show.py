@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +46,9 @@ def command(run: str, tracking_uri: str | None, as_json: bool) -> None:
         "source": state.source,
         "entries": [e.to_dict() for e in state.entries],
     }
+    if state.program is not None:
+        document["command"] = list(state.program.args)
+        document["code_status"] = _find_code_status(found, state)
     if found.changed:
         document["changed"] = list(found.changed)
     if found.model is not None:
@@ -57,6 +61,7 @@ def _draw(run: Run, state: DataState) -> None:
 
     modified = ", ".join(state.modified)
     saved = ", ".join(run.saved)
+    args = state.program.args if state.program is not None else ()
     tables.draw_facts(
         [
             ("model", None if run.model is None else str(run.model)),
@@ -69,6 +74,8 @@ def _draw(run: Run, state: DataState) -> None:
             ("saved", saved),
             ("changed", ", ".join(run.changed)),
             ("Git commit", state.git_commit),
+            ("code", _find_code_status(run, state)),
+            ("command", shlex.join(args)),
             ("project", None if state.root == "." else state.root),
             ("remote", state.remote),
             ("read from", f"the run's {state.source}"),
@@ -92,3 +99,11 @@ def _draw(run: Run, state: DataState) -> None:
             "yellow",
         )
     print_line(f"Restore it with: mlflow-dvc restore {run.run_id}")
+
+
+def _find_code_status(run: Run, state: DataState) -> str | None:
+    """Whether the code was as the commit has it; the tag may say more than the manifest."""
+    from mlflow_dvc_plugin.state.tags import CODE_STATUS
+
+    known = state.program.code if state.program is not None else None
+    return run.tags.get(CODE_STATUS, known)
