@@ -18,12 +18,12 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_FDS = 2  # stdout and stderr of a command
+_FDS = 3  # stdin, stdout and stderr of a command; the first may be left out
 _SIZE = 8  # bytes of a number on the wire
 
 
@@ -47,6 +47,7 @@ class ForkServer:
         cwd: Path | str | None = None,
         env: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        streams: Sequence[int] = (),
     ) -> subprocess.CompletedProcess[str]:
         """Run ``python -m MODULE …`` or ``python -c CODE …``.
 
@@ -55,6 +56,7 @@ class ForkServer:
             cwd: where to run it; here by default.
             env: its whole environment; this process's by default.
             stdout: a file descriptor; by default, the output is in the result.
+            streams: the file descriptors of stdin, stdout and stderr, instead of all of that.
         """
         if not hasattr(os, "fork"):
             return subprocess.run(
@@ -71,7 +73,8 @@ class ForkServer:
         data = json.dumps(request).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
-                fds = array.array("i", [out.fileno() if stdout is None else stdout, err.fileno()])
+                own = [out.fileno() if stdout is None else stdout, err.fileno()]
+                fds = array.array("i", streams or own)
                 size = len(data).to_bytes(_SIZE, "big")
                 connection.sendmsg([size], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
                 connection.sendall(data)
@@ -135,7 +138,7 @@ def _serve(connection: socket.socket) -> None:
 
 def _become(request: dict[str, Any], fds: list[int]) -> None:
     """Run the command in this process, and end it."""
-    for number, fd in enumerate(fds, start=1):
+    for number, fd in enumerate(fds, start=_FDS - len(fds)):
         os.dup2(fd, number)
         os.close(fd)
     os.environ.clear()

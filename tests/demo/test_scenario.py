@@ -169,25 +169,6 @@ def test_the_example_knows_nothing_of_this_plugin(played: Played) -> None:
         assert "mlflow-dvc" not in text, path
 
 
-def test_the_readmes_python_example_runs(
-    played: Played, run_ids: list[str], tmp_path: Path
-) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
-    (example,) = [block for block in blocks if block.startswith("import ")]
-    for name, value in (
-        ("1a2b3c4d", run_ids[1][:8]),
-        ("5e6f7a8b", run_ids[0][:8]),
-        ("/tmp/then", str(tmp_path / "then")),
-    ):
-        assert name in example
-        example = example.replace(name, value)
-    env = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    checked(forkserver.DVC.run("-c", example, cwd=played.folder, env=env))
-    patients = (tmp_path / "then/data/raw/breast_cancer.csv").read_text().splitlines()[1:]
-    assert len(patients) == 569
-
-
 def test_a_folder_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DemoError) as caught:

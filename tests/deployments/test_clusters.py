@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,12 +12,12 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin.capturing import capture
+from tests.documentation.blocks import Block, find_block
 from tests.project import Project
 from tests.project import run as execute
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
 
-GUIDE = Path(__file__).parents[2] / "docs/deployments.md"
 # Where each run was: no Git, no DVC, and no more in the folder than what was shipped.
 PROBE = """\
     import os, shutil, sys
@@ -32,10 +31,9 @@ REPORT = """\
 """
 
 
-def driver(name: str) -> str:
-    """The guide's code for this kind of cluster, whose workers tell where they are."""
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    (code,) = (str(block) for block in blocks if name in block)
+def driver(block: Block) -> str:
+    """The guide's code for a kind of cluster, whose workers tell where they are."""
+    code = block.code
     logs = '        mlflow.log_param("depth", depth)\n'
     assert logs in code
     return code.replace("    import mlflow\n", PROBE, 1).replace(logs, logs + REPORT, 1)
@@ -83,7 +81,8 @@ def check(project: Project, server: str, found: list[Run]) -> None:
 
 def test_ray(data: Project, server: str) -> None:
     pytest.importorskip("ray", reason="needs the extra `clusters`")
-    code = driver("ray.init").replace("ray.init(", "ray.init(include_dashboard=False, num_cpus=2, ")
+    code = driver(find_block("docs/deployments.md", "ray.init"))
+    code = code.replace("ray.init(", "ray.init(include_dashboard=False, num_cpus=2, ")
     # The second is Ray's switch for the loopback interface, whatever its name says.
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     found = start(data, server, code, **quiet)
@@ -99,7 +98,7 @@ def test_spark(data: Project, server: str, tmp_path: Path) -> None:
     found = start(
         data,
         server,
-        driver("pyspark") + "spark.stop()\n",
+        driver(find_block("docs/deployments.md", "pyspark")) + "spark.stop()\n",
         PYSPARK_SUBMIT_ARGS=f"{submit} --conf spark.ui.enabled=false pyspark-shell",
         PYSPARK_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",
