@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin.capturing.program import code
-from mlflow_dvc_plugin.capturing.program.command import has_secret, mask_secrets
+from mlflow_dvc_plugin.capturing.program.command import may_have_secret
+from mlflow_dvc_plugin.capturing.program.secrets import has_secret, mask_secrets
 from mlflow_dvc_plugin.capturing.run_start import capture_run_start
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -112,6 +113,7 @@ def test_secrets_are_masked_and_the_rest_stays(trained: Project) -> None:
 )
 def test_what_looks_like_a_secret(command: str, masked: str | None) -> None:
     assert " ".join(mask_secrets(command.split(" "))) == (masked or command)
+    assert may_have_secret(command.split(" ")) or masked is None
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,9 @@ _MAX_NEW_FILE = 64 * 1024  # bytes of a file that Git does not know
 _STANDS = 5.0  # seconds for which a look at the code is valid in this process
 _DIFF_TIME = 1.0  # seconds for the difference, if something differs
 # What Git does not know counts as code only if it looks like code.
-_CODE = re.compile(r"[\w./+ -]+\.(?:py|pyx|sh|r|jl|sql|ya?ml|toml|cfg|ini)\Z", re.IGNORECASE)
+_CODE = r"[\w./+ -]+\.(?:py|pyx|sh|[rR]|jl|sql|ya?ml|toml|cfg|ini)\Z"
 # What DVC writes, and what the data state has.
-_NOT_CODE = re.compile(
-    r"(?:.*/)?(?:\.dvc/.*|[^/]*\.dvc|dvc\.(?:lock|yaml)|\.gitignore|\.dvcignore)\Z", re.DOTALL
-)
+_NOT_CODE = r"(?s)(?:.*/)?(?:\.dvc/.*|[^/]*\.dvc|dvc\.(?:lock|yaml)|\.gitignore|\.dvcignore)\Z"
 _STATUS = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
 _DIFF = (
     *("--literal-pathspecs", "diff", "HEAD", "--binary", "--full-index", "--no-color"),
@@ -81,7 +79,7 @@ _results: dict[tuple[str, str | None], tuple[float, Code]] = {}
 
 def _judge(top: str, output: bytes, list_outs: Callable[[], Collection[str]]) -> Code:
     lines = [os.fsdecode(line) for line in output.split(b"\0") if line]
-    changed = [line[3:] for line in lines if line[:2] != "??" and not _NOT_CODE.match(line[3:])]
+    changed = [line[3:] for line in lines if line[:2] != "??" and not re.match(_NOT_CODE, line[3:])]
     new = [line[3:] for line in lines if line[:2] == "??"]
     new = [path for path in _expand_folders(top, new) if _is_code(path)]
     if changed or new:
@@ -96,13 +94,13 @@ def _judge(top: str, output: bytes, list_outs: Callable[[], Collection[str]]) ->
     diff = b"".join(part for part in parts if part is not None)
     if None in parts or len(diff) > MAX_DIFF:
         return Code("modified")
-    from mlflow_dvc_plugin.capturing.program.command import has_secret
+    from mlflow_dvc_plugin.capturing.program.secrets import has_secret
 
     return Code("modified", b"" if has_secret(diff.decode("utf-8", "replace")) else diff)
 
 
 def _is_code(path: str) -> bool:
-    return _CODE.match(path) is not None and not _NOT_CODE.match(path)
+    return re.match(_CODE, path) is not None and not re.match(_NOT_CODE, path)
 
 
 def _is_in(path: str, outs: Collection[str]) -> bool:

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from functools import lru_cache
 
-from mlflow_dvc_plugin.state.program import MASK, Program
+from mlflow_dvc_plugin.state.program import Program
 
 _MAX_LENGTH = 2_000  # characters of all arguments
 # Options of the interpreter that take the next argument.
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 # Programs that run the code of a user, of which the command says nothing.
-_WORKERS = re.compile(
-    r"ipykernel|loky|multiprocessing|forkserver|pyspark|pydevd|debugpy|spawn_main"
+_WORKERS = ("ipykernel", "loky", "multiprocessing", "forkserver", "pyspark", "pydevd", "debugpy")
+# Whatever `secrets` masks has one of these in it.
+_HINTS = (
+    *("pass", "pwd", "secret", "token", "key", "cred", "auth", "bearer", "conn", "dsn", "sig"),
+    *("://", "akia", "gh", "glpat-", "hf_", "sk-", "xox", "dapi", "aiza", "eyj"),
 )
 # The processes of a distributed job start each other.
 _RANKS = ("RANK", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "RAY_JOB_ID")
-
-_SENSITIVE = (
-    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api|access|private|secret|account|sas)[-_.]?"
-    r"key|credentials?|auth|bearer|connection[-_.]?string|dsn|signature|sig)"
-)
-# An option, or the key of a setting, whose value is the next argument: `--db-password`.
-_OPTION = re.compile(rf"--?(?:[\w.]*[-_.])*{_SENSITIVE}", re.IGNORECASE)
-# A name with its value: `db.password=x`, `"token": "x"`, `?sig=x`.
-_PAIR = re.compile(
-    rf"((?:\b|[-_.]){_SENSITIVE}[\"']?\s*[=:]\s*[\"']?)([^\s\"'&;,}}]+)", re.IGNORECASE
-)
-# The same in code: a quoted text, or in YAML something with a digit in it.
-_LITERAL = re.compile(
-    rf"(?:\b|[-_.]){_SENSITIVE}[\"']?\s*(?:[=:]\s*[\"'][^\"'\n]{{6,}}[\"']|:\s*(?=\S*\d)[^\s\[(]{{8,}})",
-    re.IGNORECASE,
-)
-_USER = re.compile(r"(://)[^/\s@]+@")
-# What well-known services give out: AWS, GitHub, GitLab, Hugging Face, OpenAI, Slack, Databricks,
-# Google, and JSON web tokens.
-_TOKEN = re.compile(
-    r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_\w{20,}"
-    r"|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|dapi[0-9a-f]{32}|AIza[\w-]{35}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
-)
 
 
 def read_command(project: str, top: str) -> Program:
@@ -71,7 +49,10 @@ def _read_command(project: str, top: str, folder: str) -> Program:
     # What is left leads into this clone, wherever the command runs.
     if any(each in arg for arg in args for each in tops):
         return Program()
-    args = mask_secrets(args)
+    if may_have_secret(args):
+        from mlflow_dvc_plugin.capturing.program.secrets import mask_secrets
+
+        args = mask_secrets(args)
     if sum(map(len, args)) > _MAX_LENGTH:
         return Program()
     inside = os.path.relpath(folder, os.path.realpath(project)).replace(os.sep, "/")
@@ -81,7 +62,7 @@ def _read_command(project: str, top: str, folder: str) -> Program:
 def _find_args(top: str) -> list[str]:
     """The command of this process, if a person or a script can have typed it."""
     args = list(sys.orig_argv)
-    if len(args) < 2 or any(_WORKERS.search(arg) for arg in args):
+    if len(args) < 2 or any(name in arg for arg in args for name in _WORKERS):
         return []
     if "ipykernel" in sys.modules or "\0" in "".join(args):
         return []
@@ -123,20 +104,7 @@ def _to_relative(arg: str, tops: set[str], folder: str) -> str:
     return arg
 
 
-def mask_secrets(args: list[str]) -> list[str]:
-    """Replace what looks like a secret in the arguments of a command."""
-    masked: list[str] = []
-    for arg in args:
-        before = masked[-1] if masked else ""
-        if _OPTION.fullmatch(before) and not arg.startswith("-"):
-            masked.append(MASK)
-            continue
-        text = _USER.sub(rf"\1{MASK}@", arg)
-        text = _PAIR.sub(rf"\1{MASK}", text)
-        masked.append(_TOKEN.sub(MASK, text))
-    return masked
-
-
-def has_secret(text: str) -> bool:
-    """Does code seem to have a secret in it?"""
-    return any(pattern.search(text) for pattern in (_USER, _TOKEN, _LITERAL))
+def may_have_secret(args: list[str]) -> bool:
+    """Is it worth to look for a secret? Most commands have none, and need no expressions for it."""
+    text = "\n".join(args).lower()
+    return any(hint in text for hint in _HINTS)
