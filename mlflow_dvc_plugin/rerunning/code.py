@@ -22,6 +22,10 @@ _REFUSED = re.compile(
 )
 
 
+# A run records no renamed files: they would bring what is not shown, such as data, into code.
+_MOVES = re.compile(rb"^(?:rename|copy) (?:from|to) ", re.MULTILINE)
+
+
 def find_diff(run: Run, state: DataState) -> bytes:
     """The difference between the code of a run and its commit; empty if there is none.
 
@@ -56,6 +60,11 @@ def check_diff(diff: bytes, outs: Collection[str]) -> None:
     Raises:
         RerunError: it is damaged, or changes what is not code.
     """
+    if _MOVES.search(diff):
+        raise RerunError(
+            "The run's difference to its commit renames or copies files, which no run records. "
+            "Nothing was run."
+        )
     paths = _list_files(diff)
     refused = [path for path in paths if _REFUSED.match(path) or _is_in(path, outs)]
     if refused or not paths:

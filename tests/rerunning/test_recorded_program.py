@@ -148,6 +148,24 @@ def test_a_difference_changes_code_and_nothing_else(
     assert not (project.path / ".dvc/tmp/rerun").exists()
 
 
+@pytest.mark.parametrize("verb", ["rename", "copy"])
+@pytest.mark.parametrize("old", ["data/in.csv", "dvc.yaml"])
+def test_a_difference_moves_nothing_into_the_code(
+    project: Project, history: History, verb: str, old: str
+) -> None:
+    """Git names only the new path, and its content would not be shown."""
+    project.add("data/in.csv", "1")
+    project.commit()
+    diff = (
+        f"diff --git a/{old} b/sitecustomize.py\nsimilarity index 100%\n"
+        f"{verb} from {old}\n{verb} to sitecustomize.py\n"
+    )
+    run_id = forge(history, project, Program(("true",), code="modified", diff=diff.encode()))
+    done = mlflow_dvc("rerun", run_id, "--yes")
+    assert (done.code, done.stdout) == (2, "")
+    assert "renames or copies files" in done.stderr
+
+
 @slow
 def test_a_difference_does_not_follow_a_link_out_of_the_worktree(
     project: Project, history: History, tmp_path: Path
