@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from mlflow_dvc_plugin.capturing.program.command import may_have_secret
 from mlflow_dvc_plugin.state.program import CodeStatus
 
 MAX_DIFF = 1024 * 1024  # bytes
@@ -94,9 +95,15 @@ def _judge(top: str, output: bytes, list_outs: Callable[[], Collection[str]]) ->
     diff = b"".join(part for part in parts if part is not None)
     if None in parts or len(diff) > MAX_DIFF:
         return Code("modified")
+    return Code("modified", b"" if _has_secret(diff.decode("utf-8", "replace")) else diff)
+
+
+def _has_secret(diff: str) -> bool:
+    if not may_have_secret([diff]):
+        return False
     from mlflow_dvc_plugin.capturing.program.secrets import has_secret
 
-    return Code("modified", b"" if has_secret(diff.decode("utf-8", "replace")) else diff)
+    return has_secret(diff)
 
 
 def _is_code(path: str) -> bool:
