@@ -17,7 +17,7 @@ from mlflow_dvc_plugin.dvc.database import Database
 from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.hashing import hash_file
 from mlflow_dvc_plugin.dvc.locks import lock_project
-from mlflow_dvc_plugin.dvc.stages import read_stage
+from mlflow_dvc_plugin.dvc.stages import read_stage, read_upstream
 from mlflow_dvc_plugin.dvc.storage import Storage
 from mlflow_dvc_plugin.dvc.transfer.objects import Objects
 from mlflow_dvc_plugin.dvc.transfer.outs import Outs
@@ -55,6 +55,7 @@ class DvcProject:
         self.storage = Storage(self._repo)
         self.lock = partial(lock_project, self._repo)
         self.read_stage = partial(read_stage, self._repo)
+        self.read_upstream = partial(read_upstream, self._repo)
 
     def delete_folder(self) -> None:
         """Delete the project's folder, of which reading objects needs nothing any more."""

@@ -33,21 +33,43 @@ def read_stage(repo: Any, address: str) -> StageRecord:
 
     The address is relative to the project.
     """
-    path, _, name = address.rpartition(":")
     with translate_errors():
-        stage = repo.stage.load_one(os.path.join(repo.root_dir, path or "dvc.yaml"), name)
-        command = stage.cmd or ()
-        return StageRecord(
-            commands=(command,) if isinstance(command, str) else tuple(command),
-            folder=_to_relative(repo, stage.wdir),
-            dep_paths=tuple(
-                _to_relative(repo, dep.fs_path) for dep in stage.deps if dep.protocol == "local"
-            ),
-            deps={
-                f"{type(dep).__name__} {dep.def_path}": dep.hash_info.value for dep in stage.deps
-            },
-            outs=tuple(_to_entry(repo, out, address) for out in stage.outs),
-        )
+        return _to_record(repo, _load_stage(repo, address), address)
+
+
+def read_upstream(repo: Any, address: str) -> dict[str, StageRecord]:
+    """The stages on which a stage depends, by address, in the order in which they run."""
+    import networkx as nx
+    from dvc.repo.reproduce import get_active_graph
+
+    with translate_errors():
+        graph, last = get_active_graph(repo.index.graph), _load_stage(repo, address)
+        order = [stage for stage in nx.dfs_postorder_nodes(graph, last) if stage.cmd]
+        addresses = {_to_address(repo, stage): stage for stage in order if stage != last}
+        return {key: _to_record(repo, stage, key) for key, stage in addresses.items()}
+
+
+def _load_stage(repo: Any, address: str) -> Any:
+    path, _, name = address.rpartition(":")
+    return repo.stage.load_one(os.path.join(repo.root_dir, path or "dvc.yaml"), name)
+
+
+def _to_address(repo: Any, stage: Any) -> str:
+    path = _to_relative(repo, stage.path)
+    return str(stage.name) if path == "dvc.yaml" else f"{path}:{stage.name}"
+
+
+def _to_record(repo: Any, stage: Any, address: str) -> StageRecord:
+    command = stage.cmd or ()
+    return StageRecord(
+        commands=(command,) if isinstance(command, str) else tuple(command),
+        folder=_to_relative(repo, stage.wdir),
+        dep_paths=tuple(
+            _to_relative(repo, dep.fs_path) for dep in stage.deps if dep.protocol == "local"
+        ),
+        deps={f"{type(dep).__name__} {dep.def_path}": dep.hash_info.value for dep in stage.deps},
+        outs=tuple(_to_entry(repo, out, address) for out in stage.outs),
+    )
 
 
 def _to_entry(repo: Any, out: Any, address: str) -> Entry:

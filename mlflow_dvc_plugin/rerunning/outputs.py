@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.dvc.stages import StageRecord
@@ -20,18 +22,21 @@ _Files = Mapping[str, tuple[str, str]]
 
 
 def compare_outputs(
-    dvc: DvcProject, plan: Plan, made: StageRecord, folder: str, tolerance: Tolerance
+    dvc: DvcProject,
+    before: Mapping[str, str],
+    made: StageRecord,
+    folder: str,
+    tolerance: Tolerance,
 ) -> list[Comparison]:
     """Compare the outs of a stage, by hash, and by value where the format allows it.
 
     Args:
         dvc: the project, whose cache has the old ones.
-        plan: of the rerun.
+        before: the hashes of the old ones, by path, as far as they are recorded.
         made: the stage as the worktree's ``dvc.lock`` has it now.
         folder: the project in the worktree, which has the new ones.
         tolerance: how much numbers may differ.
     """
-    before = _find_old_hashes(dvc, plan, made)
     found = []
     for out in made.outs:
         old = before.get(out.path)
@@ -48,19 +53,32 @@ def compare_outputs(
     return found
 
 
-def _find_old_hashes(dvc: DvcProject, plan: Plan, made: StageRecord) -> dict[str, str]:
-    """The hashes of what the old run made, as far as they are recorded.
+def find_old_hashes(dvc: DvcProject, plan: Plan, made: StageRecord) -> dict[str, str]:
+    """The hashes of what the old run's stage made, as far as they are recorded.
 
     They are in its tags if it was linked. Else a ``dvc.lock`` may record what the same
     commands made from the same deps and params: that of the commit, or of the project now.
     """
     found: dict[str, str] = {}
+    deps = _find_old_deps(plan, made)
     for record in (plan.record, _read_present_stage(dvc, plan.stage or "")):
-        if record and (record.commands, record.deps) == (made.commands, made.deps):
+        if record and (record.commands, record.deps) == (made.commands, deps):
             found.update({e.path: e.hash for e in record.outs if e.hash})
     tags = plan.run.tags
     keys = {e.path: to_tag_key(e.path, OUT_PREFIX) for e in made.outs}
     return found | {path: tags[key] for path, key in keys.items() if key in tags}
+
+
+def _find_old_deps(plan: Plan, made: StageRecord) -> dict[str, Any]:
+    """What the old run's stage depended on: upstream stages may have made something else now."""
+    anew = {e.path for record in plan.upstream.values() for e in record.outs}
+    hashes = {e.path: e.hash for e in plan.selection.state.entries}
+    deps = dict(made.deps)
+    for key in deps:
+        path = posixpath.normpath(posixpath.join(made.folder, key.partition(" ")[2]))
+        if path in anew:
+            deps[key] = hashes.get(path)
+    return deps
 
 
 def _read_present_stage(dvc: DvcProject, address: str) -> StageRecord | None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import posixpath
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
 from mlflow_dvc_plugin.dvc.stages import StageRecord
-from mlflow_dvc_plugin.errors import DvcError, GitError, RerunError, join_some
+from mlflow_dvc_plugin.errors import DvcError, GitError, NoGitError, RerunError, join_some
 from mlflow_dvc_plugin.git import find_prefix, is_commit, read_blob, resolve_commit, run_git
 from mlflow_dvc_plugin.rerunning.code import apply_diff_to_copies, check_diff, find_diff
+from mlflow_dvc_plugin.rerunning.environment.installation import Installation, plan_installation
+from mlflow_dvc_plugin.rerunning.environment.record import EnvironmentRecord, read_environment
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection, select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -45,6 +46,10 @@ class Plan:
         record: the stage, as the commit's ``dvc.yaml`` defines it.
         selection: the data that is restored for it.
         remarks: what is not certain.
+        environment: what is recorded of the run's environment.
+        installation: what to install in an environment of its own; None to use the one that
+            is there.
+        upstream: the stages that run first, by address.
     """
 
     root: str
@@ -60,10 +65,17 @@ class Plan:
     record: StageRecord
     selection: Selection
     remarks: tuple[str, ...]
+    environment: EnvironmentRecord
+    installation: Installation | None = None
+    upstream: Mapping[str, StageRecord] = field(default_factory=dict)
 
 
 def plan_rerun(
-    run: str | Run, tracking_uri: str | None = None, command: Sequence[str] = ()
+    run: str | Run,
+    tracking_uri: str | None = None,
+    command: Sequence[str] = (),
+    with_environment: bool = False,
+    with_upstream: bool = False,
 ) -> Plan:
     """Plan to run again what made a run; nothing is changed.
 
@@ -71,6 +83,8 @@ def plan_rerun(
         run: the run, or what :func:`~mlflow_dvc_plugin.tracking.find_run` takes.
         tracking_uri: the MLflow store; None for MLflow's own choice.
         command: what to run instead of the recorded command, for a run outside a stage.
+        with_environment: make an environment from what is recorded of the run's.
+        with_upstream: run the stages, too, on which the run's stage depends.
 
     Raises:
         MlflowDvcError: it cannot be repeated.
@@ -84,13 +98,20 @@ def plan_rerun(
     if diff:
         check_diff(diff, {find_prefix(root) + e.path for e in state.entries})
     folder = "."
+    upstream: dict[str, StageRecord] = {}
     if state.stage is None:
+        if with_upstream:
+            raise RerunError(
+                f"Run {run.run_id} was not started in a DVC stage, so no stages are upstream of "
+                "it. Leave --with-upstream out."
+            )
         command, folder = _find_command(root, run, state, command)
         record = StageRecord((shlex.join(command),), folder, (), {}, ())
     else:
-        record = read_commit_stage(root, commit, state.stage, diff)
+        record, upstream = read_commit_stages(root, commit, state.stage, diff, with_upstream)
     allowed = {e.path for e in read_commit_state(root, commit).entries}
-    allowed |= {path for path in record.dep_paths if not _is_in_git(root, commit, path)}
+    dep_paths = {path for each in (record, *upstream.values()) for path in each.dep_paths}
+    allowed |= {path for path in dep_paths if not _is_in_git(root, commit, path)}
     # Tags must not put files beside the commit's code, where they could be run.
     refused = [e.path for e in state.used_entries() if e.path not in allowed]
     if refused:
@@ -106,6 +127,9 @@ def plan_rerun(
         *("for-each-ref", f"--contains={commit}", f"--count={_SHOWN}"),
         *("--format=%(refname:short)", "refs/heads", "refs/remotes"),
     )
+    environment = read_environment(run, root, commit, diff)
+    if state.program is not None:
+        environment = environment.with_python(state.program.python)
     return Plan(
         root=root,
         run=run,
@@ -120,6 +144,9 @@ def plan_rerun(
         record=record,
         selection=selection,
         remarks=tuple(_explain(root, run, commit, state)),
+        environment=environment,
+        installation=plan_installation(environment) if with_environment else None,
+        upstream=upstream,
     )
 
 
@@ -176,14 +203,27 @@ def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) 
         )
     if state.git_commit is None or not is_commit(state.git_commit):
         raise RerunError(f"Run {run_id} has no Git commit, so its code is unknown.")
-    commit = resolve_commit(root, state.git_commit)
+    try:
+        commit = resolve_commit(root, state.git_commit)
+    except NoGitError:
+        raise
+    except GitError as err:
+        raise RerunError(
+            f"This Git repository has no commit {state.git_commit}, whose code run {run_id} ran. "
+            "Fetch it from a clone that has it (`git fetch`). Without it, only the data can be "
+            f"restored: mlflow-dvc restore {run_id} --out DIR"
+        ) from err
     if state.exp_name:
         return _find_experiment(root, run_id, state.exp_name, state.exp_baseline or commit)
     return commit
 
 
-def read_commit_stage(root: str, commit: str, address: str, diff: bytes = b"") -> StageRecord:
+def read_commit_stages(
+    root: str, commit: str, address: str, diff: bytes, with_upstream: bool
+) -> tuple[StageRecord, dict[str, StageRecord]]:
     """Read a stage as a commit's ``dvc.yaml`` and ``dvc.lock`` have it, with params of the diff.
+
+    The second result are the stages upstream of it, if they are asked for.
 
     A RerunError says that it has no such stage.
     """
@@ -193,7 +233,8 @@ def read_commit_stage(root: str, commit: str, address: str, diff: bytes = b"") -
             apply_diff_to_copies(root, folder, diff)
         with open_project(folder) as dvc:
             try:
-                return dvc.read_stage(address)
+                upstream = dvc.read_upstream(address) if with_upstream else {}
+                return dvc.read_stage(address), upstream
             except DvcError as err:
                 reason = str(err).replace(f"{dvc.root}{os.sep}", "")
                 raise RerunError(
@@ -237,7 +278,3 @@ def _explain(root: str, run: Run, commit: str, state: DataState) -> Iterator[str
         data = read_blob(root, commit, path) or b""
         if recorded and hashlib.md5(data, usedforsecurity=False).hexdigest()[:16] != recorded:
             yield f"{path} had changes that were not committed: the commands are the commit's."
-    program = state.program
-    here = platform.python_version()
-    if program is not None and program.python not in ("", here):
-        yield f"The run used Python {program.python}; this is {here}."

@@ -57,13 +57,19 @@ def find_code_paths(environ: Mapping[str, str], old: str, new: str) -> list[str]
     return list(dict.fromkeys(found))
 
 
-def run_stage(folder: str, address: str, environ: Mapping[str, str]) -> int:
+def run_stage(
+    folder: str, address: str, environ: Mapping[str, str], with_upstream: bool = False
+) -> int:
     """Run a stage in the project at `folder`; its exit code. What it prints goes to stderr.
 
     Nothing is added to DVC's cache. An interrupt ends everything that it started.
+    With `with_upstream`, the stages run first on which it depends.
     """
-    options = ["--single-item", "--force", "--no-commit", "--no-run-cache"]
-    return _run([sys.executable, "-m", "dvc", "repro", *options, "--", address], folder, environ)
+    options = ["--force", "--no-commit", "--no-run-cache"]
+    options += [] if with_upstream else ["--single-item"]
+    return run_process(
+        [sys.executable, "-m", "dvc", "repro", *options, "--", address], folder, environ
+    )
 
 
 def run_command(folder: str, command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -79,7 +85,7 @@ def run_command(folder: str, command: Sequence[str], environ: Mapping[str, str])
     elif os.sep in program and not os.path.exists(os.path.join(folder, program)):
         program = os.path.abspath(program)
     try:
-        return _run([program, *command[1:]], folder, environ)
+        return run_process([program, *command[1:]], folder, environ)
     except OSError as err:
         raise RerunError(f"{command[0]} cannot run: {err.strerror}.") from err
 
@@ -91,7 +97,8 @@ def find_interpreter(environ: Mapping[str, str]) -> str:
     return path if os.path.isfile(path) else sys.executable
 
 
-def _run(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int:
+def run_process(command: Sequence[str], folder: str, environ: Mapping[str, str]) -> int:
+    """Run a process, and end all that it started if this one is interrupted; its exit code."""
     process = subprocess.Popen(
         command,
         cwd=folder,

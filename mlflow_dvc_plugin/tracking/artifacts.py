@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import tempfile
+from collections.abc import Collection
 
 from mlflow_dvc_plugin.tracking.run import Run
 from mlflow_dvc_plugin.tracking.store import open_client, translate_errors
@@ -17,12 +19,28 @@ def read_artifact(run: Run, path: str, most: int) -> bytes | None:
         path: POSIX, below the run's artifacts.
         most: the largest size, in bytes.
     """
+    name = posixpath.basename(path)
+    return read_artifacts(run, posixpath.dirname(path), [name], most).get(name)
+
+
+def read_artifacts(run: Run, folder: str, names: Collection[str], most: int) -> dict[str, bytes]:
+    """Read those of the named files that are in a folder of a run's artifacts, and not larger.
+
+    Args:
+        run: the run.
+        folder: POSIX, below the run's artifacts; empty for the top.
+        names: of files in it.
+        most: the largest size of a file, in bytes.
+    """
+    found = {}
     client = open_client(run.store or None)
-    with translate_errors(), tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        items = client.list_artifacts(run.run_id, posixpath.dirname(path) or None)
-        found = [item for item in items if item.path == path and not item.is_dir]
-        if not found or (found[0].file_size or 0) > most:
-            return None
-        with open(client.download_artifacts(run.run_id, path, folder), "rb") as file:
-            data = file.read(most + 1)
-    return data if len(data) <= most else None
+    with translate_errors(), tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as scratch:
+        for item in client.list_artifacts(run.run_id, folder or None):
+            name = posixpath.basename(item.path)
+            if item.is_dir or name not in names or (item.file_size or 0) > most:
+                continue
+            path = client.download_artifacts(run.run_id, posixpath.join(folder, name), scratch)
+            if os.path.getsize(path) <= most:
+                with open(path, "rb") as file:
+                    found[name] = file.read()
+    return found

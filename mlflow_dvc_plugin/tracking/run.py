@@ -27,6 +27,7 @@ class Run:
     end_time: int | None = None
     store: str = ""
     model: Model | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def modified(self) -> tuple[str, ...]:
@@ -69,4 +70,5 @@ def to_run(found: Any, client: Any) -> Run:
         status=info.status or "",
         end_time=info.end_time,
         store=client.tracking_uri or "",
+        params=dict(found.data.params),
     )

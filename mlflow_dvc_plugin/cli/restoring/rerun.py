@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,11 +15,14 @@ from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table
 from mlflow_dvc_plugin.errors import MlflowDvcError, RerunError
 
 if TYPE_CHECKING:
+    from mlflow_dvc_plugin.dvc.stages import StageRecord
+    from mlflow_dvc_plugin.rerunning.environment.comparison import PackageDifference
     from mlflow_dvc_plugin.rerunning.plan import Plan
-    from mlflow_dvc_plugin.rerunning.rerun import Rerun
+    from mlflow_dvc_plugin.rerunning.result import Rerun
     from mlflow_dvc_plugin.rerunning.verdict import Comparison, Tolerance
 
 _COULD_NOT_RUN = 2
+_SHOWN_PACKAGES = 20
 _COLOURS = {"identical": "green", "within tolerance": "green", "different": "red"}
 
 
@@ -42,6 +45,13 @@ class _RerunFailedError(click.ClickException):
     help="How much numbers may differ, in proportion to the larger one; with NAME, those of a "
     "metric or an output. Can be used several times.  [default: 1e-6]",
 )
+@click.option(
+    "--env",
+    "with_environment",
+    is_flag=True,
+    help="Run in a new environment with the packages that are recorded for RUN.",
+)
+@click.option("--with-upstream", is_flag=True, help="Run the stages before that of RUN, too.")
 @click.option("--record", is_flag=True, help="Tag RUN with the verdict: dvc.reproduced.")
 @click.option("--yes", is_flag=True, help="Do not ask before the commands run.")
 @output.common_options
@@ -52,6 +62,8 @@ def command(
     worktree: str | None,
     keep: bool,
     tolerances: tuple[str, ...],
+    with_environment: bool,
+    with_upstream: bool,
     record: bool,
     yes: bool,
     tracking_uri: str | None,
@@ -78,7 +90,7 @@ def command(
     tolerance = _parse_tolerances(tolerances)
     try:
         with ProgressBar():
-            plan = plan_rerun(run, tracking_uri, words)
+            plan = plan_rerun(run, tracking_uri, words, with_environment, with_upstream)
         _draw_plan(plan)
         if not yes and not click.confirm("Run this?", err=True):
             raise RerunError("Nothing was run.")
@@ -123,13 +135,14 @@ def _parse_tolerances(texts: Sequence[str]) -> Tolerance:
 def _draw_plan(plan: Plan) -> None:
     """Show what will run, on stderr."""
     stage = f", stage {plan.stage}" if plan.stage else ""
+    stages = [*plan.upstream.values(), plan.record]
     lines = [
         f"Run {plan.run.run_id}{stage}, at commit {plan.commit[:12]}: {plan.subject}",
         f"  by {plan.author}, on {', '.join(plan.branches) or 'no branch of this repository'}",
-        *(f"  $ {line}" for command in plan.record.commands for line in command.splitlines()),
+        *(line for record in stages for line in _show_commands(record)),
     ]
-    if plan.record.folder != ".":
-        lines.append(f"  in {plan.record.folder}")
+    if plan.installation is not None:
+        lines.append(f"  in a new environment with {plan.installation}")
     if plan.diff:
         lines.append("with code that was not committed:")
         text = plan.diff.decode("utf-8", "replace")
@@ -138,8 +151,20 @@ def _draw_plan(plan: Plan) -> None:
         click.echo(output.to_printable(line), err=True)
 
 
+def _show_commands(record: StageRecord) -> Iterator[str]:
+    for command in record.commands:
+        yield from (f"  $ {line}" for line in command.splitlines())
+    if record.folder != ".":
+        yield f"  in {record.folder}"
+
+
 def _draw(result: Rerun) -> None:
-    sections = (("input", result.inputs), ("output", result.outputs), ("metric", result.metrics))
+    sections = (
+        ("input", result.inputs),
+        ("upstream", result.upstream),
+        ("output", result.outputs),
+        ("metric", result.metrics),
+    )
     rows = [(kind, each) for kind, comparisons in sections for each in comparisons]
     draw_table(
         [
@@ -151,17 +176,37 @@ def _draw(result: Rerun) -> None:
         ],
         rows,
     )
+    _draw_packages(result.packages or [])
     output.write()
     what = "was reproduced" if result.reproduced else "was not reproduced"
     output.print_line(
         f"Run {result.run_id} {what}: {result.verdict}. Run {result.rerun} repeated it.",
         _COLOURS[result.verdict],
     )
+    if result.reasons:
+        output.print_line("What may have made the difference:")
+    for reason in result.reasons:
+        output.print_line(f"- {reason}")
     if result.folder:
         output.print_line(
             f"The worktree {result.folder} was kept. To remove it: git worktree remove --force "
             f"{result.folder}"
         )
+
+
+def _draw_packages(packages: Sequence[PackageDifference]) -> None:
+    if not packages:
+        return
+    output.write()
+    columns = [
+        Column("package", lambda each: each.name),
+        Column("run", lambda each: each.old),
+        Column("rerun", lambda each: each.new or "not installed"),
+    ]
+    draw_table(columns, packages[:_SHOWN_PACKAGES])
+    if len(packages) > _SHOWN_PACKAGES:
+        more = output.format_count(len(packages) - _SHOWN_PACKAGES, "package")
+        output.print_line(f"… and {more} more, which --json lists", dim=True)
 
 
 def _show_value(value: str | float | None) -> str:
