@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RunNotFoundError, TrackingError
+from mlflow_dvc_plugin.tracking.database import check_release
 
 PAGE = 2000  # runs
 EXPERIMENTS_AT_ONCE = 100
@@ -29,9 +30,11 @@ def open_client(tracking_uri: str | None) -> Any:
 
     with translate_errors():
         # MLflow would create an empty store there, and every search would find nothing.
-        path = _find_local_path(tracking_uri or get_tracking_uri())
+        uri = tracking_uri or get_tracking_uri()
+        path = _find_local_path(uri)
         if path and not os.path.exists(path):
             raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}. {_HINT}.")
+        check_release(uri)
         return MlflowClient(tracking_uri=tracking_uri)
 
 
