@@ -46,7 +46,7 @@ def test_each_block_is_executed_or_says_why_not(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_reason_belongs_to_a_block(page: str) -> None:
-    reasons = re.findall(r"not executed: (.+?) -->", read_page(page))
+    reasons = re.findall(r"^<!-- not executed: (.+?) -->$", read_page(page), re.MULTILINE)
     assert reasons == [block.reason for block in read_blocks(page) if block.reason]
 
 

@@ -91,9 +91,18 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 @pytest.mark.parametrize("page", [*list_pages(), "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_local_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", read_page(page)):
-        if "://" not in target:
-            assert (REPOSITORY / page).parent.joinpath(target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", read_page(page)):
+        if "://" in target:
+            continue
+        path = (REPOSITORY / page).parent / target if target else REPOSITORY / page
+        assert path.exists(), target
+        assert not anchor or anchor in list_anchors(path), f"{target}#{anchor}"
+
+
+def list_anchors(path: Path) -> list[str]:
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 @pytest.mark.parametrize("page", list_pages())
