@@ -18,6 +18,13 @@ def join_some(items: Sequence[str], most: int, separator: str = ", ") -> str:
 class MlflowDvcError(Exception):
     """Base of all errors of this package."""
 
+    def __str__(self) -> str:
+        """One printable line, although it can quote what others wrote, such as a tag."""
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
 
 class CaptureError(MlflowDvcError):
     """The data state of a project cannot be read truthfully, because of `where`."""

@@ -12,11 +12,11 @@ from mlflow_dvc_plugin.errors import DvcError
 
 def load_yaml(data: bytes) -> Any:
     """Read a metafile into a form that keeps comments and order when it is written."""
-    from dvc.utils.serialize import ParseError, parse_yaml_for_update
+    from dvc.utils.serialize import parse_yaml_for_update
 
     try:
         return parse_yaml_for_update(data.decode(), "metafile")
-    except (ParseError, UnicodeDecodeError) as err:
+    except Exception as err:  # the parser trips over odd YAML in many ways
         raise DvcError(f"not valid YAML: {err}") from err
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RestoreError
-from mlflow_dvc_plugin.restoring import restore
+from mlflow_dvc_plugin.restoring import restore, undo
 from mlflow_dvc_plugin.state import DataState, Entry, fingerprint, manifest
+from mlflow_dvc_plugin.state.tags import build_manifest_tags
 from mlflow_dvc_plugin.tracking import Run
 from tests.project import Project
 
@@ -225,6 +226,53 @@ def test_a_metafile_in_a_tag_cannot_name_a_host_or_a_command(prey: Project) -> N
     with pytest.raises(MlflowDvcError):
         restore(Run("e" * 32, "", "0", 0, tags))
     assert everything(prey.path) == before
+
+
+ODD_YAML = (
+    "outs: " + "[" * 20_000,
+    "outs: [2024-99-99]\n",
+    "outs: !!int x\n",
+    "outs: \udcff\n",
+    "outs: &a [*a]\n",
+    "5\n",
+)
+ODD_STAGES = (
+    "text",
+    "[text]",
+    "{outs: 5}",
+    "{outs: {model: 1}}",
+    "{outs: [model]}",
+    "{outs: [[model]]}",
+    "{outs: [{path: model}]}",
+    "&a {outs: [*a]}",
+    f"{{cmd: [{{}}], deps: 5, outs: [{{path: model, md5: {MD5}}}]}}",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["data/a.dvc", "dvc.lock"])
+def test_a_metafile_in_a_tag_that_makes_no_sense_does_no_harm(prey: Project, name: str) -> None:
+    prey.write("model", "2")
+    prey.write("dvc.yaml", "stages:\n  make: {cmd: x, outs: [model]}\n")
+    with prey.opened() as repo:
+        repo.commit(force=True)
+    prey.add("data/a", "2")
+    before = everything(prey.path)
+    path, stage = ("model", "make") if name == "dvc.lock" else ("data/a", None)
+    entry = Entry(path, "md5", MD5, stage=stage, metafile=name)
+    locks = [f"schema: '2.0'\nstages: {{make: {text}}}\n" for text in ODD_STAGES]
+    for text in [*ODD_YAML, *locks]:
+        files = {name: text.encode("utf-8", "surrogateescape")}
+        parts = manifest.dump(manifest.Manifest((entry,), metafiles=files))
+        tags = {**hostile(entry).tags, **build_manifest_tags(parts)}
+        try:
+            restore(Run("e" * 32, "", "0", 0, tags))
+        except RestoreError:
+            pass
+        else:
+            assert (prey.path / path).read_text() == "1"
+            undo()
+        assert everything(prey.path) == before
 
 
 def test_a_remote_named_in_a_tag_must_be_configured(prey: Project) -> None:

@@ -149,10 +149,10 @@ def _read_stage(lock: bytes | None, name: str) -> Any:
 
 
 def _find_out(stage: Any, path: str) -> int | None:
-    """Find the index of an out in a stage of ``dvc.lock``."""
-    outs = stage.get("outs") if stage is not None else None
-    for number, out in enumerate(outs or ()):
-        if posixpath.normpath(str(out.get("path"))) == path:
+    """Find the index of an out in a stage of ``dvc.lock``, which can come from a tag."""
+    outs = stage.get("outs") if isinstance(stage, dict) else None
+    for number, out in enumerate(outs if isinstance(outs, list) else ()):
+        if isinstance(out, dict) and posixpath.normpath(str(out.get("path"))) == path:
             return number
     return None
 

@@ -59,6 +59,6 @@ def _merge_locks(lock: bytes | None, other: bytes) -> bytes:
     try:
         document = load_yaml(lock)
         document["stages"].update(load_yaml(other)["stages"])
-    except (DvcError, LookupError, TypeError, AttributeError):
+    except (DvcError, LookupError, ValueError, TypeError, AttributeError):
         return lock
     return dump_yaml(document)

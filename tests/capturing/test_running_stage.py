@@ -1,0 +1,111 @@
+"""Which outs are valid while a stage runs, against a plain search of the whole graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
+from mlflow_dvc_plugin.capturing.running_stage import (
+    find_running_stage,
+    find_valid_outs,
+    select_inputs,
+)
+from mlflow_dvc_plugin.state import Entry
+
+PROJECT = "/p"
+NAMES = ("a", "a/b", "a/b/c", "a-b", "ab", "b", "b/c", "c", "../x", "/", "s3://k/a", "s3://k/a/b")
+
+
+def make_stage(
+    name: str | None, deps: list[str], outs: list[str], metafile: str = "dvc.yaml"
+) -> Stage:
+    folder = WorkingDir(PROJECT, {}, metafile, None)
+    lead = "" if metafile == "dvc.yaml" else f"{metafile}:"
+    found = tuple(Out(Entry(path, "md5", None), folder.locate(path).path) for path in outs)
+    return Stage(name and lead + name, name, metafile, folder, deps, found)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Stage]:
+    paths = st.lists(st.sampled_from(NAMES), max_size=3)
+    ends = draw(st.lists(st.tuples(paths, paths), min_size=1, max_size=8))
+    return [make_stage(f"s{number}", *each) for number, each in enumerate(ends)]
+
+
+def overlap(one: str, other: str) -> bool:
+    return (
+        one == other
+        or one.startswith(other.rstrip("/") + "/")
+        or (other.startswith(one.rstrip("/") + "/"))
+    )
+
+
+def reads(stage: Stage, outs: list[str]) -> bool:
+    return any(overlap(dep, out) for dep in stage.deps for out in outs)
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), st.data())
+def test_what_depends_on_the_running_stage_is_not_valid(
+    stages: list[Stage], data: st.DataObject
+) -> None:
+    running = data.draw(st.sampled_from(stages))
+    stale = [running]
+    for _ in stages:
+        outs = [out.path for stage in stale for out in stage.outs]
+        stale += [s for s in stages if not any(s is old for old in stale) and reads(s, outs)]
+    valid = [out for s in stages if not any(s is old for old in stale) for out in s.outs]
+    found = find_valid_outs(stages, running)
+    assert [out.path for out in found] == [out.path for out in valid]
+    inputs = [any(overlap(dep, out.path) for dep in running.deps) for out in valid]
+    assert [out.entry.input for out in found] == inputs
+    assert select_inputs(valid, running) == [out for out in found if out.entry.input]
+
+
+def test_without_an_address_no_stage_runs() -> None:
+    stages = [make_stage("train", [], []), make_stage(None, [], [], "train.dvc")]
+    assert find_running_stage(stages, PROJECT, {}) is None
+    assert find_running_stage(stages, PROJECT, {"DVC_STAGE": ""}) is None
+    assert find_running_stage(stages, PROJECT, {"DVC_STAGE": "train"}) is stages[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_meant"),
+    {
+        "train": True,
+        "a/dvc.yaml:train": True,
+        "dvc.yaml:train": True,  # DVC was started in `a`
+        "../a/dvc.yaml:train": True,
+        "../../p/a/dvc.yaml:train": False,  # the project's own folder is not known here
+        "ba/dvc.yaml:train": False,
+        "b/a/dvc.yaml:train": False,
+        "yaml:train": False,
+        "a/dvc.yaml:strain": False,
+        "a/dvc.yaml:trai": False,
+        "atrain": False,
+        ":train": False,
+    }.items(),
+)
+def test_an_address_is_relative_to_any_folder(address: str, is_meant: bool) -> None:
+    stages = [make_stage("train", [], [], "a/dvc.yaml")]
+    found = find_running_stage(stages, PROJECT, {"DVC_STAGE": address})
+    assert (found is stages[0]) == is_meant
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"[]", b"{}", b"\xff", b'{"write": 5}', b'{"write": {"5": 1}}', b"[" * 100_000],
+)
+def test_a_lock_record_that_makes_no_sense_decides_nothing(tmp_path: Path, record: bytes) -> None:
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    (tmp_path / ".dvc" / "tmp" / "rwlock").write_bytes(record)
+    stages = [make_stage("t", [], ["a"], "x/dvc.yaml"), make_stage("t", [], ["b"])]
+    for root in (str(tmp_path), "", str(tmp_path / "gone")):
+        found = find_running_stage(stages, str(tmp_path), {"DVC_STAGE": "t", "DVC_ROOT": root})
+        assert found is stages[1]
+    assert find_running_stage(stages, str(tmp_path), {"DVC_STAGE": "t", "DVC_ROOT": "/"}) is None
