@@ -171,6 +171,10 @@ class RestoreError(MlflowDvcError):
     """A restore, or an undo, cannot be done."""
 
 
+class OptionsError(RestoreError):
+    """Options exclude or need each other."""
+
+
 class UnsafePathError(RestoreError):
     """A recorded path leads where a restore never writes."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mlflow_dvc_plugin.errors import MlflowDvcError
+from mlflow_dvc_plugin.errors import MlflowDvcError, OptionsError
 from mlflow_dvc_plugin.version import __version__
 
 if TYPE_CHECKING:
@@ -191,6 +191,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as err:
         err.show()
         sys.exit(err.exit_code)
+    except OptionsError as err:
+        usage = click.UsageError(str(err))
+        usage.show()
+        sys.exit(usage.exit_code)
     except MlflowDvcError as err:
         _exit_with_error(str(err))
     except (click.Abort, KeyboardInterrupt):
@@ -203,6 +207,14 @@ def main(args: Sequence[str] | None = None) -> None:
             f"{err.strerror or err}{where}. Correct that, then run the same command again."
         )
     except Exception as err:  # noqa: BLE001 - the user gets one line in any case
+        if isinstance(err, ModuleNotFoundError) and __name__.partition(".")[0] not in str(err.name):
+            _exit_with_error(
+                f"This command needs {err.name}, which is not installed in this environment. Run "
+                "`pip install mlflow-dvc-plugin`: it installs all that is needed."
+            )
         what = f"{type(err).__name__}: {err}".splitlines()[0]
-        _exit_with_error(f"{what}. This is a defect of mlflow-dvc: please report it.")
+        _exit_with_error(
+            f"{what}. This is a defect of mlflow-dvc: please report it with the output of "
+            "`mlflow-dvc doctor`."
+        )
     sys.exit(code if isinstance(code, int) else 0)

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlflow_dvc_plugin.errors import GitError, RestoreError, join_some
+from mlflow_dvc_plugin.errors import GitError, OptionsError, RestoreError, join_some
 from mlflow_dvc_plugin.git import is_in_commit, resolve_commit
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.checkout import Checkout
@@ -94,9 +94,11 @@ def restore(
     check_no_stage()
     options = Options(dry_run, force, remote, jobs, progress or Progress(), skip_forgotten)
     if out is None and (url or config or cache):
-        raise RestoreError(
+        raise OptionsError(
             "--url, --config and --cache need --out DIR: no project is touched then."
         )
+    if worktree is not None and (out is not None or dry_run):
+        raise OptionsError("--worktree cannot be combined with --out or --dry-run.")
     origin = (
         Origin(find_root(project, _HINT))
         if out is None
@@ -110,8 +112,6 @@ def restore(
     options.progress.begin("Reading the project", 0)
     selection = select_outs(found, state, paths)
     if worktree is not None:
-        if out is not None or dry_run:
-            raise RestoreError("--worktree cannot be combined with --out or --dry-run.")
         result = restore_to_worktree(root, selection, os.path.abspath(worktree), options)
     elif out is not None:
         result = restore_to_folder(origin, selection, os.path.abspath(out), options)

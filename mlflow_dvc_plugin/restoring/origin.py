@@ -6,7 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from mlflow_dvc_plugin.capturing import find_project
-from mlflow_dvc_plugin.errors import NoOriginError, RestoreError
+from mlflow_dvc_plugin.errors import NoOriginError, OptionsError
 from mlflow_dvc_plugin.settings import load_settings
 
 
@@ -38,12 +38,12 @@ def find_origin(
         NoOriginError: it is none of these.
     """
     if url and config:
-        raise RestoreError("--url and --config cannot be combined.")
+        raise OptionsError("--url and --config cannot be combined.")
     if not (url or config):
         root = find_project(project)
         if root is not None:
             if cache:
-                raise RestoreError("--cache needs --url or --config: the project has a cache.")
+                raise OptionsError("--cache needs --url or --config: the project has a cache.")
             return Origin(project=root)
         url = load_settings().url
     if not (url or config):

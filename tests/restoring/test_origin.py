@@ -134,11 +134,16 @@ def test_without_any_of_them_the_error_says_which_there_are(run: Run) -> None:
     with pytest.raises(NoOriginError):
         restore(run, out="out")
     assert "--out" in mlflow_dvc("restore", run.run_id).error
-    assert "need --out" in mlflow_dvc("restore", run.run_id, "--url", "x").error
-    assert (
-        "combined"
-        in mlflow_dvc("restore", run.run_id, "--out", "x", "--url", "x", "--config", "y").error
-    )
+    for option in ("--url", "--config", "--cache"):
+        done = mlflow_dvc("restore", run.run_id, option, "x")
+        assert (done.code, done.stdout) == (2, "")
+        assert "need --out" in done.stderr
+    done = mlflow_dvc("restore", run.run_id, "--out", "x", "--worktree", "y")
+    assert (done.code, done.stdout) == (2, "")
+    assert "--worktree cannot be combined with --out" in done.stderr
+    both = mlflow_dvc("restore", run.run_id, "--out", "x", "--url", "x", "--config", "y")
+    assert both.code == 2
+    assert "--url and --config cannot be combined." in both.stderr
 
 
 def test_a_remote_that_is_not_there_is_named(run: Run) -> None:
