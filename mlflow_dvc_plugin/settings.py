@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mlflow_dvc_plugin.errors import SettingsError
 
@@ -44,6 +44,15 @@ class Settings(NamedTuple):
         return self.save if isinstance(self.save, tuple) else ()
 
 
+class Source(NamedTuple):
+    """Where the value of a setting comes from; `problem` says what is wrong with it."""
+
+    name: str
+    value: object
+    source: Literal["environment", "pyproject.toml", "default"]
+    problem: str = ""
+
+
 def load_settings(project: str | None = None) -> Settings:
     """The settings of the environment, which win over those of a project's pyproject.toml."""
     values = _read_pyproject(os.path.join(project, "pyproject.toml")) if project else {}
@@ -51,6 +60,31 @@ def load_settings(project: str | None = None) -> Settings:
     if not values:
         return _DEFAULT
     return Settings(**{name: _PARSERS[name](_KEYS[name], value) for name, value in values.items()})
+
+
+def list_sources(project: str | None = None) -> list[Source]:
+    """Each setting with its value as it is written where it comes from; broken ones, too."""
+    table, problem = {}, ""
+    if project:
+        try:
+            table = _read_pyproject(os.path.join(project, "pyproject.toml"))
+        except SettingsError as err:
+            problem = str(err)
+    found = [Source("[tool.mlflow-dvc]", "", "pyproject.toml", problem)] if problem else []
+    for name, key in _KEYS.items():
+        text = os.environ.get(key)
+        if not text and name not in table:
+            found.append(Source(key, getattr(_DEFAULT, name), "default"))
+            continue
+        value = text or table[name]
+        try:
+            _PARSERS[name](key, value)
+        except SettingsError as err:
+            problem = str(err)
+        else:
+            problem = ""
+        found.append(Source(key, value, "environment" if text else "pyproject.toml", problem))
+    return found
 
 
 def is_first_process() -> bool:

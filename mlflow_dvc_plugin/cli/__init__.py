@@ -65,7 +65,10 @@ _GROUPS = {
     ),
     "setup": (
         "Set up mlflow-dvc",
-        {"completion": "Print the script with which SHELL completes mlflow-dvc."},
+        {
+            "doctor": "Show what works together here, and what is wrong, to paste into an issue.",
+            "completion": "Print the script with which SHELL completes mlflow-dvc.",
+        },
     ),
 }
 COMMANDS = {name: room for room, (_, helps) in _GROUPS.items() for name in helps}

@@ -18,6 +18,7 @@ from dvc_objects.fs.local import localfs
 from dvc_objects.fs.utils import tmp_fname
 
 from mlflow_dvc_plugin.dvc.database import Database
+from mlflow_dvc_plugin.dvc.errors import describe_error
 from mlflow_dvc_plugin.dvc.hashing import has_object_bytes, is_legacy
 from mlflow_dvc_plugin.errors import DvcError
 from mlflow_dvc_plugin.file_copy import delete_abandoned
@@ -25,6 +26,7 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state import Entry
 from mlflow_dvc_plugin.state.objects import Obj
 
+LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
 STAGING = "mlflow-dvc"  # a folder in the cache, for files that are not verified yet
 _READ_ONLY = 0o444
 _LARGE = 1024 * 1024  # bytes
@@ -34,13 +36,16 @@ _BATCH = 5000  # objects
 class Cache:
     """The cache of a project, as DVC opened it; other projects may share it.
 
-    `folders` are the absolute paths of today's part and of that of DVC 2.
+    `folder` is the absolute path of the cache, `folders` are those of today's part and of
+    that of DVC 2. `types` are the link types that the project uses, the preferred one first.
     """
 
     def __init__(self, repo: Any, database: Database) -> None:
         self._repo = repo
         self._database = database
         self._verified: dict[Obj, os.stat_result] = {}
+        self.folder = str(repo.cache.local_cache_dir)
+        self.types: list[str] = list(repo.cache.local.cache_types)
         self.folders = [str(part.path) for part in (repo.cache.local, repo.cache.legacy)]
 
     def path(self, obj: Obj) -> str:
@@ -59,7 +64,7 @@ class Cache:
         try:
             config = ConfigObj(path, encoding="utf-8")
             # `local` names a remote that is the cache, and an empty one means none.
-            cache = {"dir": self._repo.cache.local_cache_dir, "local": ""}
+            cache = {"dir": self.folder, "local": ""}
             config.setdefault("cache", {}).update(cache)
             own = self._repo.config["core"].get("site_cache_dir", "")
             config.setdefault("core", {})["site_cache_dir"] = own
@@ -171,7 +176,7 @@ class Cache:
     @contextlib.contextmanager
     def create_staging(self) -> Iterator[str]:
         """Create a folder on the cache's own disk for files that are not verified yet."""
-        above = os.path.join(self._repo.cache.local_cache_dir, STAGING)
+        above = os.path.join(self.folder, STAGING)
         folder = os.path.join(above, uuid.uuid4().hex)
         try:
             os.makedirs(folder)
@@ -185,6 +190,20 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.rmdir(above)
 
+    def test_link_types(self, folder: str) -> list[str]:
+        """Find which of all link types really work from the cache into a folder, by trying.
+
+        A cache that does not exist yet is not made: the folder that will have it stands for it.
+        """
+        probe = os.path.join(folder, tmp_fname())
+        cache = self.folders[0]
+        while not os.path.isdir(cache):
+            cache = os.path.dirname(cache)
+        try:
+            return list(generic.test_links(list(LINK_TYPES), localfs, cache, localfs, probe))
+        except OSError as err:
+            raise DvcError(f"No file can be written to {cache}: {describe_error(err)}") from err
+
     def find_link_types(self, folder: str, linked: bool = True) -> list[str]:
         """Find the link types that work into a folder, the preferred one first.
 
@@ -193,7 +212,7 @@ class Cache:
         cache = self._repo.cache.local
         os.makedirs(cache.path, exist_ok=True)
         probe = os.path.join(folder, tmp_fname())
-        types = list(cache.cache_types) if linked else ["reflink", "copy"]
+        types = self.types if linked else ["reflink", "copy"]
         try:
             found = generic.test_links(types, cache.fs, cache.path, localfs, probe)
         except OSError:

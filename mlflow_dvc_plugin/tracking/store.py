@@ -6,15 +6,14 @@ import os
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from mlflow_dvc_plugin.errors import MlflowDvcError, RunNotFoundError, TrackingError
+from mlflow_dvc_plugin.tracking.background import start
 from mlflow_dvc_plugin.tracking.database import check_release
 
 PAGE = 2000  # runs
@@ -31,7 +30,7 @@ def open_client(tracking_uri: str | None) -> Any:
     with translate_errors():
         # MLflow would create an empty store there, and every search would find nothing.
         uri = tracking_uri or get_tracking_uri()
-        path = _find_local_path(uri)
+        path = find_local_path(uri)
         if path and not os.path.exists(path):
             raise TrackingError(f"There is no MLflow store at {os.path.abspath(path)}. {_HINT}.")
         check_release(uri)
@@ -60,7 +59,7 @@ def read_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
         if not page.token:
             yield from page
             return
-        result = _start_thread(partial(fetch, page.token))
+        result = start(partial(fetch, page.token)).result
         yield from page
 
 
@@ -138,23 +137,9 @@ def _explain_network_error(err: BaseException) -> str:
     return ""
 
 
-def _start_thread(fetch: Callable[[], Any]) -> Callable[[], Any]:
-    """Call `fetch` in a thread that does not hold up a user who interrupts."""
-    future: Future[Any] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(fetch())
-        except Exception as err:  # noqa: BLE001 - the thread that waits for the result gets it
-            future.set_exception(err)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future.result
-
-
 def to_absolute_uri(uri: str) -> str:
     """The address of a store for a process that runs in another folder."""
-    path = _find_local_path(uri)
+    path = find_local_path(uri)
     if os.path.isabs(path) or not os.path.exists(path):  # "databricks" looks like a path
         return uri
     if not uri.startswith("sqlite:///"):
@@ -163,7 +148,7 @@ def to_absolute_uri(uri: str) -> str:
     return f"sqlite:///{os.path.abspath(path)}{options}"
 
 
-def _find_local_path(uri: str) -> str:
+def find_local_path(uri: str) -> str:
     """Where a store on this machine is; empty for any other, and for one in memory."""
     if uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///").partition("?")[0]

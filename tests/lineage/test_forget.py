@@ -24,7 +24,7 @@ from dvc.exceptions import DownloadError
 from mlflow_dvc_plugin.lineage.forgetting.deletion import delete
 from mlflow_dvc_plugin.lineage.forgetting.survey import survey
 from mlflow_dvc_plugin.lineage.forgetting.targets import parse_targets
-from mlflow_dvc_plugin.lineage.retention import readiness
+from mlflow_dvc_plugin.lineage.retention import storage_problems
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring import list_undo_records
 from tests.effort import bounded
@@ -778,7 +778,7 @@ def test_a_folder_that_was_never_fetched_is_named_as_a_whole(
         (project.path / ".dvc/cache/files/md5" / value[:2] / value[2:]).unlink()
     several = "Not in the DVC cache: images/1.txt, images/2.txt. `dvc fetch` downloads it."
     assert mlflow_dvc("status", "--json").json["problems"] == [several]
-    monkeypatch.setattr(readiness, "_MOST_FILES", 1)
+    monkeypatch.setattr(storage_problems, "_MOST_FILES", 1)
     whole = "Not in the DVC cache: images. `dvc fetch` downloads it."
     assert mlflow_dvc("status", "--json").json["problems"] == [whole]
     assert run_id

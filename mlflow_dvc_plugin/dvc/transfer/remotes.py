@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 from dvc_objects.fs.local import localfs
 
@@ -21,6 +23,8 @@ from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 _THREADS = 16
+# Options of a remote whose values nobody else may see.
+_SECRET = re.compile(r"pass|secret|token|key|credential|connection_string|_auth")
 
 
 class Remotes:
@@ -44,6 +48,22 @@ class Remotes:
     def find_default(self) -> str | None:
         """Find the name of the default remote; None if the project has none."""
         return self._repo.config["core"].get("remote") or None
+
+    def list_schemes(self) -> dict[str, str]:
+        """List the kind of each remote by name: the scheme of its address, or ``local``."""
+        urls = {
+            name: str(each.get("url", "")) for name, each in self._repo.config["remote"].items()
+        }
+        return {name: urlsplit(url).scheme or "local" for name, url in urls.items()}
+
+    def list_secrets(self) -> list[str]:
+        """List all passwords and keys that the configuration of the remotes has."""
+        return [
+            value
+            for config in self._repo.config["remote"].values()
+            for option, value in config.items()
+            if _SECRET.search(option) and isinstance(value, str)
+        ]
 
     def find_objects(self, objs: Iterable[Obj], remote: str | None = None) -> set[Obj]:
         """Find the objects that a remote has.
