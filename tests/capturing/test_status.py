@@ -38,8 +38,9 @@ def forget_verdicts() -> None:
 
 @pytest.fixture
 def no_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if there were no time to read any file."""
+    """As if there were no time to read any file, so that DVC's records have to do."""
     monkeypatch.setattr(status, "hash_file", lambda *_: None)
+    monkeypatch.setattr(status, "_FEW_FILES", -1)
 
 
 def look(project: Project, settings: Settings = PATIENT) -> DataState:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Collection
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, find_cache_dir
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -25,14 +27,19 @@ from mlflow_dvc_plugin.capturing.workspace.checks import (
 )
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.capturing.workspace.hashing import find_known_hash, hash_file, remember_hash
-from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, find_database
 from mlflow_dvc_plugin.state import Entry, Status
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase
 
 _FOLDER_SECONDS = 5.0
 # No disk is faster: a folder that cannot be listed in time is not opened.
 _FILES_PER_SECOND = 2_000_000
 _MAX_FOLDERS = 1000
 _CHECK_EVERY = 500
+# To hash so little is quicker than to open DVC's state database.
+_FEW_FILES = 20
+_FEW_BYTES = 256 * 1024
 
 # Recent verdicts on folders, by path and hash: the time of the verdict, and the
 # budget that an open one had.
@@ -147,7 +154,9 @@ class _Inspection:
             folder.verdict = "different"
             return
         cached_ns = self._find_cache_time(entry)
-        records = self._open_database().find_records_below(path)
+        records = {}
+        if not _is_little(listed.values()):
+            records = self._open_database().find_records_below(path)
         files = {}
         for count, (name, info) in enumerate(listed.items()):
             if count % _CHECK_EVERY == 0 and self._is_late():
@@ -169,7 +178,7 @@ class _Inspection:
 
     def _use_records(self, files: list[FileCheck]) -> None:
         unproven = [file for file in files if file.found is None]
-        if unproven and not self._is_late():
+        if not _is_little([file.info for file in unproven]) and not self._is_late():
             records = self._open_database().find_records(file.path for file in unproven)
             for file in unproven:
                 file.use_record(records.get(file.path))
@@ -208,5 +217,14 @@ class _Inspection:
 
     def _open_database(self) -> StateDatabase:
         if self._database is None:
+            from mlflow_dvc_plugin.capturing.workspace.state_database import (
+                StateDatabase,
+                find_database,
+            )
+
             self._database = StateDatabase(find_database(self._project, self._config))
         return self._database
+
+
+def _is_little(files: Collection[os.stat_result]) -> bool:
+    return len(files) <= _FEW_FILES and sum(info.st_size for info in files) <= _FEW_BYTES
