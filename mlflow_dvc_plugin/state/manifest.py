@@ -143,8 +143,9 @@ def dump(manifest: Manifest) -> list[str]:
     body = packed + hashes + (_compress(metafiles) if metafiles else b"")
     head = _HEAD.pack(_compute_checksum(body, len(packed), len(hashes)), len(packed), len(hashes))
     data = base64.b85encode(head + body).decode()
-    count = -(-(len(data) + 40) // PART_LENGTH)
-    text = f"{VERSION}:{count}:{len(data)}:{data}"
+    count = 1
+    while len(text := f"{VERSION}:{count}:{len(data)}:{data}") > count * PART_LENGTH:
+        count += 1
     return [text[i : i + PART_LENGTH] for i in range(0, len(text), PART_LENGTH)]
 
 
@@ -165,7 +166,8 @@ def _parse(parts: tuple[str, ...]) -> Manifest:
         raise ManifestError("it is not a manifest")
     if int(head) != VERSION:
         raise ManifestError(f"it has version {head[:9]}, but this release reads version {VERSION}")
-    if len(data) != int(length) or len(parts) != int(count):
+    # The first releases counted a part too many if the last one was nearly full.
+    if len(data) != int(length):
         raise ManifestError("it was cut off")
     try:
         raw = base64.b85decode(data)

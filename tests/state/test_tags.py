@@ -245,6 +245,27 @@ def test_a_manifest_that_a_server_cut_is_recognised(length: int) -> None:
         manifest.parse(parts[:-1])
 
 
+def test_a_manifest_of_any_length_is_read_back() -> None:
+    noise = b"".join(hashlib.md5(b"%d" % n).digest() for n in range(300))
+    lengths = set()
+    for size in range(4_460, 4_540):
+        written = manifest.Manifest((), metafiles={"a": bytes(33 + n % 90 for n in noise[:size])})
+        parts = manifest.dump(written)
+        lengths.add(sum(map(len, parts)))
+        assert manifest.parse(parts) == written
+        assert {len(part) for part in parts[:-1]} <= {manifest.PART_LENGTH}
+        assert parts[0].startswith(f"1:{len(parts)}:")
+    assert {4_899, 4_900, 4_901} & lengths
+    assert min(lengths) < 4_870
+    assert max(lengths) > 4_910
+
+
+def test_a_manifest_of_the_first_releases_with_one_part_too_many_is_read() -> None:
+    written = manifest.Manifest(state_of(5).entries)
+    (text,) = manifest.dump(written)
+    assert manifest.parse([f"1:2:{text.removeprefix('1:1:')}"]) == written
+
+
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_changed_manifest_is_an_error_and_never_another_one(data: st.DataObject) -> None:
