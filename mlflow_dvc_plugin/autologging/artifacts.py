@@ -31,7 +31,6 @@ ENVIRONMENT_FILES = (
     "Pipfile.lock",
     "pixi.lock",
     "Dockerfile",
-    ".python-version",
 )
 MAX_METAFILES = 100
 MAX_BYTES = 8 * 1024 * 1024  # of one params or environment file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mlflow_dvc_plugin.dvc.stages import StageRecord
 from mlflow_dvc_plugin.errors import join_some
@@ -14,6 +15,7 @@ from mlflow_dvc_plugin.rerunning.verdict import Comparison
 from mlflow_dvc_plugin.tracking import Run
 
 _SEED = re.compile(r"seed|random[_-]?state", re.IGNORECASE)
+_ARGUMENT = re.compile(r"\b(?:[\w-]*[_-])?(?:seed|random[_-]?state)s?\b", re.IGNORECASE)
 _UNSET = ("None", "null", "")
 _SHOWN = 10
 _VALUE = 40  # characters of a param
@@ -55,10 +57,11 @@ def _explain_inputs(inputs: Sequence[Comparison]) -> Iterator[str]:
 def _explain_packages(
     environment: EnvironmentRecord, packages: Sequence[PackageDifference] | None
 ) -> Iterator[str]:
-    if packages is None:
-        known = "could not be compared" if environment.pins else "are not recorded"
-        yield f"The versions of the run's packages {known}."
-        return
+    if not environment.file:
+        yield "The versions of the run's packages are not recorded."
+    elif packages is None:
+        yield "The versions of the run's packages could not be compared."
+    packages = packages or ()
     for each in packages:
         if each.name == PYTHON:
             yield f"Python was {each.old} and is {each.new}."
@@ -87,11 +90,11 @@ def _explain_seeds(old: Run, new: Run, stage: StageRecord) -> Iterator[str]:
         yield "No seed is recorded."
 
 
-def _find_seeds(params: Mapping[str, str]) -> dict[str, str]:
+def _find_seeds(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if _SEED.search(name)}
 
 
 def _names_seed(stage: StageRecord) -> bool:
     """Is a seed among the arguments of the commands, or the params of the stage?"""
-    values = [str(value) for key, value in stage.deps.items() if "Params" in key]
-    return any(_SEED.search(text) for text in (*stage.commands, *values))
+    params = (value for value in stage.deps.values() if isinstance(value, dict))
+    return any(map(_ARGUMENT.search, stage.commands)) or any(map(_find_seeds, params))

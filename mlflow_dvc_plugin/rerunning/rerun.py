@@ -124,6 +124,7 @@ def rerun(
         metrics=metrics,
         upstream=upstream,
         packages=packages,
+        environment=str(plan.environment),
         reasons=() if verdict == "identical" else reasons,
         folder=top if keep else "",
         remarks=(*plan.remarks, *_explain(outputs)),

@@ -15,7 +15,9 @@ class Rerun:
 
     Attributes:
         upstream: the outputs of stages that ran before that of the run.
-        packages: those with another version than recorded; None if they cannot be compared.
+        packages: those with another version than recorded, and Python itself if that has another
+            one; None if they cannot be compared.
+        environment: where the versions are recorded; empty if they are not.
         reasons: what may have made the difference.
         folder: the worktree, if it was kept; else empty.
         remarks: what limits the verdict.
@@ -29,6 +31,7 @@ class Rerun:
     metrics: list[Comparison]
     upstream: list[Comparison] = field(default_factory=list)
     packages: list[PackageDifference] | None = None
+    environment: str = ""
     reasons: tuple[str, ...] = ()
     folder: str = ""
     remarks: tuple[str, ...] = ()
@@ -47,6 +50,7 @@ class Rerun:
             "outputs": [each.to_dict("path") for each in self.outputs],
             "metrics": [each.to_dict("name") for each in self.metrics],
             "packages": None if self.packages is None else [e._asdict() for e in self.packages],
+            "environment": self.environment or None,
             "reproduced": self.reproduced,
             "verdict": self.verdict,
             "reasons": list(self.reasons),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 import mlflow_dvc_plugin
 from mlflow_dvc_plugin.capturing import capture
@@ -165,6 +166,39 @@ def test_s3(data: Project, s3: str) -> None:
     restore(recorded)
     assert snapshot(data.path) == before
     assert data.data_status() == {}
+
+
+def test_a_fresh_clone_reruns_a_stage_on_data_from_s3(
+    data: Project, s3: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    data.write(
+        "fit.py",
+        "import mlflow\n"
+        "with mlflow.start_run():\n"
+        "    mlflow.log_metric('length', len(open('a.csv').read() + open('folder/one').read()))\n"
+        "    open('model', 'w').write('m')\n",
+    )
+    data.write(
+        "dvc.yaml",
+        "stages:\n  fit:\n    cmd: python fit.py\n    deps: [a.csv, folder, fit.py]\n"
+        "    outs: [model]\n",
+    )
+    s3_remote(data, s3, "rerun")
+    data.commit()
+    data.dvc("repro")
+    data.commit()
+    data.push()
+    (old,) = MlflowClient(store).search_runs(["0"])
+    run("git", "clone", "-q", str(data.path), str(tmp_path / "clone"), cwd=tmp_path)
+    monkeypatch.chdir(tmp_path / "clone")
+    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--json")
+    assert done.code == 0, done.stderr
+    assert done.json["verdict"] == "identical"
+    assert [each["path"] for each in done.json["inputs"]] == ["a.csv", "folder"]
+    assert [(each["path"], each["verdict"]) for each in done.json["outputs"]] == [
+        ("model", "identical")
+    ]
 
 
 def test_s3_without_a_clone(

@@ -162,6 +162,7 @@ def test_a_seeded_forest_is_identical(zoo: Zoo) -> None:
     assert verdicts(done.json["inputs"]) == {"data.csv": "identical", "ticket.txt": "identical"}
     # Another version of a package is a fact, but explains nothing here.
     assert [(each["name"], each["old"]) for each in done.json["packages"]] == [("numpy", "0.0.1")]
+    assert done.json["environment"].startswith("requirements.txt in commit ")
     assert done.json["reasons"] == []
 
 
@@ -239,7 +240,7 @@ def test_data_that_was_modified_and_saved_is_what_the_rerun_reads(
     assert done.code == 0, done.stderr
     assert verdicts(done.json["inputs"]) == {"in.csv": "identical"}
     assert [(each["old"], each["new"]) for each in done.json["metrics"]] == [(3.0, 3.0)]
-    assert done.json["packages"] is None
+    assert (done.json["packages"], done.json["environment"]) == ([], None)
     assert (project.path / "in.csv").read_text() == "4\n"
 
 

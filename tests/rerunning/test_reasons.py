@@ -11,7 +11,7 @@ from mlflow_dvc_plugin.rerunning.verdict import Comparison
 from mlflow_dvc_plugin.tracking import Run
 
 STAGE = StageRecord(("python train.py",), ".", (), {}, ())
-RECORDED = EnvironmentRecord("", {}, "", read_pins("requirements.txt", b"a==1"))
+RECORDED = EnvironmentRecord("", {}, "requirements.txt", read_pins("requirements.txt", b"a==1"))
 HARDWARE = "The hardware is not recorded."
 
 
@@ -51,6 +51,8 @@ def test_seeds_are_found_by_name_in_the_params_of_both_runs() -> None:
 def test_a_seed_in_a_command_or_in_the_params_of_the_stage_is_recorded() -> None:
     command = STAGE._replace(commands=("python train.py --random-state 3",))
     assert explain_seeds({}, {}, command) == []
+    for text in ("python train.py unseeded", "python seeded.py"):
+        assert explain_seeds({}, {}, STAGE._replace(commands=(text,))) == ["No seed is recorded."]
     params = STAGE._replace(deps={"ParamsDependency params.yaml": {"train.seed": 3}})
     assert explain_seeds({}, {}, params) == []
     named = STAGE._replace(deps={"Dependency seeds.csv": "0" * 32})
@@ -81,6 +83,8 @@ def test_it_says_when_packages_are_not_known() -> None:
     seed = {"seed": "1"}
     assert explain(seed, seed) == ["The versions of the run's packages could not be compared."]
     unknown = EnvironmentRecord("", {}, "", ())
-    assert explain(seed, seed, environment=unknown) == [
-        "The versions of the run's packages are not recorded."
+    python = [PackageDifference("python", "3.10", "3.11.7")]
+    assert explain(seed, seed, environment=unknown, packages=python) == [
+        "The versions of the run's packages are not recorded.",
+        "Python was 3.10 and is 3.11.7.",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class ProgramLook:
             from mlflow_dvc_plugin.capturing.program.command import read_command
 
             program = read_command(self._project, self._top)
+        program = program._replace(python=platform.python_version())
         if self._code is None:
             return program
         prefix = os.path.relpath(self._project, self._top).replace(os.sep, "/")

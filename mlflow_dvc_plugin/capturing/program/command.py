@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from functools import lru_cache
 
@@ -56,7 +55,7 @@ def _read_command(project: str, top: str, folder: str) -> Program:
     if sum(map(len, args)) > _MAX_LENGTH:
         return Program()
     inside = os.path.relpath(folder, os.path.realpath(project)).replace(os.sep, "/")
-    return Program(tuple(args), inside, platform.python_version())
+    return Program(tuple(args), inside)
 
 
 def _find_args(top: str) -> list[str]:

@@ -31,14 +31,17 @@ class EnvironmentRecord:
     Attributes:
         origin: where the files are, such as ``the run's artifacts``.
         files: their bytes, by name.
-        file: the one that the pins are from; empty without pins.
-        pins: the recorded versions.
+        file: the one that records the packages; empty if they are not recorded.
+        pins: the recorded versions, Python's among them.
     """
 
     origin: str
     files: Mapping[str, bytes]
     file: str
     pins: tuple[Pin, ...]
+
+    def __str__(self) -> str:
+        return f"{self.file} in {self.origin}" if self.file else ""
 
     def with_python(self, version: str) -> EnvironmentRecord:
         """The same with a version of Python that is known for certain; empty if it is not."""
@@ -104,6 +107,4 @@ def _interpret(origin: str, files: Mapping[str, bytes]) -> EnvironmentRecord:
     python = [pin for pins in by_file.values() for pin in pins if pin.name == PYTHON][:1]
     packages = {name: [pin for pin in pins if pin.name != PYTHON] for name, pins in by_file.items()}
     file = next((name for name, pins in packages.items() if pins), "")
-    if not file and python:
-        file = next(name for name, pins in by_file.items() if pins)
     return EnvironmentRecord(origin, files, file, (*packages.get(file, ()), *python))

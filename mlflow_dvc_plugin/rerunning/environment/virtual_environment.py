@@ -17,6 +17,7 @@ from mlflow_dvc_plugin.rerunning.environment.interpreter import (
     is_python,
 )
 from mlflow_dvc_plugin.rerunning.environment.plugin_copy import copy_plugin
+from mlflow_dvc_plugin.rerunning.environment.record import PYPROJECT
 from mlflow_dvc_plugin.rerunning.process import run_process
 
 _OLDEST_PYTHON = (3, 10)  # that the plugin supports
@@ -83,6 +84,8 @@ class _Installer:
         self.python = os.path.join(folder, "bin", "python")
         self._installation, self._project = installation, project
         self._folder, self._env = folder, env
+        # The recorded version, such as 3.11; empty if it is not recorded.
+        self._python = ".".join((installation.record.python or "").split(".")[:2])
         self._uv = shutil.which("uv", path=env.get("PATH"))
 
     def install_recorded(self) -> None:
@@ -108,22 +111,21 @@ class _Installer:
         if self._uv is None:
             raise RerunError("uv.lock needs uv, which is not on PATH. Install it: pip install uv")
         with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as scratch:
-            for name in ("pyproject.toml", "uv.lock", ".python-version"):
-                if name in files:
-                    with open(os.path.join(scratch, name), "wb") as file:
-                        file.write(files[name])
+            for name in (PYPROJECT, UV_LOCK):
+                with open(os.path.join(scratch, name), "wb") as file:
+                    file.write(files[name])
             # The project's own code is in the worktree.
             options = ["--frozen", "--no-install-workspace", "--project", scratch]
+            options += ["--python", self._python] if self._python else []
             self._run([self._uv, "sync", *options], UV_PROJECT_ENVIRONMENT=self._folder)
 
     def _make_empty(self) -> None:
-        minor = ".".join((self._installation.record.python or "").split(".")[:2])
         if self._uv is not None:
-            python = minor or find_python("python", self._project, self._env)
+            python = self._python or find_python("python", self._project, self._env)
             self._run([self._uv, "venv", "--quiet", "--python", python, self._folder])
         else:
             # The Python that is recorded if it is here, else the one that the stage would find.
-            python = find_python(f"python{minor}", self._project, self._env)
+            python = find_python(f"python{self._python}", self._project, self._env)
             self._run([python, "-m", "venv", self._folder])
 
     def _install(self, *what: str) -> None:
