@@ -1,4 +1,4 @@
-"""``mlflow-dvc`` and ``dvc`` for shells: forks of a Python that has the libraries loaded."""
+"""``mlflow-dvc``, ``dvc`` and ``python FILE`` for shells: forks that have the libraries loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import forkserver
 _CLIENT = """\
 #!{python} -IS
 import array, json, os, socket, sys
-request = json.dumps([{module!r}, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+request = json.dumps([{name!r}, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     fds = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
@@ -26,7 +26,26 @@ with socket.socket(socket.AF_UNIX) as server:
     server.sendall(request)
     sys.exit(int(server.recv(16)))
 """
-COMMANDS = {"mlflow-dvc": "mlflow_dvc_plugin.cli", "dvc": "dvc"}
+_PYTHON = """\
+#!/bin/sh
+case "$1" in
+    *.py) exec {folder}/run-file "$@" ;;
+    *) exec {python} "$@" ;;
+esac
+"""
+_RUN_FILE = (
+    "import os, runpy, sys\n"
+    "sys.argv = sys.argv[1:]\n"
+    "sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
+# What each command is to a fork, and the server that forks: a command waits for what it starts.
+_FILES = forkserver.ForkServer("mlflow", "mlflow.store.tracking.sqlalchemy_workspace_store")
+_COMMANDS = {
+    "mlflow-dvc": (forkserver.DVC, ("-m", "mlflow_dvc_plugin.cli")),
+    "dvc": (forkserver.DVC, ("-m", "dvc")),
+    "run-file": (_FILES, ("-c", _RUN_FILE)),
+}
 
 
 @contextlib.contextmanager
@@ -38,26 +57,40 @@ def offer_commands() -> Iterator[str]:
         address = os.path.join(folder, "socket")
         own.bind(address)
         own.listen()
-        for name, module in COMMANDS.items():
-            client = Path(folder, name)
-            client.write_text(_CLIENT.format(python=sys.executable, module=module, address=address))
-            client.chmod(0o755)
+        programs = {
+            name: _CLIENT.format(python=sys.executable, name=name, address=address)
+            for name in _COMMANDS
+        }
+        programs["python"] = _PYTHON.format(python=sys.executable, folder=folder)
+        for name, text in programs.items():
+            Path(folder, name).write_text(text)
+            Path(folder, name).chmod(0o755)
         threading.Thread(target=_serve, args=(own,), daemon=True).start()
-        yield folder
+        try:
+            yield folder
+        finally:
+            _FILES.stop()
 
 
 def _serve(own: socket.socket) -> None:
-    """Answer one command after the other, until the socket is closed."""
+    """Answer until the socket is closed; each of the servers forks for one after the other."""
+    locks = {server: threading.Lock() for server, _ in _COMMANDS.values()}
     with contextlib.suppress(OSError):
         while True:
             connection, _ = own.accept()
-            with connection:
-                head, fds, _, _ = socket.recv_fds(connection, 8, 3)
-                data = b""
-                while len(data) < int.from_bytes(head, "big"):
-                    data += connection.recv(1 << 16)
-                module, args, cwd, env = json.loads(data)
-                done = forkserver.DVC.run("-m", module, *args, cwd=cwd, env=env, streams=fds)
-                for fd in fds:
-                    os.close(fd)
-                connection.sendall(str(done.returncode).encode())
+            threading.Thread(target=_answer, args=(connection, locks), daemon=True).start()
+
+
+def _answer(connection: socket.socket, locks: dict[forkserver.ForkServer, threading.Lock]) -> None:
+    with connection:
+        head, fds, _, _ = socket.recv_fds(connection, 8, 3)
+        data = b""
+        while len(data) < int.from_bytes(head, "big"):
+            data += connection.recv(1 << 16)
+        name, args, cwd, env = json.loads(data)
+        server, start = _COMMANDS[name]
+        with locks[server]:
+            done = server.run(*start, *args, cwd=cwd, env=env, streams=fds)
+        for fd in fds:
+            os.close(fd)
+        connection.sendall(str(done.returncode).encode())

@@ -65,9 +65,9 @@ build_world = cache(World)
 
 
 @pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, commands: str) -> World:
     """Built once, and in the isolation of a test."""
-    made = build_world(tmp_path_factory.getbasetemp() / "documentation", empty_store)
+    made = build_world(tmp_path_factory.getbasetemp() / "documentation", empty_store, commands)
     made.reset()
     return made
 

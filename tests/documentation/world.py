@@ -12,8 +12,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from tests import forkserver
-from tests.project import Project, checked
+from tests.project import Project, run
 
 PROCESS = """\
 from pathlib import Path
@@ -67,7 +66,7 @@ class World:
         outside: the id of a run outside a stage.
     """
 
-    def __init__(self, base: Path, empty_store: Path) -> None:
+    def __init__(self, base: Path, empty_store: Path, commands: str) -> None:
         self._base, self._backup = base / "world", base / "backup"
         self._numbers = itertools.count()
         self._base.mkdir(parents=True)
@@ -76,7 +75,7 @@ class World:
         shutil.copyfile(empty_store, self._base / "mlflow.db")
         self.project = Project.create(self._base / "project")
         self.env = {"MLFLOW_TRACKING_URI": self.store, "REPOSITORY": str(self.project.path)}
-        self._build()
+        self._build(commands)
         shutil.copytree(self._base, self._backup, symlinks=True)
 
     def reset(self) -> None:
@@ -84,8 +83,8 @@ class World:
         shutil.rmtree(self._base)
         shutil.copytree(self._backup, self._base, symlinks=True)
 
-    def _build(self) -> None:
-        project = self.project
+    def _build(self, commands: str) -> None:
+        project, env = self.project, self.environment(commands)
         project.remote(self.remote)
         for name, text in {
             "process.py": PROCESS,
@@ -108,26 +107,24 @@ class World:
             project.write("data/raw/customers.csv", _table(rows))
             project.add("data/raw")
             project.commit(f"Have {rows} customers")
-            project.dvc("repro", MLFLOW_TRACKING_URI=self.store)
+            run("dvc", "repro", "-q", cwd=project.path, check=True, **env)
             project.commit("Train")
             project.push()
-            (run, *_) = client.search_runs([experiment])
-            runs.append(run.info.run_id)
+            (newest, *_) = client.search_runs([experiment])
+            runs.append(newest.info.run_id)
             client.create_model_version("churn", f"file://{self._base}/model", runs[-1])
         self.first, self.second = runs
         client.set_registered_model_alias("churn", "champion", "1")
-        train = "import runpy; runpy.run_path('train.py')"
-        env = {**os.environ, **self.env}
-        checked(forkserver.MLFLOW.run("-c", train, cwd=project.path, env=env))
-        (run, *_) = client.search_runs([experiment])
-        self.outside = run.info.run_id
+        run("python", "train.py", cwd=project.path, check=True, **env)
+        (newest, *_) = client.search_runs([experiment])
+        self.outside = newest.info.run_id
 
-    def substitute(self, code: str, run: str = "") -> str:
+    def substitute(self, code: str, first: str = "") -> str:
         """The code of a page, with the names of this world for those that pages have.
 
         Args:
             code: of one block.
-            run: what stands for RUN, instead of the first run.
+            first: what stands for RUN, instead of the first run.
         """
         for name, value in {
             "http://mlflow:5000": self.store,
@@ -140,7 +137,7 @@ class World:
         }.items():
             code = code.replace(name, value)
         code = code.replace("RUN -- ", f"{self.outside} -- ")
-        words = {"RUN": run or self.first, "OTHER": self.second, "NAME": "churn"}
+        words = {"RUN": first or self.first, "OTHER": self.second, "NAME": "churn"}
         code = re.sub(r"\b(RUN|OTHER|NAME)\b", lambda match: words[match[0]], code)
         # Nobody is there to be asked.
         code = re.sub(r"mlflow-dvc (rerun|forget(?=.* --delete))", r"\g<0> --yes", code)
