@@ -54,6 +54,8 @@ def train(cwd: Path, store: str, fresh: bool = False, **env: str) -> dict[str, s
     return tags
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, store: str) -> None:
     project.add("data/a.csv", "1")
     commit = project.commit()
@@ -67,6 +69,7 @@ def test_a_run_that_knows_nothing_of_it_is_tagged(project: Project, store: str) 
     assert "dvc.error" not in tags
 
 
+@pytest.mark.versions
 def test_a_file_store_takes_the_tags(project: Project, tmp_path: Path) -> None:
     project.add("data/a b.csv", "1")
     project.add("data/größe.csv", "2")
@@ -151,6 +154,7 @@ def test_a_bad_setting_is_said_and_breaks_nothing(project: Project, store: str) 
     assert "MLFLOW_DVC_MAX_PATH_TAGS" in tags["dvc.error"]
 
 
+@pytest.mark.versions
 def test_settings_in_pyproject_hold_and_the_environment_wins(project: Project, store: str) -> None:
     project.add("a", "1")
     project.add("b", "2")
@@ -170,6 +174,8 @@ def test_importing_the_package_imports_neither_dvc_nor_mlflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_the_provider_imported_first_is_registered_all_the_same() -> None:
     code = (
         "import warnings\n"
@@ -193,6 +199,7 @@ def test_no_module_hides_a_public_name(name: str) -> None:
     assert getattr(mlflow_dvc_plugin, name) is not None
 
 
+@pytest.mark.versions
 def test_from_pandas_and_log_input_take_the_tags(
     project: Project, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

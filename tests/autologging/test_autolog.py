@@ -103,6 +103,7 @@ def inputs(run_id: str) -> dict[str, str]:
     return {item.dataset.name: item.dataset.digest for item in found}
 
 
+@pytest.mark.versions
 @pytest.mark.slow
 def test_a_stage_of_a_pipeline_is_logged_without_a_line_of_code(
     pipeline: Project, store: str, tracking: str
@@ -137,6 +138,7 @@ def test_a_stage_of_a_pipeline_is_logged_without_a_line_of_code(
     assert Path(source.load()).read_text() == "a\n1\n"
 
 
+@pytest.mark.versions
 @pytest.mark.usefixtures("pipeline")
 def test_outside_a_stage_all_params_are_logged_as_dvc_reads_them() -> None:
     mlflow_dvc.autolog()
@@ -206,6 +208,7 @@ def test_files_older_than_the_run_are_not_taken(pipeline: Project) -> None:
     assert "curve.csv" not in artifacts(second.info.run_id)
 
 
+@pytest.mark.versions
 def test_what_the_user_logged_wins(pipeline: Project, caplog: pytest.LogCaptureFixture) -> None:
     mlflow_dvc.autolog()
     with mlflow.start_run() as run:
@@ -224,6 +227,7 @@ def test_what_the_user_logged_wins(pipeline: Project, caplog: pytest.LogCaptureF
     assert "'model.depth' keeps the logged value '99'" in caplog.text
 
 
+@pytest.mark.versions
 @pytest.mark.usefixtures("pipeline")
 def test_every_kind_of_run_is_logged() -> None:
     mlflow_dvc.autolog()
@@ -254,6 +258,7 @@ def test_every_kind_of_run_is_logged() -> None:
     assert load_state(plain.info.run_id).source == "manifest"
 
 
+@pytest.mark.versions
 def test_a_resumed_run_gets_what_it_lacks(
     pipeline: Project, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -140,6 +140,8 @@ outs:
 }  # fmt: skip
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 @pytest.mark.parametrize("form", DVC_FILES)
 def test_dvc_file(project: Project, form: str) -> None:
     project.write("elsewhere/.keep", "")
@@ -177,6 +179,7 @@ REFUSED: dict[str, str | bytes] = {
 }
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("form", REFUSED)
 def test_what_dvc_refuses_is_an_error_that_names_the_file(project: Project, form: str) -> None:
     content = REFUSED[form]
@@ -281,6 +284,8 @@ def write_all(project: Project, files: dict[str, str]) -> None:
         project.write(name, content)
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 @pytest.mark.parametrize("form", PIPELINES)
 def test_pipeline(project: Project, form: str) -> None:
     write_all(project, PIPELINES[form])

@@ -87,6 +87,7 @@ def test_disable(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert capture() is None
 
 
+@pytest.mark.versions
 def test_include_and_exclude(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("data/raw", "data/tmp", "model"):
         project.write(f"{name}.dvc", OUT.format(os.path.basename(name)))
@@ -103,6 +104,7 @@ def test_include_and_exclude(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert paths() == ["data/raw"]
 
 
+@pytest.mark.versions
 def test_commit(project: Project, tmp_path: Path) -> None:
     assert state_of(project.path).git_commit is None
     project.write("a.dvc", OUT.format("a"))
@@ -178,6 +180,7 @@ def test_default_remote(project: Project, tmp_path: Path) -> None:
     assert state_of(project.path).remote == "global"
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("options", [[], ["--local"], ["--global"]])
 def test_configuration_as_dvc_reads_it(
     project: Project, options: list[str], tmp_path: Path

@@ -119,6 +119,7 @@ def assert_true(said: dict[str, Any]) -> None:
             assert said["inputs"][owner] == digest, (said["name"], relative)
 
 
+@pytest.mark.versions
 def test_inputs_are_what_the_job_read(pipeline: Project, report: Path) -> None:
     pipeline.dvc("repro", "-q", "-P")
     first = {said["stage"]: said for said in reports(report)}

@@ -65,6 +65,7 @@ def data(project: Project) -> Project:
     return project
 
 
+@pytest.mark.versions
 @pytest.mark.usefixtures("no_hashing")
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
 def test_clean_by_dvcs_own_records(data: Project, link: str) -> None:
@@ -192,6 +193,7 @@ def test_dvcignore_holds_inside_folders(data: Project) -> None:
     assert verdict(data) == ("clean", ())
 
 
+@pytest.mark.versions
 def test_text_of_dvc_2(project: Project) -> None:
     project.write("a.dvc", "outs:\n- md5: dd8c6a395b5dd36c56d23275028f526c\n  size: 6\n  path: a\n")
     for text in (b"a\nb\n", b"a\r\nb\r\n"):
@@ -275,6 +277,8 @@ def test_state_database_that_is_of_no_use(data: Project, damage: str) -> None:
     connection.close()
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_dvc_itself_agrees(data: Project) -> None:
     changes: list[Callable[[], object]] = [
         lambda: None,

@@ -57,6 +57,7 @@ def size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
 
 
+@pytest.mark.versions
 def test_files_and_bytes_are_told() -> None:
     with terminal() as shown, ProgressBar() as progress:
         progress.begin("Fetching", 2000)

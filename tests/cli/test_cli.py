@@ -51,6 +51,8 @@ def recorded(project: Project, store: str, tmp_path: Path) -> str:
     return str(run_id)
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_show_prints_the_recorded_state_as_json(recorded: str, store: str) -> None:
     done = mlflow_dvc("show", recorded[:10], "--json", "--tracking-uri", store)
     shown = json.loads(done.stdout)
@@ -76,6 +78,7 @@ def test_show_prints_the_recorded_state_as_json(recorded: str, store: str) -> No
     ]
 
 
+@pytest.mark.versions
 def test_show_prints_a_table_without_colour_or_cuts_into_a_pipe(recorded: str, store: str) -> None:
     command = [sys.executable, *COMMAND, "show", recorded, "--tracking-uri", store]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -124,6 +127,8 @@ def test_a_missing_object_exits_1_and_names_it(
     assert snapshot(project.path) == before
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_status_says_what_a_run_would_get_and_what_is_missing(
     recorded: str, project: Project
 ) -> None:
@@ -178,6 +183,7 @@ def test_an_unreachable_server_is_one_line(project: Project) -> None:
     assert "MLflow at http://127.0.0.1:9 does not answer (connection refused)." in line
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     "args", [("stauts",), ("show",), ("restore", "a", "--jobs", "0"), ("show", "--what")]
 )
@@ -187,10 +193,12 @@ def test_wrong_usage_exits_2(args: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.versions
 def test_a_mistyped_command_is_guessed() -> None:
     assert "Did you mean 'restore'?" in mlflow_dvc("restor").stderr
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     done = in_process(name, "--help")

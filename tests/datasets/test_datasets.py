@@ -39,6 +39,7 @@ def logged(dataset: object) -> mlflow.entities.Run:
     return mlflow.get_run(active.info.run_id)
 
 
+@pytest.mark.versions
 def test_a_table_is_mlflows_own_dataset_with_dvcs_hash(project: Project) -> None:
     project.add("data/a.csv", CSV)
     data = from_dvc("data/a.csv", targets="y")
@@ -66,6 +67,7 @@ def test_a_run_is_found_by_the_digest_of_its_data(project: Project) -> None:
         assert [item.info.run_id for item in found] == [wanted.info.run_id]
 
 
+@pytest.mark.versions
 def test_a_folder_has_dvcs_dir_hash_and_loads_exactly(project: Project, tmp_path: Path) -> None:
     project.write("data/raw/one.txt", "1")
     project.write("data/raw/in/two.txt", "2")
@@ -340,6 +342,7 @@ def test_mlflow_knows_the_source_where_the_plugin_is_imported_first(first: str) 
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.versions
 def test_mlflow_has_from_dvc_beside_its_own_functions(project: Project) -> None:
     project.add("data/a.csv", "a,y\n1,0\n")
     own = from_dvc("data/a.csv")

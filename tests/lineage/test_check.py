@@ -45,6 +45,7 @@ def checked(*args: str) -> tuple[int, Any]:
     return done.code, done.json
 
 
+@pytest.mark.versions
 def test_everything_in_cache_and_remote(run_id: str) -> None:
     code, (found,) = checked(run_id)
     assert code == 0

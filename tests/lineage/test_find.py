@@ -37,6 +37,8 @@ def three(project: Project, history: History) -> list[str]:
     return found
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_runs_on_the_workspaces_data_come_newest_first(three: list[str]) -> None:
     first, second, third = three
     assert ids() == [third, first]
@@ -70,6 +72,7 @@ def test_each_way_of_asking(three: list[str], history: History) -> None:
     assert ids("--path", "data/b.csv") == ids("--hash", md5("3")) == ids("--data-hash", "0") == []
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("held_by", ["cache", "remote", "nobody"])
 def test_a_files_hash_is_found_inside_folders(
     three: list[str], project: Project, tmp_path: Path, held_by: str
@@ -143,6 +146,8 @@ def test_a_run_in_a_stage_used_that_stages_inputs(project: Project, history: His
     assert ids() == []
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_only_the_chosen_experiments_are_searched(three: list[str], history: History) -> None:
     other = history.client.create_experiment('it\'s "other"')
     elsewhere = history.run(other)

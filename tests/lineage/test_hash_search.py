@@ -77,6 +77,8 @@ def three(project: Project, history: History) -> list[str]:
     return made
 
 
+@pytest.mark.versions
+@pytest.mark.windows
 def test_a_hash_is_found_whole_or_by_its_first_digits(three: list[str], history: History) -> None:
     first, second, third = three
     folder = history.tags(second)["dvc.data.data/images"]

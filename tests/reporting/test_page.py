@@ -150,6 +150,7 @@ def test_the_same_runs_give_the_same_bytes(churn: Churn, tmp_path: Path) -> None
     assert path.read_bytes() != before
 
 
+@pytest.mark.versions
 def test_the_report_of_a_run_says_what_changed_and_how_to_get_it_back(
     churn: Churn, tmp_path: Path
 ) -> None:

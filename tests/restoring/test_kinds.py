@@ -62,6 +62,7 @@ def without_commit(recorded: Run) -> Run:
     return replace(recorded, tags=tags)
 
 
+@pytest.mark.versions
 def test_data_hashed_by_dvc_2_comes_back_with_its_line_ends(
     project: Project, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_data_in_the_way_that_the_old_hash_cannot_tell_is_not_lost(project: Proj
     assert (project.path / "old.txt").read_bytes() == b"one\r\ntwo\r\n"
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("known", ["today", "at the commit"])
 def test_an_import_from_another_repository_comes_back(
     project: Project, registry: Project, known: str
@@ -139,6 +141,7 @@ def test_an_import_whose_source_is_gone_is_named(project: Project, registry: Pro
     assert snapshot(project.path) == before
 
 
+@pytest.mark.versions
 def test_an_import_from_a_url_comes_back_from_its_source(
     project: Project, website: tuple[str, Path]
 ) -> None:

@@ -48,6 +48,7 @@ def second_version(project: Project) -> None:
     project.add("data/images")
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
 def test_the_first_of_two_versions_comes_back_byte_for_byte(two: Project, link: str) -> None:
     two.dvc("config", "cache.type", link)
@@ -78,6 +79,7 @@ def test_a_folder_in_the_project_stands_for_the_project(two: Project, tmp_path: 
     assert snapshot(two.path) == before
 
 
+@pytest.mark.versions
 def test_a_lost_cache_and_workspace_come_back_from_the_remote(two: Project) -> None:
     before = snapshot(two.path)
     recorded = record(two.path)
@@ -111,6 +113,7 @@ def test_a_second_restore_finds_nothing_to_do(two: Project) -> None:
     assert result.unchanged == ["data/a.csv", "data/images"]
 
 
+@pytest.mark.versions
 def test_a_missing_object_is_named_and_nothing_is_touched(two: Project, tmp_path: Path) -> None:
     recorded = record(two.path)
     second_version(two)
@@ -211,6 +214,7 @@ def test_an_edit_through_a_hardlink_is_not_taken_for_saved(two: Project) -> None
     assert path.read_bytes() == b"a,b\n9,9\n"
 
 
+@pytest.mark.versions
 def test_force_saves_what_is_in_the_way_and_undo_brings_it_back(two: Project) -> None:
     clean = snapshot(two.path)
     recorded = record(two.path)
@@ -342,6 +346,7 @@ def test_a_file_where_the_run_had_a_folder_and_the_other_way_round(two: Project)
     assert two.data_status() == {}
 
 
+@pytest.mark.versions
 def test_an_uncommitted_state_comes_back_from_the_tags_alone(two: Project) -> None:
     second_version(two)
     second = snapshot(two.path)

@@ -83,6 +83,7 @@ def test_info_has_size_and_hash(stored: Stored) -> None:
     assert files.du("") == sum(map(len, FILES.values()))
 
 
+@pytest.mark.versions
 def test_whatever_is_read_is_what_was_tracked(stored: Stored) -> None:
     files = mlflow_dvc.filesystem(stored.run_id)
     assert files.cat("", recursive=True) == FILES
