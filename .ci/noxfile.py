@@ -1,8 +1,8 @@
 """The tests marked `versions`, on the built wheel, with old and new releases of what it needs.
 
-nox -f .ci/noxfile.py               all sessions; -l lists them
-nox -f .ci/noxfile.py -p 3.12       those of one Python
-nox -f .ci/noxfile.py -t corners    the three that .ci/run has
+nox -f .ci/noxfile.py                   all sessions; -l lists them
+nox -f .ci/noxfile.py -p 3.12           those of one Python
+nox -f .ci/noxfile.py -s bounds-3.10    one of them
 
 What follows `--` goes to pytest. A Python that is not on PATH is skipped, and named.
 """
@@ -42,7 +42,7 @@ def releases(session: nox.Session, mlflow: str, dvc: str) -> None:
     run_tests(session, "-m", "versions")
 
 
-@nox.session(python=PYTHONS[:1], tags=["corners"])
+@nox.session(python=PYTHONS[:1])
 def bounds(session: nox.Session) -> None:
     """All lower bounds of setup.cfg at once."""
     wheel = build_wheel(session)
