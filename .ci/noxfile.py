@@ -16,6 +16,7 @@ from pathlib import Path
 from zipfile import Path as ZipPath
 
 import nox
+from nox.virtualenv import UV
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
@@ -63,7 +64,8 @@ def build_wheel(session: nox.Session) -> str:
     """Build the wheel; its path."""
     folder = Path(session.create_tmp()).resolve() / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
-    session.run_install("uv", "build", "--quiet", "--wheel", f"--out-dir={folder}", str(ROOT))
+    command = [UV, "build", "--quiet", "--wheel", f"--out-dir={folder}", str(ROOT)]
+    session.run_install(*command, external=True)
     (wheel,) = map(str, folder.glob("*.whl"))
     return wheel
 

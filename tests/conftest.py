@@ -33,6 +33,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Windows has neither such terminals nor limits of processes.
+_NEEDS_POSIX = ["cli/test_bar.py", "restoring/test_crash.py", "run_files/test_commands.py"]
+collect_ignore = _NEEDS_POSIX if os.name == "nt" else []
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
