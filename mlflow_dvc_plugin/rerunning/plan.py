@@ -17,11 +17,7 @@ from mlflow_dvc_plugin.errors import DvcError, GitError, NoGitError, RerunError,
 from mlflow_dvc_plugin.git import find_prefix, is_commit, read_blob, resolve_commit, run_git
 from mlflow_dvc_plugin.rerunning.code import apply_diff_to_copies, check_diff, find_diff
 from mlflow_dvc_plugin.rerunning.environment.installation import Installation, plan_installation
-from mlflow_dvc_plugin.rerunning.environment.record import (
-    ARTIFACTS,
-    EnvironmentRecord,
-    read_environment,
-)
+from mlflow_dvc_plugin.rerunning.environment.record import EnvironmentRecord, read_environment
 from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection, select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
@@ -54,7 +50,6 @@ class Plan:
         installation: what to install in an environment of its own; None to use the one that
             is there.
         upstream: the stages that run first, by address.
-        is_given: the user gave the command.
     """
 
     root: str
@@ -73,17 +68,6 @@ class Plan:
     environment: EnvironmentRecord
     installation: Installation | None = None
     upstream: Mapping[str, StageRecord] = field(default_factory=dict)
-    is_given: bool = False
-
-    def list_unreviewed(self) -> list[str]:
-        """What the run itself says to run: it is not from Git, so nobody need have reviewed it."""
-        installation = self.installation
-        found = {
-            "its command": self.stage is None and not self.is_given,
-            "code that was not committed": bool(self.diff),
-            "packages": installation is not None and installation.record.origin == ARTIFACTS,
-        }
-        return [name for name, is_there in found.items() if is_there]
 
 
 def plan_rerun(
@@ -113,7 +97,7 @@ def plan_rerun(
     diff = find_diff(run, state)
     if diff:
         check_diff(diff, {find_prefix(root) + e.path for e in state.entries})
-    folder, is_given = ".", bool(command)
+    folder = "."
     upstream: dict[str, StageRecord] = {}
     if state.stage is None:
         if with_upstream:
@@ -163,7 +147,6 @@ def plan_rerun(
         environment=environment,
         installation=plan_installation(environment) if with_environment else None,
         upstream=upstream,
-        is_given=is_given,
     )
 
 

@@ -141,7 +141,6 @@ class World:
         code = re.sub(r"\b(RUN|OTHER|NAME)\b", lambda match: words[match[0]], code)
         # Nobody is there to be asked.
         code = re.sub(r"mlflow-dvc (rerun|forget(?=.* --delete))", r"\g<0> --yes", code)
-        code = code.replace("rerun --yes", "rerun --yes --trust-tags")
         return re.sub(r"\bDIR\b", lambda _: f"../folder-{next(self._numbers)}", code)
 
     def _hash(self, name: str) -> str:

@@ -300,16 +300,7 @@ def log_run(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def check_environment(run_id: str, *options: str) -> Done:
     # The interpreter that is named is that of another environment.
     done = mlflow_dvc(
-        "rerun",
-        run_id,
-        "--env",
-        "--yes",
-        "--trust-tags",
-        "--json",
-        *options,
-        "--",
-        sys.executable,
-        "fit.py",
+        "rerun", run_id, "--env", "--yes", "--json", *options, "--", sys.executable, "fit.py"
     )
     assert done.code == 0, done.stderr
     tags = MlflowClient().get_run(done.json["rerun"]).data.tags
@@ -342,7 +333,7 @@ def test_an_environment_without_mlflow_is_refused_and_leaves_nothing(
     without_uv(monkeypatch, tmp_path)
     project.write("requirements.txt", "pathspec\n")
     run_id = log_run(project, tmp_path, monkeypatch)
-    done = mlflow_dvc("rerun", run_id, "--env", "--yes", "--trust-tags", "--", "python", "fit.py")
+    done = mlflow_dvc("rerun", run_id, "--env", "--yes", "--", "python", "fit.py")
     assert (done.code, done.stdout) == (2, "")
     assert "does not install MLflow" in done.stderr.splitlines()[-1]
     assert list((project.path / ".dvc/tmp/rerun").glob("*")) == []

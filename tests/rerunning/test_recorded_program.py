@@ -48,7 +48,7 @@ def test_the_recorded_command_runs_on_the_code_that_was_not_committed(
     project.git("stash", "-q", "-u")
     project.add("in.csv", "4")
 
-    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--trust-tags", "--json")
+    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--json")
 
     assert done.code == 0, done.stderr
     assert [(m["old"], m["new"]) for m in done.json["metrics"]] == [(105.0, 105.0)]
@@ -58,9 +58,7 @@ def test_the_recorded_command_runs_on_the_code_that_was_not_committed(
     new = MlflowClient(store).get_run(done.json["rerun"]).data.tags
     assert new["dvc.rerun_of"] == old.info.run_id
     assert new["dvc.code_status"] == "saved"
-    given = mlflow_dvc(
-        "rerun", old.info.run_id, "--yes", "--trust-tags", "--", "python", "src/fit.py", "7"
-    )
+    given = mlflow_dvc("rerun", old.info.run_id, "--yes", "--", "python", "src/fit.py", "7")
     assert given.code == 2, given  # it runs in the project's folder, where ../in.csv is not
 
 
@@ -87,7 +85,7 @@ def test_a_stage_runs_with_params_that_were_not_committed(
     (old,) = MlflowClient(store).search_runs(["0"])
     project.git("checkout", "-q", "-f", ".")
 
-    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--trust-tags", "--json")
+    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--json")
 
     assert done.code == 0, done.stderr
     assert "$ python fit.py 2" in done.stderr
@@ -109,11 +107,11 @@ def test_a_large_difference_is_taken_from_the_artifacts(
     run(sys.executable, "fit.py", cwd=project.path, MLFLOW_DVC_AUTOLOG="artifacts")
     (old,) = MlflowClient(store).search_runs(["0"])
     project.git("checkout", "-q", "-f", ".")
-    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--trust-tags", "--json")
+    done = mlflow_dvc("rerun", old.info.run_id, "--yes", "--json")
     assert done.code == 0, done.stderr
     (file,) = Path(old.info.artifact_uri.removeprefix("file://")).rglob("code.diff")
     file.unlink()
-    missing = mlflow_dvc("rerun", old.info.run_id, "--yes", "--trust-tags")
+    missing = mlflow_dvc("rerun", old.info.run_id, "--yes")
     assert missing.code == 2
     assert "dvc/code.diff" in missing.stderr
 
@@ -184,7 +182,7 @@ def test_a_difference_does_not_follow_a_link_out_of_the_worktree(
             ("true",), code="modified", diff=NEW_FILE.format(path="link/evil.py").encode()
         ),
     )
-    done = mlflow_dvc("rerun", history.run(tags=state.to_tags()), "--yes", "--trust-tags")
+    done = mlflow_dvc("rerun", history.run(tags=state.to_tags()), "--yes")
     assert done.code == 2
     assert "does not fit its commit" in done.stderr
     assert not (tmp_path / "evil.py").exists()
@@ -209,35 +207,6 @@ def test_what_is_not_recorded_cannot_be_rerun(
     done = mlflow_dvc("rerun", forge(history, project, program, **tags), "--yes")
     assert (done.code, done.stdout) == (2, "")
     assert reason in done.stderr
-
-
-def test_what_only_tags_say_does_not_run_unread(
-    project: Project, history: History, tmp_path: Path
-) -> None:
-    project.add("a", "1")
-    value = (project.path / "a.dvc").read_text().split("md5: ")[1].split()[0]
-    project.commit()
-    state = DataState(
-        root=".",
-        entries=(Entry("a", "md5", value, 1, metafile="a.dvc"),),
-        git_commit=project.git("rev-parse", "HEAD").strip(),
-        program=Program(
-            ("touch", str(tmp_path / "mark")),
-            code="modified",
-            diff=NEW_FILE.format(path="x.py").encode(),
-        ),
-    )
-    run_id = history.run(tags=state.to_tags())
-    done = mlflow_dvc("rerun", run_id, "--yes")
-    assert (done.code, done.stdout) == (2, "")
-    assert "says what to run (its command, code that was not committed)" in done.stderr
-    assert not (tmp_path / "mark").exists()
-    # The code of a command that the user gives is not from Git either.
-    given = mlflow_dvc("rerun", run_id, "--yes", "--", "touch", str(tmp_path / "mark"))
-    assert "says what to run (code that was not committed)" in given.stderr
-    assert not (tmp_path / "mark").exists()
-    mlflow_dvc("rerun", run_id, "--yes", "--trust-tags")
-    assert (tmp_path / "mark").exists()
 
 
 def test_the_interpreter_is_that_of_the_active_environment(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import click
 from mlflow_dvc_plugin.cli import PATIENCE, output
 from mlflow_dvc_plugin.cli.progress_bar import ProgressBar
 from mlflow_dvc_plugin.cli.tables import Cell, Column, draw_table
-from mlflow_dvc_plugin.errors import MlflowDvcError, RerunError, join_some
+from mlflow_dvc_plugin.errors import MlflowDvcError, RerunError
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.dvc.stages import StageRecord
@@ -54,11 +54,6 @@ class _RerunFailedError(click.ClickException):
 @click.option("--with-upstream", is_flag=True, help="Run the stages before that of RUN, too.")
 @click.option("--record", is_flag=True, help="Tag RUN with the verdict: dvc.reproduced.")
 @click.option("--yes", is_flag=True, help="Do not ask before the commands run.")
-@click.option(
-    "--trust-tags",
-    is_flag=True,
-    help="With --yes: also run what the tags and artifacts of RUN say, and not only Git.",
-)
 @output.common_options
 def command(
     *,
@@ -71,7 +66,6 @@ def command(
     with_upstream: bool,
     record: bool,
     yes: bool,
-    trust_tags: bool,
     tracking_uri: str | None,
     as_json: bool,
 ) -> int:
@@ -86,8 +80,7 @@ def command(
     run was reproduced, with 1 if not, and with 2 if it could not run.
 
     Commands and code come from the run's tags and from the commit that they name: they
-    are shown, and you are asked. Where nobody can be asked, --yes is needed, and with it
-    --trust-tags for what is not in Git: a recorded command, code and packages.
+    are shown, and you are asked. Where nobody can be asked, --yes is needed.
     """
     from mlflow_dvc_plugin.rerunning.plan import plan_rerun
     from mlflow_dvc_plugin.rerunning.rerun import rerun
@@ -99,12 +92,6 @@ def command(
         with ProgressBar():
             plan = plan_rerun(run, tracking_uri, words, with_environment, with_upstream)
         _draw_plan(plan)
-        if yes and not trust_tags and (unreviewed := plan.list_unreviewed()):
-            raise RerunError(
-                f"Run {plan.run.run_id} itself says what to run ({join_some(unreviewed, 3)}), and "
-                "others may be able to write that. Read it and answer without --yes, or add "
-                "--trust-tags."
-            )
         if not yes and not click.confirm("Run this?", err=True):
             raise RerunError("Nothing was run.")
         environ = {k: v for k, v in os.environ.items() if PATIENCE.get(k) != v}

@@ -22,7 +22,6 @@ from mlflow_dvc_plugin.tracking.artifacts import read_artifacts
 
 _MAX_BYTES = 8 * 1024 * 1024  # of one file
 PYPROJECT = "pyproject.toml"
-ARTIFACTS = "the run's artifacts"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def read_environment(run: Run, root: str, commit: str, diff: bytes = b"") -> Env
         if diff:
             files = _apply_diff(root, files, diff)
         return _interpret(f"commit {commit[:12]}", files)
-    return _interpret(ARTIFACTS, files)
+    return _interpret("the run's artifacts", files)
 
 
 def _read_commit_files(root: str, commit: str) -> dict[str, bytes]:
