@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,13 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests import effort
 from tests.conftest import copy_store
 from tests.history import Done, mlflow_dvc
 from tests.project import Project, run
 
-# One worker builds the project that most of them share.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rerun-proofs")]
+pytestmark = pytest.mark.slow
+# One worker builds the project that these share.
+shares_zoo = pytest.mark.xdist_group("zoo")
 
 NETS = importlib.util.find_spec("torch") is not None
 PIPELINE = """\
@@ -153,6 +151,7 @@ def verdicts(items: list[dict[str, Any]], key: str = "path") -> dict[str, str]:
     return {each[key]: each["verdict"] for each in items}
 
 
+@shares_zoo
 def test_a_seeded_forest_is_identical(zoo: Zoo) -> None:
     done = zoo.rerun("seeded")
     assert done.code == 0, done.stderr
@@ -166,6 +165,7 @@ def test_a_seeded_forest_is_identical(zoo: Zoo) -> None:
     assert done.json["reasons"] == []
 
 
+@shares_zoo
 def test_a_forest_without_a_seed_is_different_and_the_reasons_are_shown(zoo: Zoo) -> None:
     done = mlflow_dvc("rerun", zoo.runs["unseeded"], "--yes")
     assert done.code == 1, done.stderr
@@ -180,6 +180,7 @@ def test_a_forest_without_a_seed_is_different_and_the_reasons_are_shown(zoo: Zoo
     assert any(line.split()[:2] == ["numpy", "0.0.1"] for line in table)
 
 
+@shares_zoo
 @pytest.mark.skipif(not NETS, reason="torch is not installed")
 def test_a_net_with_a_seed_is_identical_and_one_without_is_not(zoo: Zoo) -> None:
     seeded = zoo.rerun("net-seeded")
@@ -192,6 +193,7 @@ def test_a_net_with_a_seed_is_identical_and_one_without_is_not(zoo: Zoo) -> None
     assert "No seed is recorded." in unseeded.json["reasons"]
 
 
+@shares_zoo
 def test_upstream_stages_run_again_and_what_they_make_is_compared(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +212,7 @@ def test_upstream_stages_run_again_and_what_they_make_is_compared(
     )
 
 
+@shares_zoo
 def test_of_several_runs_of_a_stage_the_one_with_the_same_name_is_compared(zoo: Zoo) -> None:
     done = zoo.rerun("three")
     assert done.code == 0, done.stderr
@@ -272,99 +275,3 @@ def test_a_deleted_branch_can_be_rerun_until_git_has_lost_its_commit(
     restored = mlflow_dvc(*line.rpartition("mlflow-dvc ")[2].replace("DIR", out).split())
     assert restored.code == 0, restored.stderr
     assert Path(out, "in.csv").read_text() == "1\n2\n"
-
-
-# An environment of its own: MLflow without its server installs quickly.
-SKINNY = "mlflow-skinny==3.1.4"
-LOG = """\
-import importlib.metadata, mlflow, sys
-with mlflow.start_run():
-    mlflow.log_metric("m", 1)
-    mlflow.set_tag("prefix", sys.prefix)
-    mlflow.set_tag("mlflow-skinny", importlib.metadata.version("mlflow-skinny"))
-"""
-
-
-def log_run(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Commit the project, and log a run in a store for which MLflow's database is not needed."""
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
-    project.write("fit.py", LOG)
-    project.add("in.csv", "1")
-    project.commit()
-    run(sys.executable, "fit.py", cwd=project.path)
-    (old,) = MlflowClient().search_runs(["0"])
-    return str(old.info.run_id)
-
-
-def check_environment(run_id: str, *options: str) -> Done:
-    # The interpreter that is named is that of another environment.
-    done = mlflow_dvc(
-        "rerun", run_id, "--env", "--yes", "--json", *options, "--", sys.executable, "fit.py"
-    )
-    assert done.code == 0, done.stderr
-    tags = MlflowClient().get_run(done.json["rerun"]).data.tags
-    assert tags["mlflow-skinny"] == "3.1.4"
-    assert tags["prefix"].endswith("/.dvc/tmp/environment")
-    assert tags["dvc.rerun_of"] == run_id
-    assert done.json["packages"] == []
-    return done
-
-
-def test_a_new_environment_is_made_from_requirements_with_pip(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not effort.full:
-        pytest.skip("pip takes long to install what uv installs in seconds: --full")
-    without_uv(monkeypatch, tmp_path)
-    project.write("requirements.txt", f"-r base.txt\n{SKINNY}\n")
-    project.write("base.txt", "pyyaml\n")
-    run_id = log_run(project, tmp_path, monkeypatch)
-    done = check_environment(run_id, "--keep", "--worktree", str(tmp_path / "then"))
-    assert "new environment with 1 package of requirements.txt in commit" in done.stderr
-    assert "-r base.txt" in done.stderr
-    assert (tmp_path / "then/.dvc/tmp/environment/bin/python").exists()
-    assert run("git", "status", "--porcelain", cwd=tmp_path / "then") == ""
-
-
-def test_an_environment_without_mlflow_is_refused_and_leaves_nothing(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_uv(monkeypatch, tmp_path)
-    project.write("requirements.txt", "pathspec\n")
-    run_id = log_run(project, tmp_path, monkeypatch)
-    done = mlflow_dvc("rerun", run_id, "--env", "--yes", "--", "python", "fit.py")
-    assert (done.code, done.stdout) == (2, "")
-    assert "does not install MLflow" in done.stderr.splitlines()[-1]
-    assert list((project.path / ".dvc/tmp/rerun").glob("*")) == []
-
-
-def without_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave only the programs on PATH that are needed."""
-    (tmp_path / "bin").mkdir()
-    for name in ("git", "sh"):
-        found = shutil.which(name)
-        assert found is not None
-        (tmp_path / "bin" / name).symlink_to(found)
-    (tmp_path / "bin/python").symlink_to(os.path.realpath(sys.executable))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-
-
-def test_a_new_environment_is_made_from_a_lock_with_uv(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if shutil.which("uv") is None:
-        pytest.skip("uv is not installed")
-    project.write(
-        "pyproject.toml",
-        "[project]\nname = 'mine'\nversion = '1'\nrequires-python = '>=3.10'\n"
-        f"dependencies = ['{SKINNY}']\n",
-    )
-    run("uv", "lock", "-q", cwd=project.path)
-    run_id = log_run(project, tmp_path, monkeypatch)
-    # The workspace is ahead of the run.
-    project.write("uv.lock", "")
-    done = check_environment(run_id)
-    assert "of uv.lock in commit" in done.stderr
-    assert "with files.pythonhosted.org, pypi.org" in done.stderr
-    assert list((project.path / ".dvc/tmp/rerun").glob("*")) == []
