@@ -59,6 +59,7 @@ class StoreQuestion:
         self._store = Store(*found)
         self._answer: Future[float] | None = None
         if found.exists:
+            registration.import_store(found.uri)
             self._answer = start(partial(_ask, found.uri))
 
     def collect(self, deadline: float) -> Store:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from mlflow_dvc_plugin.errors import TrackingError
 
-_ENGINES = ("sqlite", "postgresql", "mysql", "mssql")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _known: set[str] = set()
 
 
@@ -18,7 +18,7 @@ def check_release(uri: str) -> None:
     more. It matters where mlflow-dvc runs in another environment than the project.
     """
     parts = urlsplit(uri)
-    if parts.scheme.partition("+")[0] not in _ENGINES or uri in _known:
+    if parts.scheme.partition("+")[0] not in DATABASES or uri in _known:
         return
     import mlflow
     from mlflow.store.db import utils

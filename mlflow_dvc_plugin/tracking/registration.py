@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from mlflow_dvc_plugin.tracking.database import DATABASES
 from mlflow_dvc_plugin.tracking.store import find_local_path, open_client, translate_errors
 
 DEFAULT = "MLflow's default"
@@ -63,6 +65,13 @@ def find_store(tracking_uri: str | None) -> Store:
     path = find_local_path(uri)
     exists = not path or os.path.exists(path)
     return Store(uri, _KINDS.get(scheme, scheme), source, exists)
+
+
+def import_store(tracking_uri: str) -> None:
+    """Import what MLflow needs for a database: it may take longer than the answer."""
+    if urlsplit(tracking_uri).scheme.partition("+")[0] in DATABASES:
+        with suppress(ImportError):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def ask_store(tracking_uri: str) -> None:
