@@ -18,14 +18,15 @@ def read_state(root: str) -> DataState:
 
 
 def explain_path(root: str, path: str) -> str:
-    """Why no run may have an out at a path of the project; empty if there is an out."""
+    """Why no run may have an out at a path of the project; empty if nothing explains it."""
     try:
         entries = read_state(root).entries
     except MlflowDvcError:
         return ""
     outs = [e.path for e in entries if e.cached]
     if path in outs:
-        return ""
+        used = f"A run in a DVC stage used the stage's deps alone: {path} may be none of them."
+        return used if any(e.stage for e in entries) else ""
     if any(e.path == path for e in entries):
         return f"{path} is `cache: false`, so Git has its history: use `git log {path}`."
     for out in outs:

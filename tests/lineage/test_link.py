@@ -82,6 +82,14 @@ def reproduced(project: Project, history: History) -> str:
     return run_id
 
 
+@pytest.mark.usefixtures("reproduced")
+def test_log_says_that_a_run_in_a_stage_used_its_deps_alone(project: Project) -> None:
+    project.add("other", "no dep")
+    done = mlflow_dvc("log", "other")
+    assert "No run used or made it." in done.stdout
+    assert "A run in a DVC stage used the stage's deps alone: other" in done.stdout
+
+
 def test_a_stage_whose_inputs_changed_since_is_left(
     reproduced: str, project: Project, history: History
 ) -> None:

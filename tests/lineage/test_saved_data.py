@@ -73,6 +73,7 @@ def test_gc_deletes_saved_data_unless_its_runs_are_pinned(
     (checked,) = mlflow_dvc("check", saved, "--json").json
     assert checked["restorable"] is False
     assert "neither in the cache nor in the remote" in checked["reason"]
+    assert "--saved needs --experiment" in mlflow_dvc("pin", saved, "--saved").stderr
     error = mlflow_dvc("pin", "--experiment", "Default", "--saved", saved)
     assert error.code == 2
 

@@ -56,7 +56,10 @@ def command(
     if sum(map(bool, (models, experiments, model))) > 1:
         raise click.UsageError("Use only one of --models, --model and --experiment.")
     if bool(path) != bool(model) or (run and not model):
-        raise click.UsageError("Use --model NAME, PATH and, if needed, --run RUN together.")
+        raise click.UsageError(
+            "PATH needs --model NAME, and --model and --run need PATH: together, they register "
+            "PATH as a version of the model NAME."
+        )
     if model and path:
         return _link_model(
             model, path, run=run, dry_run=dry_run, tracking_uri=tracking_uri, as_json=as_json

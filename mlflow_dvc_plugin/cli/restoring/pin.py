@@ -36,7 +36,9 @@ def command(
     """
     from mlflow_dvc_plugin.lineage.retention.pin import pin, pin_experiments
 
-    if bool(run) == bool(experiments) or (saved and run):
+    if saved and run:
+        raise click.UsageError("--saved needs --experiment: it selects among several runs.")
+    if bool(run) == bool(experiments):
         raise click.UsageError("Name a run, or an experiment with --experiment.")
     if run:
         with ProgressBar():
