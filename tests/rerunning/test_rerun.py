@@ -356,6 +356,23 @@ def test_a_person_is_shown_the_commands_and_can_say_no(
     assert not (project.path / ".dvc/tmp/rerun").exists()
 
 
+def test_a_person_is_shown_what_would_be_installed_and_can_say_no(
+    project: Project, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("a", "1")
+    project.write("requirements.txt", "mlflow==3.1\n--index-url https://evil.example\n")
+    commit = project.commit()
+    run_id = history.run()
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    done = mlflow_dvc("rerun", run_id, "--env", "--", "true")
+    assert (done.code, done.stdout) == (2, "")
+    assert (
+        f"in a new environment with 1 package of requirements.txt in commit {commit[:12]}, "
+        "with --index-url https://evil.example"
+    ) in done.stderr
+    assert not (project.path / ".dvc/tmp/rerun").exists()
+
+
 def test_what_cannot_be_rerun_is_refused_with_the_reason(
     project: Project, history: History
 ) -> None:
