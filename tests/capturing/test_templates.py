@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,31 @@ def test_the_projects_own_modules_are_not_asked(templated: Project) -> None:
         templated.write(name, "raise SystemExit('a module of the project')")
     templated.write("dvc.yaml", ASKED["params in TOML"])
     assert_same_outs(templated.path)
+
+
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    {
+        "": "its templates need DVC, and there is no Python interpreter to run DVC with",
+        "gone": "its templates need DVC, and DVC cannot run: ",
+        "exit 0": "DVC could not resolve its templates",
+        "echo '[1]'": "DVC could not resolve its templates",
+        'echo \'{"stages": {"s": 5}, "files": {}}\'': "DVC could not resolve its templates",
+        "echo one >&2; echo two >&2; exit 1": "DVC could not resolve its templates: two",
+        "sleep 60": "DVC did not resolve its templates within 0.2 s",
+    }.items(),
+)
+def test_a_python_that_cannot_run_dvc_is_one_sentence(
+    templated: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, python: str, reason: str
+) -> None:
+    script = tmp_path / "python"
+    if python != "gone":
+        script.write_text(f"#!/bin/sh\n{python}\n")
+        script.chmod(0o755)
+    templated.write("dvc.yaml", ASKED["params in TOML"])
+    monkeypatch.setattr(sys, "executable", os.fspath(script) if python else "")
+    monkeypatch.setattr(dvc_resolver, "TIMEOUT_SECONDS", 0.2 if "sleep" in python else 20)
+    with pytest.raises(CaptureError) as caught:
+        capture(templated.path, UNJUDGED)
+    assert str(caught.value).startswith(f"dvc.yaml: {reason}")
+    assert "\n" not in str(caught.value)
