@@ -13,6 +13,11 @@ from mlflow_dvc_plugin.state.entry import check_entry, check_text, sort_key, usa
 PLAIN = Entry("a", "md5", "1" * 32)
 
 
+def test_an_entry_without_more_words_is_a_plain_file_that_dvc_caches_and_pushes() -> None:
+    rest = (None, None, False, True, False, None, "", False, None, True, "plain")
+    assert tuple(PLAIN) == ("a", "md5", "1" * 32, *rest)
+
+
 def test_the_public_form_has_the_documented_fields() -> None:
     assert PLAIN._replace(stage="s", metafile="dvc.lock", remote="r").to_dict() == {
         "path": "a",
