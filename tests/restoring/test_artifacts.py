@@ -95,3 +95,19 @@ def test_artifacts_of_another_state_are_not_believed(project: Project, store: st
     MlflowClient().log_text(run.info.run_id, state_file.dumps(other), "dvc/state.json")
     with pytest.raises(NoRecordedStateError):
         load_state(without_manifest(run.info.run_id), store)
+
+
+def test_a_store_that_lies_about_sizes_fills_no_disk(
+    project: Project, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("data/a.csv", "1")
+    with mlflow.start_run() as run:
+        mlflow.log_artifact("data/a.csv.dvc", "dvc/data")
+        mlflow.log_text("x: 1\n" * 100, "dvc/data/params.yaml")
+    run_id = without_manifest(run.info.run_id)
+    monkeypatch.setattr(state_file, "MAX_BYTES", 400)
+    monkeypatch.setattr(mlflow.entities.FileInfo, "file_size", property(lambda _: 0))
+    with pytest.raises(NoRecordedStateError):
+        load_state(run_id, store)
+    monkeypatch.setattr(state_file, "MAX_BYTES", 4000)
+    assert load_state(run_id, store).source == "artifacts"

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from mlflow_dvc_plugin.errors import NoRecordedStateError, RunNotFoundError, TrackingError
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
-from mlflow_dvc_plugin.tracking import find_run
+from mlflow_dvc_plugin.tracking import Run, find_run, lookup, search_runs
 from tests.project import Project
 from tests.record import record
 
@@ -195,3 +196,20 @@ def test_mlflow_itself_is_not_left_changed(store: str, run_id: str, tmp_path: Pa
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mine.db'}")
     find_run(run_id, store)
     assert mlflow.get_tracking_uri().endswith("mine.db")
+
+
+def test_an_id_that_a_shell_could_run_is_no_run(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may send anything, and commands print ids for people to copy."""
+    client = MlflowClient(store)
+    run_id = client.create_run("0").info.run_id
+    evil = f"{run_id[:8]}$(touch x)"
+
+    def answer(*args: object, **options: object) -> Iterator[Run]:
+        for run in search_runs(*args, **options):  # type: ignore[arg-type]
+            yield run
+            yield replace(run, run_id=evil)
+
+    monkeypatch.setattr(lookup, "search_runs", answer)
+    assert lookup.find_run(run_id[:8], store).run_id == run_id
