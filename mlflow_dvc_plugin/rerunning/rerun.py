@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 
 from mlflow_dvc_plugin.errors import RerunError, join_some
 from mlflow_dvc_plugin.git import find_prefix
@@ -39,10 +34,10 @@ from mlflow_dvc_plugin.rerunning.verdict import (
     compare_inputs,
     compare_metrics,
 )
+from mlflow_dvc_plugin.rerunning.worktree import make_worktree
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.run_data.fetch import Options
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
-from mlflow_dvc_plugin.restoring.worktree import remove_worktree, restore_to_worktree
 from mlflow_dvc_plugin.state.tags import REPRODUCED, RERUN_OF
 from mlflow_dvc_plugin.tracking import Run, search_runs, tag_clause, write_tags
 from mlflow_dvc_plugin.tracking.store import to_absolute_uri
@@ -81,7 +76,7 @@ def rerun(
     tolerance = tolerance or Tolerance()
     old = plan.run
     options = Options(progress=progress or Progress())
-    with _make_worktree(plan, options, worktree, keep) as (top, inside):
+    with make_worktree(plan, options, worktree, keep) as (top, inside):
         if plan.diff:
             apply_diff(top, plan.diff)
         _check_stages(inside, plan)
@@ -129,55 +124,6 @@ def rerun(
         folder=top if keep else "",
         remarks=(*plan.remarks, *_explain(outputs)),
     )
-
-
-@contextmanager
-def _make_worktree(
-    plan: Plan, options: Options, worktree: str | None, keep: bool
-) -> Iterator[tuple[str, str]]:
-    """Make a worktree with the run's code and data; its folder, and that of the project in it.
-
-    By default it is in the project's ``.dvc/tmp``: on the disk of the cache, so that links to
-    the cache are possible.
-    """
-    root = plan.root
-    parent = os.path.join(root, ".dvc", "tmp", "rerun")
-    if worktree is None:
-        os.makedirs(parent, exist_ok=True)
-    folder = os.path.abspath(worktree) if worktree else tempfile.mkdtemp(dir=parent)
-    try:
-        restore_to_worktree(root, plan.selection, folder, options)
-    except BaseException:
-        if worktree is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    inside = os.path.join(folder, find_prefix(root)).rstrip(os.sep)
-    try:
-        yield folder, inside
-    finally:
-        if not keep:
-            with _ignore_interrupts():
-                _remove(root, folder, inside)
-
-
-def _remove(root: str, folder: str, inside: str) -> None:
-    """Remove a worktree, and DVC's databases of it."""
-    with suppress(Exception), open_project(inside) as dvc:
-        dvc.delete_databases()
-    remove_worktree(root, folder)
-
-
-@contextmanager
-def _ignore_interrupts() -> Iterator[None]:
-    """Let what cleans up end, even if the user presses Ctrl-C again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _compare_outputs(
@@ -250,7 +196,7 @@ def _build_environment(
     if code:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [*code, env.get("PYTHONPATH")]))
     if plan.installation is not None:
-        progress.begin("Installing", 0)
+        progress.end()  # the installer shows its own
         env = make_environment(plan.installation, inside, env)
     return env
 

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 _NAME = re.compile(r"python[0-9.]*\Z")
 _SECONDS = 120
+# What comes of another program's output.
+_NO_ANSWER = (ValueError, TypeError, LookupError, AttributeError)
 # Nothing is imported from the working directory.
 _QUESTION = """\
 import sys
@@ -86,6 +88,13 @@ def ask_interpreter(path: str, environ: Mapping[str, str]) -> Interpreter | None
         names: dict[str, str] = {
             canonicalize_name(name): str(value) for name, value in packages.items()
         }
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError, AttributeError):
+    except (
+        OSError,
+        subprocess.SubprocessError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ):
         return None
     return Interpreter(path, str(version), str(place), names)

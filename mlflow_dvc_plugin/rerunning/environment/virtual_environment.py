@@ -130,9 +130,9 @@ class _Installer:
 
     def _install(self, *what: str) -> None:
         if self._uv is not None:
-            self._run([self._uv, "pip", "install", "--quiet", "--python", self.python, *what])
+            self._run([self._uv, "pip", "install", "--python", self.python, *what])
         else:
-            self._run([self.python, "-m", "pip", "install", "--quiet", *what])
+            self._run([self.python, "-m", "pip", "install", "--progress-bar=off", *what])
 
     def _run(self, command: Sequence[str], **variables: str) -> None:
         exit_code = run_process(command, self._project, {**self._env, **variables})
