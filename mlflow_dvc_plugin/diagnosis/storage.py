@@ -120,6 +120,8 @@ class StorageQuestion:
                 wanted.setdefault(name, {})[e.path] = to_object(e)
             else:
                 self._problems = [NO_REMOTE]
+        for scheme in {self._schemes.get(name, "local") for name in wanted}:
+            dvc.remotes.import_file_system(scheme)
         self._answers = {
             name: start(partial(ask_remote, dvc, name, _choose(objs)))
             for name, objs in wanted.items()

@@ -219,6 +219,21 @@ def test_s3_without_a_clone(
     assert snapshot(tmp_path / "by-url") == expected
 
 
+def test_doctor_asks_a_bucket(data: Project, s3: str, store: str) -> None:
+    s3_remote(data, s3, "asked")
+    asked = ("doctor", "--json", "--tracking-uri", store)
+    (problem,) = mlflow_dvc(*asked).json["problems"]
+    assert problem == "Not in the DVC remote: a.csv, folder. `dvc push` uploads it."
+    data.push()
+    done = mlflow_dvc(*asked)
+    assert (done.code, done.json["problems"]) == (0, [])
+    assert [each["answers"] for each in done.json["remotes"]] == [True]
+    with data.opened() as repo, repo.config.edit() as config:
+        config["remote"]["s3"]["url"] = "s3://nowhere/store"
+    (problem,) = mlflow_dvc(*asked).json["problems"]
+    assert problem.startswith("The DVC remote s3 does not answer: its bucket does not exist.")
+
+
 def test_ssh_without_a_clone(
     data: Project, ssh: tuple[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

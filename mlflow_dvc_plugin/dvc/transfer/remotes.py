@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlsplit
 
+import fsspec
 from dvc_objects.fs.local import localfs
 
 from mlflow_dvc_plugin.dvc.cache import Cache
@@ -55,6 +57,12 @@ class Remotes:
             name: str(each.get("url", "")) for name, each in self._repo.config["remote"].items()
         }
         return {name: urlsplit(url).scheme or "local" for name, url in urls.items()}
+
+    @staticmethod
+    def import_file_system(scheme: str) -> None:
+        """Import what a kind of remote needs: it may take longer than the remote's answer."""
+        with suppress(ImportError, ValueError):
+            fsspec.get_filesystem_class(scheme)
 
     def list_secrets(self) -> list[str]:
         """List all passwords and keys that the configuration of the remotes has."""

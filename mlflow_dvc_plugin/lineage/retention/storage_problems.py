@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.dvc.project import DvcProject
 from mlflow_dvc_plugin.errors import DvcError, EmptyRemoteError, join_some
 from mlflow_dvc_plugin.lineage.listings import is_listing, to_object
@@ -130,7 +131,13 @@ def ask_remote(dvc: DvcProject, remote: str | None, objs: Mapping[str, Obj]) -> 
             "creates it and uploads the data."
         )
     except DvcError as err:
-        return RemoteAnswer(problem=f"{name} does not answer: {err}")
+        reason = str(err).rstrip(".")
+        if reason == NOT_IN_REMOTE:  # which it says of everything
+            reason = "its bucket does not exist"
+        return RemoteAnswer(
+            problem=f"{name} does not answer: {reason}. Check the network, its address with `dvc "
+            "remote list`, and your credentials."
+        )
     return RemoteAnswer(frozenset(path for path, obj in objs.items() if obj not in present))
 
 
