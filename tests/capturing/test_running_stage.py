@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def reads(stage: Stage, outs: list[str]) -> bool:
     return any(overlap(dep, out) for dep in stage.deps for out in outs)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs(), st.data())
 def test_what_depends_on_the_running_stage_is_not_valid(
     stages: list[Stage], data: st.DataObject
@@ -99,7 +100,11 @@ def test_an_address_is_relative_to_any_folder(address: str, is_meant: bool) -> N
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"[]", b"{}", b"\xff", b'{"write": 5}', b'{"write": {"5": 1}}', b"[" * 100_000],
+    [
+        *(b"", b"[]", b"{}", b"\xff", b'{"write": 5}', b'{"write": {"5": 1}}', b"[" * 100_000),
+        b" " * (1 << 24) + b'{"write": {"/p/x/a": {}}}',  # too large to be read whole
+    ],
+    ids=range(8),
 )
 def test_a_lock_record_that_makes_no_sense_decides_nothing(tmp_path: Path, record: bytes) -> None:
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
@@ -109,3 +114,59 @@ def test_a_lock_record_that_makes_no_sense_decides_nothing(tmp_path: Path, recor
         found = find_running_stage(stages, str(tmp_path), {"DVC_STAGE": "t", "DVC_ROOT": root})
         assert found is stages[1]
     assert find_running_stage(stages, str(tmp_path), {"DVC_STAGE": "t", "DVC_ROOT": "/"}) is None
+
+
+def test_what_dvc_locked_decides_among_stages_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    rwlock = tmp_path / ".dvc" / "tmp" / "rwlock"
+    stages = [
+        make_stage("t", [], ["a"], "x/dvc.yaml"),
+        make_stage("t", [], ["b"]),
+        make_stage("t", [], ["c", "d"], "y/dvc.yaml"),
+    ]
+
+    def find(*locked: str, address: str = "t", root: str = "/") -> Stage | None:
+        rwlock.write_text(json.dumps({"read": {"/p/b": []}, "write": dict.fromkeys(locked, 1)}))
+        environ = {"DVC_STAGE": address, "DVC_ROOT": root}
+        return find_running_stage(stages, str(tmp_path), environ)
+
+    assert find("/p/x/a") is stages[0]
+    assert find("/other", "/p/y/d") is stages[2]
+    assert find("/p/b") is stages[1]
+    # Several run at once: the one whose address it is, else the first of those that run.
+    assert find("/p/b", "/p/x/a") is stages[1]
+    assert find("/p/y/c", "/p/x/a") is stages[0]
+    assert find("/other") is None
+    assert find("/other", root=str(tmp_path)) is stages[1]
+    assert find("/p/x/a", address="gone") is None
+
+
+@pytest.mark.parametrize(
+    ("root", "is_possible"),
+    {
+        "": True,
+        "gone": True,
+        ".": True,
+        "link": True,
+        "other": False,
+        "..": False,
+    }.items(),
+)
+def test_where_dvc_was_started_tells_whether_a_stage_can_run_here(
+    tmp_path: Path, root: str, is_possible: bool
+) -> None:
+    project = tmp_path / "project"
+    (project / "other").mkdir(parents=True)
+    (project / "link").symlink_to(project)
+    environ = {"DVC_STAGE": "t", "DVC_ROOT": str(project / root) if root else ""}
+    found = find_running_stage([make_stage("t", [], [])], str(project), environ)
+    assert (found is not None) == is_possible
+
+
+def test_an_experiment_in_a_temporary_folder_runs_here(tmp_path: Path) -> None:
+    stages = [make_stage("t", [], [])]
+    for name, is_possible in (("exps/tmp1", True), ("exps-2/tmp1", False), ("exps", False)):
+        copy = tmp_path / ".dvc" / "tmp" / name
+        copy.mkdir(parents=True, exist_ok=True)
+        environ = {"DVC_STAGE": "t", "DVC_ROOT": str(tmp_path)}
+        assert (find_running_stage(stages, str(copy), environ) is not None) == is_possible
