@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # A specifier in the metadata of a wheel; an upper bound comes first.
 LOWER_BOUND = re.compile(r"(?:<\w+,)?>=([\w.]+)")
+MLFLOW_2 = ["--constraint", str(ROOT / ".ci" / "mlflow-2.txt")]
 FIRST, LAST_2, NEWEST = "first", "last 2", "newest"
 
 
@@ -36,10 +37,10 @@ FIRST, LAST_2, NEWEST = "first", "last 2", "newest"
 def releases(session: nox.Session, mlflow: str, dvc: str) -> None:
     """Releases of MLflow and DVC; of all else, the newest that these take."""
     wheel = build_wheel(session)
-    needs = pin(wheel, "dvc") if dvc == FIRST else []
-    needs += pin(wheel, "mlflow") + constrain_mlflow() if mlflow == FIRST else []
-    needs += ["mlflow<3"] if mlflow == LAST_2 else []
-    session.install(f"{wheel}[test]", *needs)
+    needs = {FIRST: pin(wheel, "mlflow"), LAST_2: ["mlflow<3"], NEWEST: []}[mlflow]
+    needs += pin(wheel, "dvc") if dvc == FIRST else []
+    constraints = [] if mlflow == NEWEST else MLFLOW_2
+    session.install(f"{wheel}[test]", *needs, *constraints)
     run_tests(session, "-m", "versions")
 
 
@@ -47,7 +48,7 @@ def releases(session: nox.Session, mlflow: str, dvc: str) -> None:
 def bounds(session: nox.Session) -> None:
     """All lower bounds of setup.cfg at once."""
     wheel = build_wheel(session)
-    session.install(f"{wheel}[test]", *pin(wheel), *constrain_mlflow())
+    session.install(f"{wheel}[test]", *pin(wheel), *MLFLOW_2)
     run_tests(session, "-m", "versions")
 
 
@@ -81,11 +82,6 @@ def read_requirements(wheel: str, extra: str = "") -> list[str]:
     (metadata,) = (path for path in ZipPath(wheel).iterdir() if path.name.endswith(".dist-info"))
     needs = [need.partition("; extra ==") for need in PathDistribution(metadata).requires or []]
     return [need for need, _, name in needs if name.strip(" \"'") == extra]
-
-
-def constrain_mlflow() -> list[str]:
-    """Arguments for what the first MLflow needs, and does not say."""
-    return ["--constraint", str(ROOT / ".ci" / "mlflow-2.14.txt")]
 
 
 def run_tests(session: nox.Session, *args: str) -> None:
