@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mlflow_dvc_plugin.errors import MlflowDvcError, OptionsError
+from mlflow_dvc_plugin.errors import MlflowDvcError
 from mlflow_dvc_plugin.version import __version__
 
 if TYPE_CHECKING:
@@ -194,10 +194,6 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as err:
         err.show()
         sys.exit(err.exit_code)
-    except OptionsError as err:
-        usage = click.UsageError(str(err))
-        usage.show()
-        sys.exit(usage.exit_code)
     except MlflowDvcError as err:
         _exit_with_error(str(err))
     except (click.Abort, KeyboardInterrupt):

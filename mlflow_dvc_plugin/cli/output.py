@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
 from mlflow_dvc_plugin import units
+from mlflow_dvc_plugin.errors import OptionsError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = 40  # characters
@@ -41,7 +43,18 @@ experiment_option = click.option(
 
 
 def origin_options(command: _F) -> _F:
-    """Add ``--url`` and ``--config``, which say where data is outside a clone of the project."""
+    """Add ``--url`` and ``--config``, which say where data is outside a clone of the project.
+
+    They exclude or need other options: what breaks that is wrong usage.
+    """
+
+    @wraps(command)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except OptionsError as err:
+            raise click.UsageError(str(err)) from err
+
     url = click.option(
         "--url",
         metavar="URL",
@@ -51,7 +64,7 @@ def origin_options(command: _F) -> _F:
     config = click.option(
         "--config", metavar="FILE", help="The same, with a DVC configuration file."
     )
-    return url(config(command))
+    return cast(_F, url(config(call)))
 
 
 def common_options(command: _F) -> _F:

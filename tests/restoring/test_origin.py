@@ -137,6 +137,7 @@ def test_without_any_of_them_the_error_says_which_there_are(run: Run) -> None:
     for option in ("--url", "--config", "--cache"):
         done = mlflow_dvc("restore", run.run_id, option, "x")
         assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.startswith("Usage: mlflow-dvc restore ")
         assert "need --out" in done.stderr
     done = mlflow_dvc("restore", run.run_id, "--out", "x", "--worktree", "y")
     assert (done.code, done.stdout) == (2, "")
