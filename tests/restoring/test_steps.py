@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError
+from mlflow_dvc_plugin.errors import (
+    MissingObjectsError,
+    RestoreError,
+    UnsafePathError,
+    UnsavedContentError,
+)
+from mlflow_dvc_plugin.progress import Progress
+from mlflow_dvc_plugin.restoring.files.permissions import add_executable, remove_executable
 from mlflow_dvc_plugin.restoring.plan.backups import Backups
 from mlflow_dvc_plugin.restoring.plan.scan import Change
-from mlflow_dvc_plugin.restoring.plan.steps import Steps, find_conflicts
+from mlflow_dvc_plugin.restoring.plan.steps import Steps, find_conflicts, plan_steps
+from mlflow_dvc_plugin.restoring.project import open_project
+from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
 from mlflow_dvc_plugin.state.objects import Obj
+from tests.project import Project
 
 OLD, NEW = Obj("md5", "1" * 32), Obj("md5", "2" * 32)
 
@@ -132,3 +145,107 @@ def test_in_another_folder_foreign_files_are_never_replaced(force: bool) -> None
         "/out has files that the run did not have: d/00, d/01, d/02, d/03, d/04, d/05, d/06, "
         "d/07, d/08, d/09 and 1 more. Nothing was changed. Name another folder."
     )
+
+
+@pytest.fixture
+def opened(project: Project) -> Iterator[Any]:
+    with open_project(str(project.path)) as dvc:
+        yield dvc
+
+
+def plan(opened: Any, target: Target, dry_run: bool = False) -> Steps:
+    options = Options(dry_run=dry_run, progress=Progress())
+    return plan_steps(Fetcher(opened, (), None, options), opened.root, target)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_plan_has_all_that_changes_and_what_is_there_now(
+    project: Project, opened: Any, dry_run: bool
+) -> None:
+    project.add("a", "one")
+    project.add("b", "two")
+    project.write("kept", "kept")
+    project.write("d/x", "one")
+    one, two, kept = (Obj.from_bytes(data) for data in (b"one", b"two", b"kept"))
+    metafiles = {
+        "a.dvc": (project.path / "a.dvc").read_bytes(),
+        "b.dvc": b"changed",
+        "c.dvc": b"new",
+        "sub/gone.dvc": None,
+    }
+    target = Target(
+        outs=("a", "d", "e"),
+        files={"a": two, "b": two, "kept": kept, "d/x": one},
+        folders=("d", "e"),
+        metafiles=metafiles,
+    )
+    steps = plan(opened, target, dry_run)
+    assert [(c.path, c.old, c.new) for c in steps.changes] == [("a", one, two)]
+    assert steps.changed == {"a"}
+    assert steps.times == {"d/x": os.stat(project.path / "d/x").st_mtime}
+    assert steps.backups == ({"a": one}, {}, {})
+    assert steps.metafiles == {"b.dvc": b"changed", "c.dvc": b"new"}
+    before = (project.path / "b.dvc").read_bytes()
+    assert steps.old_contents == {"b.dvc": before, "c.dvc": None}
+    assert steps.new_folders == ["e"]
+    assert steps.target == target
+
+
+def test_permissions_change_only_where_a_file_of_the_target_is(
+    project: Project, opened: Any, tmp_path: Path
+) -> None:
+    project.add("script", "one")
+    project.add("other", "two")
+    (tmp_path / "mine").write_text("one")
+    (project.path / "link").symlink_to(tmp_path / "mine")
+    (project.path / "replaced").symlink_to(tmp_path / "mine")
+    one, two = Obj.from_bytes(b"one"), Obj.from_bytes(b"two")
+    (project.path / "other").chmod(0o744)
+    modes = {
+        **dict.fromkeys(("script", "link", "replaced", "absent"), add_executable),
+        "other": remove_executable,
+        "foreign": add_executable,
+    }
+    files = {"script": one, "link": one, "replaced": two, "other": two, "absent": two}
+    steps = plan(opened, Target(outs=(), files=files, modes=modes))
+    assert steps.modes == {name: modes[name] for name in ("script", "replaced", "absent", "other")}
+    mode = (project.path / "script").stat().st_mode & 0o777
+    own = (tmp_path / "mine").stat().st_mode & 0o777
+    assert steps.new_modes == {"script": mode | 0o300, "replaced": own | 0o300, "other": 0o644}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_plan_names_what_is_nowhere(project: Project, tmp_path: Path, dry_run: bool) -> None:
+    project.remote(tmp_path / "remote")
+    files = {"a": NEW, "link": Obj("symlink", "x"), "none": None}
+    with open_project(str(project.path)) as dvc, pytest.raises(MissingObjectsError) as caught:
+        plan(dvc, Target(outs=(), files=files), dry_run)
+    assert list(caught.value.reasons) == ["a"]
+
+
+def test_a_plan_fetches_and_then_looks_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.remote(tmp_path / "remote")
+    project.add("a", "one")
+    project.push()
+    project.lose("a")
+    one = Obj.from_bytes(b"one")
+    told: list[tuple[str, int]] = []
+    with open_project(str(project.path)) as dvc:
+        target = Target(outs=("a",), files={"a": one, "b": one})
+        dry = plan(dvc, target, dry_run=True)
+        assert not dvc.cache.find_objects([one])
+        monkeypatch.setattr(Progress, "begin", lambda _, *what: told.append(what))
+        steps = plan(dvc, target)
+        assert dvc.cache.find_objects([one])
+    assert [what for what in told if what[0] == "Comparing"] == [("Comparing", 2)] * 2
+    assert dry.changes == steps.changes
+    assert [change.path for change in steps.changes] == ["a", "b"]
+
+
+def test_a_metafile_that_is_a_link_is_refused(project: Project, opened: Any) -> None:
+    project.write("real.dvc", "outs: []")
+    (project.path / "a.dvc").symlink_to("real.dvc")
+    with pytest.raises(UnsafePathError, match="it is a symbolic link"):
+        plan(opened, Target(outs=(), files={}, metafiles={"a.dvc": b""}))
