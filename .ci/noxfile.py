@@ -63,12 +63,18 @@ def skinny(session: nox.Session) -> None:
 
 def build_wheel(session: nox.Session) -> str:
     """Build the wheel; its path."""
-    folder = Path(session.create_tmp()).resolve() / "wheel"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = clear(session, "wheel")
     command = [UV, "build", "--quiet", "--wheel", f"--out-dir={folder}", str(ROOT)]
     session.run_install(*command, external=True)
     (wheel,) = map(str, folder.glob("*.whl"))
     return wheel
+
+
+def clear(session: nox.Session, name: str) -> Path:
+    """The path of a folder beside the environment, which does not exist."""
+    folder = Path(session.virtualenv.location).resolve() / name
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def pin(wheel: str, name: str = "") -> list[str]:
@@ -86,8 +92,7 @@ def read_requirements(wheel: str, extra: str = "") -> list[str]:
 
 def run_tests(session: nox.Session, *args: str) -> None:
     """Run tests away from the sources, so that they import what is installed."""
-    clone = Path(session.create_tmp()) / "clone"
-    shutil.rmtree(clone, ignore_errors=True)
+    clone = clear(session, "clone")
     elsewhere = shutil.ignore_patterns("mlflow_dvc_plugin", ".ci", ".git", ".venv", "__pycache__")
     shutil.copytree(ROOT, clone, ignore=elsewhere, symlinks=True)
     session.chdir(clone)

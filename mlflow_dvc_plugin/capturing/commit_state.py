@@ -58,12 +58,19 @@ def read_commit_state(project: str, commit: str, selected: bool = False) -> Data
 
 def write_commit_files(project: str, commit: str, folder: str) -> None:
     """Write every file of a commit that DVC reads to find the outs, and make `folder` a project."""
-    os.makedirs(os.path.join(folder, ".dvc"), exist_ok=True)
+    make_project(folder)
     for path, data in _read_files(project, commit, find_prefix(project)):
         target = os.path.join(folder, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "wb") as file:
             file.write(data)
+
+
+def make_project(folder: str) -> None:
+    """Make a temporary folder a project, whatever repository it may be in, and be ignored by."""
+    os.makedirs(os.path.join(folder, ".dvc"), exist_ok=True)
+    with open(os.path.join(folder, ".dvc", "config.local"), "w") as file:
+        file.write("[core]\n    no_scm = true\n")
 
 
 def add_commit_entries(state: DataState) -> DataState:

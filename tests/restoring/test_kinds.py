@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -127,6 +128,22 @@ def test_an_import_from_another_repository_comes_back(
 
     assert snapshot(project.path) == before
     assert project.data_status() == {}
+
+
+def test_a_repository_around_the_folder_for_temporary_files_is_no_matter(
+    project: Project, registry: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.dvc("import", "-q", str(registry.path), "fish.txt")
+    project.commit()
+    recorded = record(project.path)
+    project.git("rm", "-q", "fish.txt.dvc")
+    project.lose("fish.txt")
+    around = Project.create(tmp_path / "around")
+    around.write(".gitignore", "/tmp/\n")
+    (around.path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(around.path / "tmp"))
+    restore(recorded)
+    assert (project.path / "fish.txt").read_text() == "blub"
 
 
 def test_an_import_whose_source_is_gone_is_named(project: Project, registry: Project) -> None:

@@ -8,7 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlflow_dvc_plugin.capturing import capture
-from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
+from mlflow_dvc_plugin.capturing.commit_state import (
+    make_project,
+    read_commit_state,
+    write_commit_files,
+)
 from mlflow_dvc_plugin.dvc.yaml import dump_yaml, load_yaml
 from mlflow_dvc_plugin.errors import GitError, LineageError, MlflowDvcError, RestoreError
 from mlflow_dvc_plugin.git import is_commit, resolve_commit, run_git
@@ -130,7 +134,7 @@ def _change_metafiles(
     """
     entries = [e for e in state.entries if e.cached and e.hash]
     with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as scratch:
-        os.mkdir(os.path.join(scratch, ".dvc"))
+        make_project(scratch)
         try:
             if base is not None:
                 write_commit_files(root, base, scratch)
