@@ -123,6 +123,7 @@ def test_what_dvc_locked_decides_among_stages_of_one_name(tmp_path: Path) -> Non
         make_stage("t", [], ["a"], "x/dvc.yaml"),
         make_stage("t", [], ["b"]),
         make_stage("t", [], ["c", "d"], "y/dvc.yaml"),
+        make_stage("t", [], ["e"], "z/dvc.yaml"),
     ]
 
     def find(*locked: str, address: str = "t", root: str = "/") -> Stage | None:
@@ -135,7 +136,7 @@ def test_what_dvc_locked_decides_among_stages_of_one_name(tmp_path: Path) -> Non
     assert find("/p/b") is stages[1]
     # Several run at once: the one whose address it is, else the first of those that run.
     assert find("/p/b", "/p/x/a") is stages[1]
-    assert find("/p/y/c", "/p/x/a") is stages[0]
+    assert find("/p/z/e", "/p/y/c") is stages[2]
     assert find("/other") is None
     assert find("/other", root=str(tmp_path)) is stages[1]
     assert find("/p/x/a", address="gone") is None

@@ -9,6 +9,11 @@ import pytest
 
 from mlflow_dvc_plugin.state import Entry, manifest
 from mlflow_dvc_plugin.state.tags import (
+    INDEX_KEYS,
+    MANIFEST_RUN,
+    OMITTED_HASHES,
+    REPRODUCED,
+    RERUN_OF,
     build_code_tags,
     build_end_tags,
     build_error_tags,
@@ -213,3 +218,13 @@ def test_the_end_and_the_code_have_tags_of_their_own() -> None:
     assert build_code_tags(None) == {}
     assert build_code_tags("clean") == {}
     assert build_code_tags("modified") == {"dvc.code_status": "modified"}
+
+
+def test_the_names_of_tags_are_the_documented_ones() -> None:
+    assert (RERUN_OF, REPRODUCED) == ("dvc.rerun_of", "dvc.reproduced")
+    assert MANIFEST_RUN == "dvc.manifest_run"
+    assert INDEX_KEYS == ("dvc.hashes", "dvc.hashes_omitted")
+    assert OMITTED_HASHES == {
+        "dvc.hashes": "dvc.hashes_omitted",
+        "dvc.out_hashes": "dvc.out_hashes_omitted",
+    }
