@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import struct
 import zlib
 from base64 import b85encode
@@ -29,7 +30,7 @@ from mlflow_dvc_plugin.tracking import Run
 from tests.effort import bounded
 from tests.project import Project
 from tests.record import snapshot
-from tests.restoring.test_hostile import everything, prey  # noqa: F401 - a fixture
+from tests.restoring.test_hostile import ODD_STAGES, ODD_YAML, everything
 
 RUN_ID = "e" * 32
 CONTENTS = (b"1", b"2", b"a\r\nb", b"")
@@ -108,9 +109,11 @@ entry_lists = st.tuples(
     st.lists(sound_entries, max_size=3, unique_by=lambda e: e.path),
     st.sampled_from([0, 0, 1, 2]).flatmap(lambda n: st.lists(any_entries, max_size=n)),
 ).map(lambda both: (*both[0], *both[1]))
+ODD_LOCKS = [f"schema: '2.0'\nstages: {{make: {text}}}\n" for text in ODD_STAGES]
 metafiles = st.dictionaries(
     metafile_names,
-    st.sampled_from([text.encode() for text in METAFILES.values()]) | st.binary(max_size=40),
+    st.sampled_from([*METAFILES.values(), *ODD_LOCKS, *ODD_YAML]).map(os.fsencode)
+    | st.binary(max_size=40),
     max_size=3,
 )
 manifests = st.builds(
@@ -195,6 +198,17 @@ def tags(draw: Callable[[Any], Any]) -> dict[str, str]:
         until = at + draw(st.integers(0, 3))
         found[key] = found[key][:at] + draw(st.text(max_size=3)) + found[key][until:]
     return found
+
+
+@pytest.fixture(autouse=True)
+def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt to open a connection fails the test."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError(f"a connection was tried: {args}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 @pytest.fixture

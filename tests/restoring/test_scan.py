@@ -246,15 +246,16 @@ def test_dvc_s_own_link_into_a_lost_cache_is_nobody_s_work(project: Project, ope
     assert found == ({"a": link}, {}, {})
 
 
-@pytest.mark.parametrize("stored", ["a\r\n", "a\n"])
+@pytest.mark.parametrize("stored", ["a\r\nb\n", "a\nb\r\n", "a\nb\n"])
 def test_an_object_of_dvc_2_saves_a_file_only_with_the_very_bytes(
     project: Project, opened: Any, stored: str
 ) -> None:
-    legacy = Obj("md5-dos2unix", obj("a\n").value)
-    project.write(os.path.relpath(opened.cache.path(legacy), project.path), stored)
-    project.write("a", "a\r\n")
+    legacy = Obj("md5-dos2unix", obj("a\nb\n").value)
+    files = (os.path.relpath(opened.cache.path(legacy), project.path), "a")
+    for path, text in zip(files, (stored, "a\r\nb\n"), strict=True):
+        os.utime(project.write(path, text), (1, 1))
     found = find_backups(opened, str(project.path), [Change("a", legacy, NEW, 1)], [])
-    if stored == "a\r\n":
+    if stored == "a\r\nb\n":
         assert found.saved == {"a": legacy}
     else:
-        assert found.unsaved == {"a": obj("a\r\n")}
+        assert found.unsaved == {"a": obj("a\r\nb\n")}
