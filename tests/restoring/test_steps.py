@@ -22,7 +22,10 @@ from mlflow_dvc_plugin.restoring.plan.scan import Change
 from mlflow_dvc_plugin.restoring.plan.steps import Steps, find_conflicts, plan_steps
 from mlflow_dvc_plugin.restoring.project import open_project
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher, Options
+from mlflow_dvc_plugin.restoring.run_data.forgotten_data import ForgottenData
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
+from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.forgotten_tag import Forgotten
 from mlflow_dvc_plugin.state.objects import Obj
 from tests.project import Project
 
@@ -249,3 +252,22 @@ def test_a_metafile_that_is_a_link_is_refused(project: Project, opened: Any) -> 
     (project.path / "a.dvc").symlink_to("real.dvc")
     with pytest.raises(UnsafePathError, match="it is a symbolic link"):
         plan(opened, Target(outs=(), files={}, metafiles={"a.dvc": b""}))
+
+
+def test_a_plan_deletes_what_cannot_come_back_because_it_was_forgotten(
+    project: Project, tmp_path: Path
+) -> None:
+    project.remote(tmp_path / "remote")
+    project.add("a", "old")
+    project.add("b", "b")
+    kept = Obj.from_bytes(b"b")
+    entries = (Entry("a", "md5", NEW.value), Entry("b", "md5", kept.value))
+    forgotten = ForgottenData(Forgotten(1, "2026-11-26", "2026-11-26"), entries)
+    options = Options(skip_forgotten=True, progress=Progress())
+    with open_project(str(project.path)) as dvc:
+        target = Target(outs=("a", "b"), files={"a": NEW, "b": kept}, forgotten=("c",))
+        fetcher = Fetcher(dvc, entries, None, options, forgotten)
+        steps = plan_steps(fetcher, dvc.root, target)
+    assert [(c.path, c.old, c.new) for c in steps.changes] == [("a", Obj.from_bytes(b"old"), None)]
+    assert steps.target.files == {"a": None, "b": kept}
+    assert steps.target.forgotten == ("c", "a")

@@ -14,6 +14,7 @@ import pytest
 from mlflow_dvc_plugin.errors import ManifestError
 from mlflow_dvc_plugin.state import Entry, manifest
 from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest, dump, parse
+from mlflow_dvc_plugin.state.program import Program
 
 MD5 = "0123456789abcdef" * 2
 OUTS = (Entry("a", "md5", MD5, metafile="a.dvc"), Entry("b", "md5", MD5, metafile="b.dvc"))
@@ -173,6 +174,7 @@ def test_metafiles_are_left_out_if_the_room_is_one_character_too_small() -> None
     bare = whole._replace(metafiles={})
     for reserved in (0, 7):
         most = length_of(whole) + reserved
+        assert build_manifest(OUTS, None, files, length_of(whole))[1] == whole
         assert build_manifest(OUTS, None, files, most, reserved=reserved) == (dump(whole), whole)
         found = build_manifest(OUTS, None, files, most - 1, reserved=reserved)
         assert found == (dump(bare), bare)
@@ -214,3 +216,31 @@ def test_which_metafiles_are_public(data: bytes, is_public: bool) -> None:
     found = build_manifest((), None, {"a.dvc": data}, 9_999)[1]
     assert found is not None
     assert found.metafiles == ({"a.dvc": data} if is_public else {})
+
+
+def test_a_diff_of_more_than_4096_bytes_is_left_out() -> None:
+    noise = b"".join(md5(b"%d" % number).digest() for number in range(300))
+    program = Program(("python", "a.py"), code="modified", diff=noise[:4_085])
+    assert len(zlib.compress(program.diff)) == 4_096
+    kept = build_manifest(OUTS, None, {}, 16_000, program=program)
+    assert kept[1] == Manifest(OUTS, program=program._replace(code="saved"))
+    assert parse(kept[0]) == kept[1]
+    longer = program._replace(diff=noise[:4_086])
+    left_out = build_manifest(OUTS, None, {}, 16_000, program=longer)
+    assert left_out[1] == Manifest(OUTS, program=program._replace(diff=b""))
+    assert parse(left_out[0]) == left_out[1]
+
+
+def test_a_diff_comes_before_the_bytes_of_metafiles() -> None:
+    program = Program(("a",), code="modified", diff=b"+b\n")
+    files = {"a.dvc": b"outs: 1\n" * 9}
+    whole = Manifest(OUTS, metafiles=files, program=program._replace(code="saved"))
+    bare, least = whole._replace(metafiles={}), Manifest(OUTS, program=program._replace(diff=b""))
+    for found in (whole, bare, least):
+        room = length_of(found)
+        reserved = 3 if found is not least else 9_999
+        room += 3 if found is not least else 0
+        assert build_manifest(OUTS, None, files, room, reserved=reserved, program=program) == (
+            dump(found),
+            found,
+        )

@@ -11,6 +11,9 @@ from mlflow_dvc_plugin.state import Entry, manifest
 from mlflow_dvc_plugin.state.tags import (
     INDEX_KEYS,
     MANIFEST_RUN,
+    MAX_KEY,
+    MAX_TOTAL,
+    MAX_VALUE,
     OMITTED_HASHES,
     REPRODUCED,
     RERUN_OF,
@@ -134,6 +137,7 @@ def test_paths_have_tags_until_their_number_or_their_room_is_used_up() -> None:
     assert build_path_tags(outs(ONE, TWO), 1) == {"dvc.data.p0": ONE, "dvc.data_omitted": "1"}
     assert build_path_tags(outs(ONE), 0) == {"dvc.data_omitted": "1"}
     assert build_path_tags([], 5) == {}
+    assert build_path_tags(outs("g", ""), 5) == {"dvc.data.p0": "g", "dvc.data_omitted": "1"}
     tags = build_path_tags(outs(*["e" * 500] * 13, "f" * 10), 20)
     assert tags.pop("dvc.data_omitted") == "2"
     assert count_characters(tags) == 6_000
@@ -146,6 +150,12 @@ def test_a_path_below_or_above_one_that_has_a_tag_has_none() -> None:
     found = [Entry(path, "md5", ONE) for path in ("a/b/c", "a", "a/b", "a/b/c/d", "a/x", "ab")]
     assert set(build_path_tags(found, 9)) == {
         *("dvc.data.a/b/c", "dvc.data.a/x", "dvc.data.ab", "dvc.data_omitted")
+    }
+    found = [Entry(path, "md5", ONE) for path in ("a/b", "c/d", "a", "c")]
+    assert build_path_tags(found, 9) == {
+        "dvc.data.a/b": ONE,
+        "dvc.data.c/d": ONE,
+        "dvc.data_omitted": "2",
     }
 
 
@@ -210,6 +220,8 @@ def test_paths_are_named_up_to_20_and_2000_characters() -> None:
     assert build_paths_tag("k", ["x" * 1_998, "y"]) == {"k": f"{'x' * 1_998},y"}
     assert build_paths_tag("k", ["x" * 1_999, "y"]) == {"k": "x" * 1_999}
     assert build_paths_tag("k", ["x" * 2_001, "y"]) == {}
+    # A byte that is no UTF-8 takes three characters.
+    assert build_paths_tag("k", ["\udcff" * 700]) == {"k": "\ufffd" * 2_000}
 
 
 def test_the_end_and_the_code_have_tags_of_their_own() -> None:
@@ -220,9 +232,10 @@ def test_the_end_and_the_code_have_tags_of_their_own() -> None:
     assert build_code_tags("modified") == {"dvc.code_status": "modified"}
 
 
-def test_the_names_of_tags_are_the_documented_ones() -> None:
+def test_names_and_limits_of_tags_are_the_documented_ones() -> None:
     assert (RERUN_OF, REPRODUCED) == ("dvc.rerun_of", "dvc.reproduced")
     assert MANIFEST_RUN == "dvc.manifest_run"
+    assert (MAX_KEY, MAX_VALUE, MAX_TOTAL) == (250, 5_000, 16_000)
     assert INDEX_KEYS == ("dvc.hashes", "dvc.hashes_omitted")
     assert OMITTED_HASHES == {
         "dvc.hashes": "dvc.hashes_omitted",
