@@ -28,6 +28,7 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # A specifier in the metadata of a wheel; an upper bound comes first.
 LOWER_BOUND = re.compile(r"(?:<\w+,)?>=([\w.]+)")
 MLFLOW_2 = ["--constraint", str(ROOT / ".ci" / "mlflow-2.txt")]
+DVC_FIRST = ["--constraint", str(ROOT / ".ci" / "dvc-3.61.txt")]
 FIRST, LAST_2, NEWEST = "first", "last 2", "newest"
 
 
@@ -38,9 +39,9 @@ def releases(session: nox.Session, mlflow: str, dvc: str) -> None:
     """Releases of MLflow and DVC; of all else, the newest that these take."""
     wheel = build_wheel(session)
     needs = {FIRST: pin(wheel, "mlflow"), LAST_2: ["mlflow<3"], NEWEST: []}[mlflow]
-    needs += pin(wheel, "dvc") if dvc == FIRST else []
-    constraints = [] if mlflow == NEWEST else MLFLOW_2
-    session.install(f"{wheel}[test]", *needs, *constraints)
+    needs += [] if mlflow == NEWEST else MLFLOW_2
+    needs += [*pin(wheel, "dvc"), *DVC_FIRST] if dvc == FIRST else []
+    session.install(f"{wheel}[test]", *needs)
     run_tests(session, "-m", "versions")
 
 
