@@ -39,9 +39,9 @@ def _find_site_cache_dir(config: Config) -> str:
     folder = os.environ.get("DVC_SITE_CACHE_DIR") or config.get("core", {}).get("site_cache_dir")
     if folder:
         return folder
-    if sys.platform == "darwin":
+    if sys.platform == "darwin":  # pragma: no cover - macOS
         return "/Library/Caches/dvc"
-    if os.name == "nt":
+    if os.name == "nt":  # pragma: no cover - Windows
         base = os.environ.get("PROGRAMDATA", "C:\\ProgramData")
         return os.path.join(base, "iterative", "dvc", "Cache")
     return "/var/tmp/dvc"  # noqa: S108 - the folder that DVC uses
@@ -92,7 +92,7 @@ class StateDatabase:
 def _connect(path: str) -> Any:
     try:
         import sqlite3
-    except ImportError:  # a Python built without it
+    except ImportError:  # pragma: no cover - a Python built without it
         return None
     # In WAL mode, SQLite creates more files next to a database, unless it is told that
     # no process writes to it. While DVC has it open, those files exist already.
