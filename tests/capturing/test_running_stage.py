@@ -88,6 +88,7 @@ def test_without_an_address_no_stage_runs() -> None:
         "yaml:train": False,
         "a/dvc.yaml:strain": False,
         "a/dvc.yaml:trai": False,
+        "a/dvc.yaml:other": False,
         "atrain": False,
         ":train": False,
     }.items(),

@@ -38,7 +38,8 @@ def is_in(found: Change, folders: tuple[str, ...]) -> bool:
 
 
 @pytest.fixture
-def opened(project: Project) -> Iterator[Any]:
+def opened(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.chdir(tmp_path)  # paths are relative to the project, wherever the process is
     with open_project(str(project.path)) as dvc:
         yield dvc
 

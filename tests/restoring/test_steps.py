@@ -151,7 +151,8 @@ def test_in_another_folder_foreign_files_are_never_replaced(force: bool) -> None
 
 
 @pytest.fixture
-def opened(project: Project) -> Iterator[Any]:
+def opened(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.chdir(tmp_path)  # paths are relative to the project, wherever the process is
     with open_project(str(project.path)) as dvc:
         yield dvc
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlflow_dvc_plugin.errors import ManifestError
-from mlflow_dvc_plugin.state import Entry, manifest
+from mlflow_dvc_plugin.state import Entry, Kind, manifest
 from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest, dump, parse
 from mlflow_dvc_plugin.state.program import Program
 
@@ -195,6 +195,16 @@ def test_without_room_for_all_outs_those_that_the_commit_has_are_left_out() -> N
     assert fits is not None
     assert fits.complete
     assert build_manifest(many, None, files, 99_999) == ([], None)
+    files["dvc.yaml"] = b"stages: {}\n"
+    found = build_manifest(many, (*before, *many[2:]), files, 9_999)[1]
+    assert found is not None
+    assert found.pipelines == {"dvc.yaml": md5(files["dvc.yaml"]).hexdigest()[:16]}
+
+
+@pytest.mark.parametrize("kind", ["plain", "import", "import-url", "cloud-versioned"])
+def test_each_kind_of_out_reads_back(kind: Kind) -> None:
+    found = Manifest((OUTS[0]._replace(kind=kind),))
+    assert parse(dump(found)) == found
 
 
 @pytest.mark.parametrize(

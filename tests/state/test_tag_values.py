@@ -8,6 +8,7 @@ from hashlib import md5
 import pytest
 
 from mlflow_dvc_plugin.state import Entry, manifest
+from mlflow_dvc_plugin.state.program import Program
 from mlflow_dvc_plugin.state.tags import (
     INDEX_KEYS,
     MANIFEST_RUN,
@@ -129,6 +130,12 @@ def test_a_manifest_that_differs_in_data_is_not_referred_to() -> None:
         for value in (ONE, TWO)
     )
     assert refer_to_manifest(one, "r", lambda _: other) == one
+    worker = manifest.Manifest(tuple(outs(ONE)), program=Program(("worker",)))
+    same = build_manifest_tags(manifest.dump(worker))
+    assert same != one
+    assert refer_to_manifest(one, "r", lambda _: same) == {"dvc.manifest_run": "r"}
+    damaged = {"dvc.manifest": "x"}
+    assert refer_to_manifest(one, "r", lambda _: damaged) == one
     assert refer_to_manifest(one, "r", lambda _: dict(one)) == {"dvc.manifest_run": "r"}
 
 
@@ -191,6 +198,7 @@ def test_a_hash_of_8_digits_is_indexed_and_a_shorter_one_is_counted() -> None:
         outs("abcdef01", "abcdef0", "abcdef01.dir", "ABCDEF01"), 999, "dvc.hashes"
     )
     assert tags == {"dvc.hashes": "abcdef01 abcdef01", "dvc.hashes_omitted": "2"}
+    assert build_hash_tags(outs("X" * 32, "0" * 31 + "g"), 999) == {"dvc.hashes_omitted": "2"}
     assert build_hash_tags([], 99, "dvc.out_hashes") == {"dvc.out_hashes_omitted": "0"}
 
 
