@@ -19,7 +19,7 @@ from mlflow_dvc_plugin.capturing.running_stage import (
 from mlflow_dvc_plugin.state import Entry
 
 PROJECT = "/p"
-NAMES = ("a", "a/b", "a/b/c", "a-b", "ab", "b", "b/c", "c", "../x", "/", "s3://k/a", "s3://k/a/b")
+NAMES = ("a", "a/b", "a/b/c", "a-b", "aX", "b", "b/c", "c", "../x", "/", "s3://k/a", "s3://k/a/b")
 
 
 def make_stage(
