@@ -9,6 +9,7 @@ from collections.abc import Collection
 from mlflow_dvc_plugin.errors import GitError, RerunError, join_some
 from mlflow_dvc_plugin.git import find_prefix, run_git
 from mlflow_dvc_plugin.state import DataState
+from mlflow_dvc_plugin.state.entry import find_owner
 from mlflow_dvc_plugin.state.tags import CODE_STATUS
 from mlflow_dvc_plugin.tracking import Run, read_artifact
 
@@ -20,8 +21,6 @@ _REFUSED = re.compile(
     r"(?:.*/)?(?:\.\.|\.git|\.gitmodules|\.gitattributes|[^/]*\.dvc|dvc\.(?:lock|yaml))(?:/.*)?\Z",
     re.DOTALL | re.IGNORECASE,
 )
-
-
 # A run records no renamed files: they would bring what is not shown, such as data, into code.
 _MOVES = re.compile(rb"^(?:rename|copy) (?:from|to) ", re.MULTILINE)
 
@@ -66,20 +65,12 @@ def check_diff(diff: bytes, outs: Collection[str]) -> None:
             "Nothing was run."
         )
     paths = _list_files(diff)
-    refused = [path for path in paths if _REFUSED.match(path) or _is_in(path, outs)]
+    refused = [path for path in paths if _REFUSED.match(path) or find_owner(path, outs)]
     if refused or not paths:
         raise RerunError(
             "The run's difference to its commit changes what is not code: "
             f"{join_some(refused, 3) or 'nothing'}. Nothing was run."
         )
-
-
-def _is_in(path: str, outs: Collection[str]) -> bool:
-    while path:
-        if path in outs:
-            return True
-        path = path.rpartition("/")[0]
-    return False
 
 
 def apply_diff(top: str, diff: bytes, *options: str) -> None:

@@ -23,7 +23,7 @@ from mlflow_dvc_plugin.errors import (
 from mlflow_dvc_plugin.restoring.checkout import Checkout
 from mlflow_dvc_plugin.restoring.files.code import is_code
 from mlflow_dvc_plugin.restoring.files.disk import check_spelling
-from mlflow_dvc_plugin.restoring.files.paths import find_owner, fold_name, is_external
+from mlflow_dvc_plugin.restoring.files.paths import fold_name, is_external
 from mlflow_dvc_plugin.restoring.metafiles.git_outs import plan_git_outs
 from mlflow_dvc_plugin.restoring.metafiles.gitignore import plan_gitignores
 from mlflow_dvc_plugin.restoring.metafiles.planner import (
@@ -39,6 +39,7 @@ from mlflow_dvc_plugin.restoring.run_data.listings import Target, list_files
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection
 from mlflow_dvc_plugin.settings import Settings
 from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state.entry import find_owner
 
 # The limits of the quick check: for more files, opening DVC is faster.
 _QUICK_MS = 500

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.errors import NoFileError, join_some
-from mlflow_dvc_plugin.restoring.files.paths import check_path, find_owner
+from mlflow_dvc_plugin.restoring.files.paths import check_path
 from mlflow_dvc_plugin.restoring.run_data.listings import parse_listing, to_obj
 from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.entry import find_owner
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Literal, NamedTuple, get_args
 
 Kind = Literal["plain", "import", "import-url", "cloud-versioned"]
@@ -71,6 +71,13 @@ def sort_key(entry: Entry) -> tuple[str, str, str]:
 def usage_key(entry: Entry) -> tuple[bool, str]:
     """What the used outs of a run outside a stage are sorted by: ``.dvc`` files come first."""
     return entry.stage is not None, entry.path
+
+
+def find_owner(path: str, outs: Container[str]) -> str | None:
+    """Find the out that a file belongs to: itself, or the nearest folder above it."""
+    while path and path not in outs:
+        path = path.rpartition("/")[0]
+    return path or None
 
 
 def check_entry(entry: Entry) -> None:

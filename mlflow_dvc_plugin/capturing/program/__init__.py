@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing.program.code import CodeLook
+from mlflow_dvc_plugin.capturing.program.command import read_command
 from mlflow_dvc_plugin.git import find_git, read_head
 from mlflow_dvc_plugin.state.program import Program
 
@@ -45,8 +46,6 @@ class ProgramLook:
         program = Program()
         # The command of a stage is in the commit's dvc.yaml.
         if "DVC_STAGE" not in os.environ:
-            from mlflow_dvc_plugin.capturing.program.command import read_command
-
             program = read_command(self._project, self._top)
         program = program._replace(python=platform.python_version())
         if self._code is None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.program.command import may_have_secret
+from mlflow_dvc_plugin.state.entry import find_owner
 from mlflow_dvc_plugin.state.program import CodeStatus
 
 MAX_DIFF = 1024 * 1024  # bytes
@@ -85,7 +86,9 @@ def _judge(top: str, output: bytes, list_outs: Callable[[], Collection[str]]) ->
     new = [path for path in _expand_folders(top, new) if _is_code(path)]
     if changed or new:
         outs = list_outs()
-        changed, new = ([p for p in paths if not _is_in(p, outs)] for paths in (changed, new))
+        changed, new = (
+            [p for p in paths if find_owner(p, outs) is None] for paths in (changed, new)
+        )
     if not changed and not new:
         return Code("clean")
     is_merge = any("U" in line[:2] or line[:2] in ("AA", "DD") for line in lines)
@@ -108,15 +111,6 @@ def _has_secret(diff: str) -> bool:
 
 def _is_code(path: str) -> bool:
     return re.match(_CODE, path) is not None and not re.match(_NOT_CODE, path)
-
-
-def _is_in(path: str, outs: Collection[str]) -> bool:
-    """Is the path one of the outs, or in one?"""
-    while path:
-        if path in outs:
-            return True
-        path = path.rpartition("/")[0]
-    return False
 
 
 def _expand_folders(top: str, paths: Iterable[str]) -> Iterator[str]:

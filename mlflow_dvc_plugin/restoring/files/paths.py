@@ -6,7 +6,6 @@ import os
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Container
 
 from mlflow_dvc_plugin.errors import UnsafePathError
 from mlflow_dvc_plugin.restoring.files.windows_names import find_fault
@@ -63,13 +62,6 @@ def _is_ordinary(path: str) -> bool:
 def is_within(path: str, folder: str) -> bool:
     """Tell whether a path is a folder itself, or is inside it."""
     return path == folder or path.startswith(folder + "/")
-
-
-def find_owner(path: str, outs: Container[str]) -> str | None:
-    """Find the out that a file belongs to: itself, or the nearest folder above it."""
-    while path and path not in outs:
-        path = path.rpartition("/")[0]
-    return path or None
 
 
 def is_external(path: str) -> bool:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from mlflow_dvc_plugin.errors import RestoreError, UnsavedContentError, join_some
 from mlflow_dvc_plugin.restoring.files.contents import Contents, check_symlinks, read_file
-from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.restoring.files.permissions import ModeChange, find_changes
 from mlflow_dvc_plugin.restoring.files.symlinks import is_symlink
 from mlflow_dvc_plugin.restoring.plan.backups import Backups, find_backups
 from mlflow_dvc_plugin.restoring.plan.scan import Change, Scanner
 from mlflow_dvc_plugin.restoring.run_data.fetch import Fetcher
 from mlflow_dvc_plugin.restoring.run_data.listings import Target
+from mlflow_dvc_plugin.state.entry import find_owner
 
 
 class Steps(NamedTuple):

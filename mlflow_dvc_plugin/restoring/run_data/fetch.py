@@ -10,9 +10,9 @@ from mlflow_dvc_plugin.dvc.errors import NOT_IN_REMOTE
 from mlflow_dvc_plugin.errors import DvcError, ForgottenObjectsError, MissingObjectsError
 from mlflow_dvc_plugin.git import is_commit
 from mlflow_dvc_plugin.progress import Progress
-from mlflow_dvc_plugin.restoring.files.paths import find_owner
 from mlflow_dvc_plugin.restoring.run_data.forgotten_data import ForgottenData
 from mlflow_dvc_plugin.state import Entry
+from mlflow_dvc_plugin.state.entry import find_owner
 from mlflow_dvc_plugin.state.objects import DIR_SUFFIX, Obj
 
 if TYPE_CHECKING:
