@@ -86,7 +86,7 @@ def command(
     from mlflow_dvc_plugin.rerunning.rerun import rerun
 
     if not yes and (as_json or not sys.stdin.isatty()):
-        raise click.UsageError("Running a commit's commands needs --yes where nobody can be asked.")
+        raise click.UsageError("rerun runs commands: it needs --yes where nobody can be asked.")
     tolerance = _parse_tolerances(tolerances)
     try:
         with ProgressBar():

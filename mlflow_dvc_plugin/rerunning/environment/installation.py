@@ -71,6 +71,6 @@ def plan_installation(record: EnvironmentRecord) -> Installation:
                 f"{_EXPORTS.get(name, _CONDA_EXPORT)}` exports it."
             )
     raise RerunError(
-        f"Neither the run's artifacts nor its commit have a {UV_LOCK} or {REQUIREMENTS} in the "
-        "project's folder, so its environment is not recorded. Leave --env out."
+        f"The run has no {UV_LOCK} or {REQUIREMENTS} of the project, in its artifacts or in its "
+        "commit, so its environment is not recorded. Leave --env out."
     )
