@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
-import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlflow_dvc_plugin.capturing.commit_state import read_commit_state, write_commit_files
+from mlflow_dvc_plugin.capturing.commit_state import read_commit_state
 from mlflow_dvc_plugin.dvc.stages import StageRecord
-from mlflow_dvc_plugin.errors import DvcError, GitError, NoGitError, RerunError, join_some
-from mlflow_dvc_plugin.git import find_prefix, is_commit, read_blob, resolve_commit, run_git
-from mlflow_dvc_plugin.rerunning.code import apply_diff_to_copies, check_diff, find_diff
+from mlflow_dvc_plugin.errors import RerunError, join_some
+from mlflow_dvc_plugin.git import find_prefix, read_blob, run_git
+from mlflow_dvc_plugin.rerunning.code import check_diff, find_diff
+from mlflow_dvc_plugin.rerunning.commit import find_commit, is_in_git, read_commit_stages
 from mlflow_dvc_plugin.rerunning.environment.installation import Installation, plan_installation
 from mlflow_dvc_plugin.rerunning.environment.record import EnvironmentRecord, read_environment
-from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root, open_project
+from mlflow_dvc_plugin.restoring.project import check_no_stage, find_root
 from mlflow_dvc_plugin.restoring.run_data.outs import Selection, select_outs
 from mlflow_dvc_plugin.restoring.run_data.state import load_state
 from mlflow_dvc_plugin.state import DataState
 from mlflow_dvc_plugin.state.tags import CODE_STATUS
 from mlflow_dvc_plugin.tracking import Run, find_run
 
-_EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _SHOWN = 10
 
 
@@ -93,7 +90,7 @@ def plan_rerun(
     root = find_root()
     run = find_run(run, tracking_uri) if isinstance(run, str) else run
     state = load_state(run, project=root)
-    commit = _find_commit(root, run, state, command)
+    commit = find_commit(root, run, state, command)
     diff = find_diff(run, state)
     if diff:
         check_diff(diff, {find_prefix(root) + e.path for e in state.entries})
@@ -111,7 +108,7 @@ def plan_rerun(
         record, upstream = read_commit_stages(root, commit, state.stage, diff, with_upstream)
     allowed = {e.path for e in read_commit_state(root, commit).entries}
     dep_paths = {path for each in (record, *upstream.values()) for path in each.dep_paths}
-    allowed |= {path for path in dep_paths if not _is_in_git(root, commit, path)}
+    allowed |= {path for path in dep_paths if not is_in_git(root, commit, path)}
     # Tags must not put files beside the commit's code, where they could be run.
     refused = [e.path for e in state.used_entries() if e.path not in allowed]
     if refused:
@@ -183,88 +180,6 @@ def _read_lines(root: str, *args: str) -> list[str]:
     return run_git(root, *args).decode(errors="replace").splitlines()
 
 
-def _find_commit(root: str, run: Run, state: DataState, command: Sequence[str]) -> str:
-    """The commit whose code a run ran, or a RerunError that says why it cannot be repeated."""
-    run_id = run.run_id
-    if "mlflow.parentRunId" in run.tags:
-        raise RerunError(
-            f"Run {run_id} is a child of run {run.tags['mlflow.parentRunId'][:40]}, which started "
-            "it. Rerun that one."
-        )
-    if state.stage is not None and command:
-        raise RerunError(
-            f"Run {run_id} was started in stage {state.stage}, whose commands are in dvc.yaml. "
-            "Leave the command out."
-        )
-    if run.modified:
-        raise RerunError(
-            f"Run {run_id} read data that was modified and not saved ({join_some(run.modified, 3)}"
-            "), so nobody has what it read."
-        )
-    if state.git_commit is None or not is_commit(state.git_commit):
-        raise RerunError(f"Run {run_id} has no Git commit, so its code is unknown.")
-    try:
-        commit = resolve_commit(root, state.git_commit)
-    except NoGitError:
-        raise
-    except GitError as err:
-        raise RerunError(
-            f"This Git repository has no commit {state.git_commit}, whose code run {run_id} ran. "
-            "Fetch it from a clone that has it (`git fetch`). Without it, only the data can be "
-            f"restored: mlflow-dvc restore {run_id} --out DIR"
-        ) from err
-    if state.exp_name:
-        return _find_experiment(root, run_id, state.exp_name, state.exp_baseline or commit)
-    return commit
-
-
-def read_commit_stages(
-    root: str, commit: str, address: str, diff: bytes, with_upstream: bool
-) -> tuple[StageRecord, dict[str, StageRecord]]:
-    """Read a stage as a commit's ``dvc.yaml`` and ``dvc.lock`` have it, with params of the diff.
-
-    The second result are the stages upstream of it, if they are asked for.
-
-    A RerunError says that it has no such stage.
-    """
-    with tempfile.TemporaryDirectory(prefix="mlflow-dvc-") as folder:
-        write_commit_files(root, commit, folder)
-        if diff:
-            apply_diff_to_copies(root, folder, diff)
-        with open_project(folder) as dvc:
-            try:
-                upstream = dvc.read_upstream(address) if with_upstream else {}
-                return dvc.read_stage(address), upstream
-            except DvcError as err:
-                reason = str(err).replace(f"{dvc.root}{os.sep}", "")
-                raise RerunError(
-                    f"Commit {commit[:12]} does not define stage {address[:80]!r}: {reason}."
-                ) from err
-            finally:
-                dvc.delete_databases()
-
-
-def _find_experiment(root: str, run_id: str, name: str, baseline: str) -> str:
-    """The commit that DVC made of an experiment, with its params and uncommitted code."""
-    try:
-        if not _EXPERIMENT_NAME.match(name) or not is_commit(baseline):
-            raise GitError(name)
-        return resolve_commit(root, f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}")
-    except GitError as err:
-        raise RerunError(
-            f"Run {run_id} was made by the DVC experiment {name[:80]!r}, which is not in this "
-            "repository, so its params are unknown. Get it with `dvc exp pull`."
-        ) from err
-
-
-def _is_in_git(root: str, commit: str, path: str) -> bool:
-    try:
-        run_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{path}")
-    except GitError:
-        return False
-    return True
-
-
 def _explain(root: str, run: Run, commit: str, state: DataState) -> Iterator[str]:
     if run.tags.get("dvc.status") == "unverified":
         yield "It was not verified when the run started that it read what the metafiles recorded."
@@ -274,7 +189,7 @@ def _explain(root: str, run: Run, commit: str, state: DataState) -> Iterator[str
         yield "It was not verified when the run started that its code was as the commit has it."
     if state.stage is not None and state.exp_name is None:
         path = posixpath.join(posixpath.dirname(state.stage.rpartition(":")[0]), "dvc.yaml")
-        recorded = {**state.pipelines}.get(path)
+        recorded = state.pipelines.get(path)
         data = read_blob(root, commit, path) or b""
         if recorded and hashlib.md5(data, usedforsecurity=False).hexdigest()[:16] != recorded:
             yield f"{path} had changes that were not committed: the commands are the commit's."

@@ -13,13 +13,14 @@ from mlflow_dvc_plugin.lineage.search.hash_lookup import HashLookup
 from mlflow_dvc_plugin.lineage.search.hash_prefixes import parse_hash, to_digits
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import RunCollector, SearchResult
-from mlflow_dvc_plugin.lineage.search.run_reader import AT_ONCE, RunReader
+from mlflow_dvc_plugin.lineage.search.run_reader import RunReader
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.restoring.project import find_root
 from mlflow_dvc_plugin.state.tags import HASHES, INDEX_KEYS, MIN_HASH, OMITTED_HASHES, OUT_PREFIX
 from mlflow_dvc_plugin.tracking import Run, contains_clause, tag_clause
 
 _BATCH = 1000  # runs
+_AT_ONCE = 4  # searches for digits
 _MAX_SEARCHES = 100  # reading all runs is faster than more searches
 
 
@@ -82,7 +83,7 @@ class _HashSearch:
         else:
             unindexed = self._find_unindexed()
             clauses = (contains_clause(key, text) for text, key in product(texts, OMITTED_HASHES))
-            while group := list(islice(clauses, AT_ONCE)):
+            while group := list(islice(clauses, _AT_ONCE)):
                 for runs in list(map(self._reader.search, group)):
                     self._add_runs(runs)
             one_by_one = sum(map(self._add_runs, unindexed))

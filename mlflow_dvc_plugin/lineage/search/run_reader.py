@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from itertools import chain
 
 from mlflow_dvc_plugin.lineage.recorded_states import RecordedStates
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.progress import Progress
 from mlflow_dvc_plugin.tracking import Run, search_runs, search_runs_without
-
-AT_ONCE = 4  # searches
+from mlflow_dvc_plugin.tracking.background import start
 
 
 class RunReader:
@@ -27,7 +27,6 @@ class RunReader:
     def __init__(self, query: Query, root: str | None, progress: Progress) -> None:
         self._query = query
         self._progress = progress
-        self._threads = ThreadPoolExecutor(AT_ONCE)
         self.states = RecordedStates(root)
 
     def search(self, clause: str, phase: str = "Reading runs") -> Iterator[Run]:
@@ -42,8 +41,7 @@ class RunReader:
         return self._begin(search_runs_without(keys, [clause], experiments, uri), phase)
 
     def _begin(self, runs: Iterator[Run], phase: str) -> Iterator[Run]:
-        first = self._threads.submit(next, runs, None)
-        return self._take(first, runs, phase)
+        return self._take(start(partial(next, runs, None)), runs, phase)
 
     def _take(self, first: Future[Run | None], runs: Iterator[Run], phase: str) -> Iterator[Run]:
         self._progress.begin(phase, 0)
