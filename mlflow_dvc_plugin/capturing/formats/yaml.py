@@ -9,7 +9,6 @@ exhaust the stack, and with a limit for what aliases expand to.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
 from mlflow_dvc_plugin.errors import FormatError
@@ -27,6 +26,20 @@ _NUMERIC = frozenset("+-.0123456789")
 _ODD = _TYPED | {"", "<", "="}
 # A number with the base 10 or a timestamp consists of these characters alone.
 _IN_NUMBERS = "0123456789_+-.:eEinfINFaAtTZ "
+# Compiled when they are first used: many projects need none, or one.
+_WHOLE = r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"
+_FRACTIONAL = (
+    r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+    r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)"
+    r"|\.(?:nan|NaN|NAN)"
+)
+_TIMESTAMP = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
+    r"(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?"
+)
 # These are line breaks in YAML 1.1 and for PyYAML, but characters for DVC.
 _LINE_BREAKS = "\x85\u2028\u2029"
 # The scalars `<<` and `=`, which ruamel.yaml accepts as keys only.
@@ -239,12 +252,11 @@ def _parse_number(text: str) -> Any:
     """The number or timestamp that a text stands for, if it is one."""
     if text.isdecimal() and text[0] != "0":
         return int(text)
-    whole, fractional, timestamp = _compile_regexes()
-    if fractional.fullmatch(text):
+    if re.fullmatch(_FRACTIONAL, text):
         return _parse_float(text)
-    if whole.fullmatch(text):
+    if re.fullmatch(_WHOLE, text):
         return _parse_int(text)
-    return Timestamp(text) if timestamp.fullmatch(text) else text
+    return Timestamp(text) if text[4:5] == "-" and re.fullmatch(_TIMESTAMP, text) else text
 
 
 def _parse_float(text: str) -> float:
@@ -258,22 +270,3 @@ def _parse_int(text: str) -> int:
     digits = digits.lstrip("+-")
     base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
     return sign * int(digits[2:] if base != 10 else digits, base)
-
-
-@cache
-def _compile_regexes() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Those of whole numbers, of fractional ones, and of timestamps; many projects need none."""
-    whole = r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"
-    fractional = (
-        r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
-        r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf|INF)"
-        r"|\.(?:nan|NaN|NAN)"
-    )
-    timestamp = (
-        r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-        r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}"
-        r"(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?"
-    )
-    return re.compile(whole), re.compile(fractional), re.compile(timestamp)
