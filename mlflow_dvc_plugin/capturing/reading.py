@@ -115,10 +115,10 @@ def _saved_path(project: str) -> str:
 def _stages_from_json(project: str, config: Config, saved: list[list[Any]]) -> list[Stage]:
     folders: dict[tuple[str, str], WorkingDir] = {}
     stages = []
-    for address, name, metafile, wdir, dep_paths, outs in saved:
-        folder = folders.get((metafile, wdir))
+    for address, name, metafile, path, dep_paths, outs in saved:
+        folder = folders.get((metafile, path))
         if folder is None:
-            folder = folders[metafile, wdir] = WorkingDir(project, config, metafile, wdir)
+            folder = folders[metafile, path] = WorkingDir(project, config, metafile, path)
         stage = address, name, metafile, folder, dep_paths, tuple(map(_out_from_json, outs))
         stages.append(_new(Stage, stage))
     return stages

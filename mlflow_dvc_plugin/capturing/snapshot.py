@@ -191,7 +191,7 @@ def _compile_patterns(name: str, patterns: tuple[str, ...]) -> Any:
 
 def _hash_locks(hashes: Mapping[str, str]) -> str | None:
     """MD5 over the lock files, from that of each; None without one."""
-    locks = {path: each for path, each in hashes.items() if path.split("/")[-1] == "dvc.lock"}
+    locks = {path: each for path, each in hashes.items() if f"/{path}".endswith("/dvc.lock")}
     if len(locks) <= 1:
         return next(iter(locks.values()), None)
     lines = sorted(f"{path}\t{value}\n" for path, value in locks.items())

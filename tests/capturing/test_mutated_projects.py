@@ -106,8 +106,14 @@ def compare(root: Path) -> str:
         found = None
     if expected is None or found is None:
         return "both refuse" if expected == found else "DVC refuses" if found else "we refuse"
-    assert found == expected
+    assert found == list(map(_lower, expected))
     return "same"
+
+
+def _lower(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row with its hash in lower case, as DVC's schema means it, though its index keeps it."""
+    path, name, value, *rest = row
+    return path, name, value if value is None or name == "etag" else str(value).lower(), *rest
 
 
 PATIENCE = settings(

@@ -33,12 +33,17 @@ class Place(NamedTuple):
     hash_name: str  # the hash that its file system has
 
 
-class WorkingDir:
-    """The folder that paths in a metafile are relative to: its own, or its ``wdir``."""
+def find_wdir(project: str, metafile: str, wdir: str | None) -> str:
+    """The absolute path of the folder that paths in a metafile are relative to."""
+    parent = os.path.dirname(os.path.join(project, metafile))
+    return os.path.normpath(os.path.join(parent, wdir) if wdir else parent)
 
-    def __init__(self, project: str, config: Config, metafile: str, wdir: str | None) -> None:
-        parent = os.path.dirname(os.path.join(project, metafile))
-        self.path = os.path.normpath(os.path.join(parent, wdir) if wdir else parent)
+
+class WorkingDir:
+    """The folder that paths in a metafile are relative to, as :func:`find_wdir` finds it."""
+
+    def __init__(self, project: str, config: Config, metafile: str, path: str) -> None:
+        self.path = path
         self._metafile = metafile
         self._config = config
         self._project = project.rstrip(os.sep) + os.sep
