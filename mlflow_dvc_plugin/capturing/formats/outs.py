@@ -97,7 +97,7 @@ def _read_hash(place: Place, record: Mapping[str, Any]) -> tuple[str, str | None
 
 def _format_hash(field: str, value: Any) -> str | None:
     # An MD5 of digits alone can be written without quotes. ETags differ by case.
-    if value is None or value == "":
+    if not value:
         return None
     text = str(value)
     if field == "etag":

@@ -103,9 +103,9 @@ def _anything(value: Any, where: str) -> None:
 
 
 def _hash(value: Any, where: str) -> None:
-    if value is None or value == "":
+    if value is None or value is False or value == "":
         return
-    if isinstance(value, Timestamp) or not isinstance(value, (str, int)):
+    if type(value) not in (str, int):
         raise FormatError(f"{where} must be a hash", where)
     if len(str(value)) < _MIN_HASH:
         raise FormatError(f"{where} must be a hash of at least {_MIN_HASH} characters", where)
