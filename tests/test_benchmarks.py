@@ -63,6 +63,7 @@ def test_benchmark_of_reading(tmp_path: Path) -> None:
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_benchmark_of_the_start(tmp_path: Path) -> None:
     if not os.path.exists(os.path.join(sysconfig.get_path("scripts"), "mlflow-dvc")):
         pytest.skip("mlflow-dvc is not installed in this environment")

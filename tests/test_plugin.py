@@ -174,6 +174,7 @@ def test_importing_the_package_imports_neither_dvc_nor_mlflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.versions
 @pytest.mark.windows
 def test_the_provider_imported_first_is_registered_all_the_same() -> None:

@@ -133,6 +133,7 @@ def test_a_framework_that_makes_a_run_itself_gets_the_data_now(run: mlflow.Activ
     assert "dvc.manifest" in tags
 
 
+@pytest.mark.slow
 def test_the_children_of_a_search_have_the_data_that_it_started_on(run: mlflow.ActiveRun) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV

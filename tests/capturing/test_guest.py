@@ -345,6 +345,7 @@ def test_imports_and_silence(project: Project) -> None:
     assert in_use.endswith("clean")
 
 
+@pytest.mark.slow
 def test_many_processes_at_once(project: Project) -> None:
     project.write("params.py", "A = 'a'\n")
     project.write("dvc.yaml", "vars: [params.py]\nstages:\n  s: {cmd: x, outs: ['${A}']}\n")

@@ -70,6 +70,7 @@ def program(tags: dict[str, str]) -> Program:
     return found
 
 
+@pytest.mark.slow
 def test_the_command_is_recorded_as_another_clone_can_run_it(trained: Project) -> None:
     path, python = trained.path, sys.executable
     here = start(python, "-W", "ignore", "train.py", "--lr", "0.1", cwd=path)
@@ -306,6 +307,7 @@ def load(state: DataState) -> manifest.Manifest:
     return manifest.parse(read_manifest_parts(state.to_tags()))
 
 
+@pytest.mark.slow
 def test_a_recorded_state_has_the_program(trained: Project) -> None:
     start(sys.executable, "train.py", "--x", cwd=trained.path)
     (found,) = list_runs()

@@ -128,6 +128,7 @@ def test_an_object_has_the_permissions_that_dvc_gives_it(
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o2775
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
 def test_a_later_edit_does_not_reach_the_cache(
     two: Project, monkeypatch: pytest.MonkeyPatch, link: str

@@ -65,6 +65,7 @@ def test_a_question_to_a_store_that_is_not_there_makes_none(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "fresh"),
     [
@@ -84,6 +85,7 @@ def test_a_reader_that_has_had_enough_is_no_failure(
     assert _unheard([run_id if arg == "RUN" else arg for arg in args], fresh) == (0, "")
 
 
+@pytest.mark.slow
 def test_check_answers_by_its_exit_code_even_when_nobody_reads(
     project: Project, history: History
 ) -> None:
@@ -121,6 +123,7 @@ def _unheard(args: list[str], fresh: bool = False) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_a_stream_that_takes_no_text_is_no_defect(project: Project, history: History) -> None:
     project.add("größe/日本", "1")

@@ -95,6 +95,7 @@ def test_what_is_quick_or_cannot_be_drawn_is_not(
     assert shown.text == ""
 
 
+@pytest.mark.slow
 def test_a_script_gets_the_result_alone(project: Project, store: str) -> None:
     project.add("data", "1")
     project.commit()

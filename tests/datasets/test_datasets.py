@@ -279,6 +279,7 @@ def test_a_table_is_a_dataset_without_pandas_too(
         _ = data.df
 
 
+@pytest.mark.slow
 def test_mlflow_evaluates_on_it(project: Project) -> None:
     project.add("a.csv", CSV)
     data = from_dvc("a.csv", targets="y")
@@ -316,6 +317,7 @@ def test_a_digest_fits_mlflow_whatever_the_hash() -> None:
     assert len(digest_of("0x8DB1" * 10)) == 32
 
 
+@pytest.mark.slow
 def test_import_mlflow_does_not_pay_for_it() -> None:
     code = (
         "import sys, mlflow\n"
@@ -329,6 +331,7 @@ def test_import_mlflow_does_not_pay_for_it() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first", ["from mlflow_dvc_plugin import from_dvc", "import mlflow_dvc_plugin.datasets.source"]
 )

@@ -102,6 +102,7 @@ def test_an_unknown_requirement_is_wrong_usage() -> None:
     assert "'shiny' is none of clean, pushed, pinned." in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("commits")
 def test_the_hook_refuses_to_push_data_that_is_not_pushed(project: Project, tmp_path: Path) -> None:
     hooks = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"

@@ -52,6 +52,7 @@ def test_a_saved_run_is_shown_checked_and_pushed(project: Project, saved: str) -
     assert (project.path / "raw/x").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_gc_deletes_saved_data_unless_its_runs_are_pinned(
     project: Project, history: History, saved: str
 ) -> None:

@@ -292,6 +292,7 @@ def test_twins_of_one_path_are_refused(prey: Project) -> None:
     assert everything(prey.path) == before
 
 
+@pytest.mark.slow
 def test_a_million_entries_are_read_in_bounds(prey: Project) -> None:
     entries = tuple(Entry(f"d/{number}", "md5", MD5) for number in range(200_000))
     parts = manifest.dump(manifest.Manifest(entries))

@@ -338,6 +338,7 @@ def test_a_sparse_file_of_3_gb_takes_no_space(project: Project) -> None:
     assert md5_of(stored) == value
 
 
+@pytest.mark.slow
 def test_a_disk_with_reflinks_needs_no_space(project: Project, tmp_path: Path) -> None:
     image = tmp_path / "disk"
     with image.open("wb") as file:

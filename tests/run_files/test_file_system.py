@@ -348,6 +348,7 @@ def test_a_pickle_is_small_and_has_no_secret(stored: Stored) -> None:
         assert opened.read() == FILES["model.bin"]
 
 
+@pytest.mark.slow
 def test_no_process_leaves_a_folder_behind(stored: Stored, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -193,6 +193,7 @@ def ask(url: str) -> tuple[int, str]:
         return err.code, err.read().decode()
 
 
+@pytest.mark.slow
 def test_import_mlflow_loads_next_to_nothing_of_it() -> None:
     code = (
         "import sys, mlflow\n"
@@ -215,6 +216,7 @@ def test_import_mlflow_loads_next_to_nothing_of_it() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_repository_imported_first_is_registered_all_the_same() -> None:
     code = (
         "from mlflow_dvc_plugin.run_files.artifact_repository import open_repository\n"

@@ -69,6 +69,7 @@ def empty(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_worker_with_nothing_but_the_file_tags_its_runs_the_same(
     project: Project, empty: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_worker_with_nothing_but_the_file_tags_its_runs_the_same(
     assert tags_in(empty, empty / "state.json", fresh=True) == state.to_tags()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_worker_is_restored_from_its_tags(project: Project, empty: Path) -> None:
     project.add("a", "1")
     project.commit()

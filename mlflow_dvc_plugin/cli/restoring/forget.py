@@ -65,7 +65,11 @@ def command(
     if yes and not deletes:
         raise click.UsageError("--yes is for --delete.")
     with ProgressBar("Hashing") as progress:
-        targets = parse_targets([*output.read_words(hashes), *find_hashes(files, progress)])
+        values = [*output.read_words(hashes), *find_hashes(files, progress)]
+        try:
+            targets = parse_targets(values)
+        except LineageError as err:
+            raise click.BadParameter(str(err), param_hint="--hash") from err
         found = survey(targets, tracking_uri, progress)
     if not deletes:
         document = {**found.to_dict(), "deleted": []}
