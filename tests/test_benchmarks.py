@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -46,7 +47,8 @@ def test_benchmark_of_capture(
 def test_benchmark_of_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = tmp_path / "rows.json"
-    benchmarks.main(["saving", "--small", "--json", str(found)])
+    with patch.dict(os.environ):  # it sets variables of this process
+        benchmarks.main(["saving", "--small", "--json", str(found)])
     rows = json.loads(found.read_text())
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
     assert [row["target"] for row in rows] == [0.7, 0.7, 1.2, None]
