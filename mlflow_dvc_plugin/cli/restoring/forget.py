@@ -17,6 +17,8 @@ from mlflow_dvc_plugin.errors import EmptyRemoteError, LineageError, join_some
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.lineage.forgetting.deletion import Deletion
     from mlflow_dvc_plugin.lineage.forgetting.survey import Survey
+    from mlflow_dvc_plugin.lineage.forgetting.targets import Targets
+    from mlflow_dvc_plugin.progress import Progress
 
 _SHOWN = 5
 _WORD = "forget"
@@ -56,7 +58,6 @@ def command(
     """
     from mlflow_dvc_plugin.lineage.forgetting.deletion import delete
     from mlflow_dvc_plugin.lineage.forgetting.survey import survey
-    from mlflow_dvc_plugin.lineage.forgetting.targets import find_hashes, parse_targets
 
     if deletes and not yes and (as_json or output.STDIN in hashes or not sys.stdin.isatty()):
         raise click.UsageError("--delete needs --yes where nobody can be asked.")
@@ -65,12 +66,7 @@ def command(
     if yes and not deletes:
         raise click.UsageError("--yes is for --delete.")
     with ProgressBar("Hashing") as progress:
-        values = [*output.read_words(hashes), *find_hashes(files, progress)]
-        try:
-            targets = parse_targets(values)
-        except LineageError as err:
-            raise click.BadParameter(str(err), param_hint="--hash") from err
-        found = survey(targets, tracking_uri, progress)
+        found = survey(_read_targets(hashes, files, progress), tracking_uri, progress)
     if not deletes:
         document = {**found.to_dict(), "deleted": []}
         output.print_result(document, as_json, lambda: _draw(found), _explain(found))
@@ -104,6 +100,16 @@ def _confirm(count: int) -> None:
     )
     if typed.strip() != _WORD:
         raise LineageError(f"Nothing was deleted, because {_WORD} was not typed.")
+
+
+def _read_targets(hashes: tuple[str, ...], files: tuple[str, ...], progress: Progress) -> Targets:
+    from mlflow_dvc_plugin.lineage.forgetting.targets import find_hashes, parse_targets
+
+    values = [*output.read_words(hashes), *find_hashes(files, progress)]
+    try:
+        return parse_targets(values)
+    except LineageError as err:
+        raise click.BadParameter(str(err), param_hint="--hash") from err
 
 
 def _draw(found: Survey) -> None:
