@@ -143,12 +143,12 @@ def _find_git_dir(folder: str) -> str | None:
         if not pointer.startswith("gitdir:"):
             return None
         path = os.path.normpath(os.path.join(folder, pointer[len("gitdir:") :].strip()))
-    return path if os.path.isfile(os.path.join(path, "HEAD")) else None
+    return path if os.path.isfile(f"{path}/HEAD") else None
 
 
 def read_head(git_dir: str) -> str | None:
     """Read the commit that HEAD points to; None before the first commit."""
-    value = _read_line(os.path.join(git_dir, "HEAD"))
+    value = _read_line(f"{git_dir}/HEAD")
     for _ in range(_MAX_SYMREFS):
         if not value.startswith("ref:"):
             break
@@ -157,7 +157,7 @@ def read_head(git_dir: str) -> str | None:
             return _ask_git_for_head(git_dir)
         if os.path.isabs(ref) or ".." in ref.split("/"):
             return None
-        value = _read_line(os.path.join(git_dir, ref)) or _read_shared_ref(git_dir, ref)
+        value = _read_line(f"{git_dir}/{ref}") or _read_shared_ref(git_dir, ref)
     return value if is_commit(value) else None
 
 
