@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
-from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir, find_wdir
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
 from mlflow_dvc_plugin.capturing.running_stage import (
     find_running_stage,
     find_valid_outs,
@@ -25,7 +25,7 @@ NAMES = ("a", "a/b", "a/b/c", "a-b", "aX", "b", "b/c", "c", "../x", "/", "s3://k
 def make_stage(
     name: str | None, deps: list[str], outs: list[str], metafile: str = "dvc.yaml"
 ) -> Stage:
-    folder = WorkingDir(PROJECT, {}, metafile, find_wdir(PROJECT, metafile, None))
+    folder = WorkingDir.of_stage(PROJECT, {}, metafile)
     lead = "" if metafile == "dvc.yaml" else f"{metafile}:"
     found = tuple(Out(Entry(path, "md5", None), folder.locate(path).path) for path in outs)
     return Stage(name and lead + name, name, metafile, folder, deps, found)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config
 from mlflow_dvc_plugin.capturing.formats.outs import Stage, build_out
-from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir, find_wdir
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
 from mlflow_dvc_plugin.capturing.formats.schema import DVCFILE, load_checked
 from mlflow_dvc_plugin.errors import CaptureError
 from mlflow_dvc_plugin.state import Kind
@@ -71,8 +71,7 @@ def build_stage(content: dict[str, Any], metafile: str, project: str, config: Co
     """Build the stage that a ``.dvc`` file stands for."""
     deps = content.get("deps") or []
     outs = content.get("outs") or []
-    path = find_wdir(project, metafile, content.get("wdir"))
-    folder = WorkingDir(project, config, metafile, path)
+    folder = WorkingDir.of_stage(project, config, metafile, content.get("wdir"))
     kind: Kind = "plain"
     if len(deps) == len(outs) == 1 and "db" not in deps[0]:
         kind = "import" if "repo" in deps[0] else "import-url"

@@ -33,14 +33,8 @@ class Place(NamedTuple):
     hash_name: str  # the hash that its file system has
 
 
-def find_wdir(project: str, metafile: str, wdir: str | None) -> str:
-    """The absolute path of the folder that paths in a metafile are relative to."""
-    parent = os.path.dirname(os.path.join(project, metafile))
-    return os.path.normpath(os.path.join(parent, wdir) if wdir else parent)
-
-
 class WorkingDir:
-    """The folder that paths in a metafile are relative to, as :func:`find_wdir` finds it."""
+    """The folder that paths in a metafile are relative to; its `path` is absolute and normal."""
 
     def __init__(self, project: str, config: Config, metafile: str, path: str) -> None:
         self.path = path
@@ -54,6 +48,15 @@ class WorkingDir:
         self._inside: str | None = None
         if os.sep == "/" and self._start.startswith(self._project):
             self._inside = self._start[len(self._project) :]
+
+    @classmethod
+    def of_stage(
+        cls, project: str, config: Config, metafile: str, wdir: str | None = None
+    ) -> WorkingDir:
+        """The folder of a stage: the ``wdir`` that it defines, or its metafile's own."""
+        parent = os.path.dirname(os.path.join(project, metafile))
+        path = os.path.normpath(os.path.join(parent, wdir) if wdir else parent)
+        return cls(project, config, metafile, path)
 
     def locate(self, path: str) -> Place:
         """Find where `path` leads, or raise a CaptureError if DVC refuses it."""

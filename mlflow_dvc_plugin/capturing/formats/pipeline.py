@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config
 from mlflow_dvc_plugin.capturing.formats.outs import Stage, build_out
-from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir, find_wdir
+from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
 from mlflow_dvc_plugin.capturing.formats.schema import LOCK, PIPELINE, load_checked
 from mlflow_dvc_plugin.errors import CaptureError
 
@@ -67,14 +67,12 @@ def build_stages(
     """Build the stages that a ``dvc.yaml`` defines, with what its lock records of them."""
     lockfile = posixpath.splitext(metafile)[0] + ".lock"
     prefix = "" if metafile == "dvc.yaml" else f"{metafile}:"
-    own = WorkingDir(project, config, metafile, find_wdir(project, metafile, None))
+    own = WorkingDir.of_stage(project, config, metafile)
     stages = []
     for name, definition in definitions.items():
         address = prefix + name
         wdir = definition.get("wdir")
-        folder = own
-        if wdir:
-            folder = WorkingDir(project, config, metafile, find_wdir(project, metafile, wdir))
+        folder = WorkingDir.of_stage(project, config, metafile, wdir) if wdir else own
         absent = _NOTHING if name in lock else _NEVER_RAN
         records = {out["path"]: out for out in lock.get(name, ())}
         outs = []

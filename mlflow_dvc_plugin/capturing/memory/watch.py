@@ -25,12 +25,14 @@ SETTLED_NS = 2_000_000_000
 # Files that a reading looks for in a folder, in addition to `.dvc` files.
 _NAMES = frozenset((".dvc", ".dvcignore", ".gitignore", "dvc.lock", "dvc.yaml"))
 # Variables that decide where the configuration of DVC and Git is.
-_ENVIRONMENT: tuple[str, ...] = (
-    *("HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"),
-    *("DVC_SYSTEM_CONFIG_DIR", "DVC_GLOBAL_CONFIG_DIR"),
+_ENVIRONMENT = (
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "DVC_SYSTEM_CONFIG_DIR",
+    "DVC_GLOBAL_CONFIG_DIR",
+    "LOCALAPPDATA",
+    "PROGRAMDATA",
 )
-if os.name == "nt":
-    _ENVIRONMENT += ("USERPROFILE", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PROGRAMDATA")
 
 # The folders in a folder (with whether each is a link), and the files that matter.
 Listing = tuple[dict[str, bool], list[str]]
@@ -112,7 +114,7 @@ class Watch:
         )
 
     def _has_same_signatures(self) -> bool:
-        # No function is called for each path here: there can be ten thousand.
+        # No function of Python's is called for each path here: there can be ten thousand.
         stat, access, exists = os.stat, os.access, os.F_OK
         for path in self._absent:
             if access(path, exists):  # twice as fast as a stat that fails
@@ -168,7 +170,7 @@ def _to_tuple(saved: list[Any] | None) -> Any:
 
 
 def _read_environment() -> tuple[str | None, ...]:
-    return tuple(map(os.environ.get, _ENVIRONMENT))
+    return os.path.expanduser("~"), *map(os.environ.get, _ENVIRONMENT)
 
 
 def _is_settled(signature: Signature) -> bool:
