@@ -60,7 +60,7 @@ def _matches(stage: Stage, address: str) -> bool:
 def _read_locked_paths(project: str) -> set[str]:
     """The paths that DVC locked, because stages that run in `project` write them."""
     try:
-        with open(os.path.join(project, ".dvc", "tmp", "rwlock"), encoding="utf-8") as file:
+        with open(os.path.join(project, ".dvc", "tmp", "rwlock"), "rb") as file:
             locks = json.loads(file.read(_MAX_LOCK_BYTES))
         return {_to_posix(path) for path in locks["write"]}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -179,7 +179,7 @@ def _parse(parts: tuple[str, ...]) -> Manifest:
         raise ManifestError("its checksum is wrong")
     try:
         return _interpret(body, packed, hashed)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as err:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, zlib.error) as err:
         raise ManifestError("it is damaged") from err
 
 
@@ -263,10 +263,7 @@ def _compress(document: Mapping[str, Any]) -> bytes:
 
 def _decompress(data: bytes) -> dict[str, Any]:
     decompressor = zlib.decompressobj()
-    try:
-        text = decompressor.decompress(data, MAX_INFLATED)
-    except zlib.error as err:
-        raise ValueError(str(err)) from err
+    text = decompressor.decompress(data, MAX_INFLATED)
     if not decompressor.eof:
         raise ManifestError("it was cut off, or it decompresses to more than 16 MiB")
     document: dict[str, Any] = _check_type(json.loads(text), dict)

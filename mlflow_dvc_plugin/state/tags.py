@@ -94,9 +94,7 @@ def refer_to_manifest(
         run_id = others[MANIFEST_RUN]
         others = find_tags(run_id) or {}
     parts, other_parts = read_manifest_parts(tags), read_manifest_parts(others)
-    if not parts or not other_parts:
-        return tags
-    if parts != other_parts and not _describe_same_data(parts, other_parts):
+    if not parts or (parts != other_parts and not _describe_same_data(parts, other_parts)):
         return tags
     repeated = build_manifest_tags(parts)
     kept = {key: value for key, value in tags.items() if key not in repeated}

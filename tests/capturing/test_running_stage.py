@@ -50,6 +50,22 @@ def reads(stage: Stage, outs: list[str]) -> bool:
     return any(overlap(dep, out) for dep in stage.deps for out in outs)
 
 
+def test_paths_with_backslashes_are_found_where_those_are_separators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stages = [make_stage("a", [], ["in"]), make_stage("b", ["in"], ["out"])]
+    stages.append(make_stage("c", ["out"], ["end"]))
+    with_backslashes = [
+        stage._replace(
+            outs=tuple(out._replace(path=out.path.replace("/", "\\")) for out in stage.outs)
+        )
+        for stage in stages
+    ]
+    monkeypatch.setattr("os.sep", "\\")
+    found = find_valid_outs(with_backslashes, with_backslashes[1])
+    assert [(out.entry.path, out.entry.input) for out in found] == [("in", True)]
+
+
 @settings(max_examples=100, deadline=None)
 @given(graphs(), st.data())
 def test_what_depends_on_the_running_stage_is_not_valid(

@@ -112,6 +112,21 @@ def test_a_file_in_the_place_of_a_folder_is_deleted(project: Project, find: Find
     assert find({"d/sub/x": NEW}) == expected
 
 
+@pytest.mark.parametrize("folders", [(), ("d/sub", "d/other"), ("e", "e/sub")])
+def test_each_file_is_found_once(
+    project: Project, find: Find, monkeypatch: pytest.MonkeyPatch, folders: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(scan, "_BATCH", 1)
+    project.write("d", "file")
+    project.write("e/sub/x", "one")
+    assert find(dict.fromkeys(("d/sub/x", "d/sub/y", "e/sub/x"), NEW), *folders) == [
+        change("d", obj("file"), None),
+        change("d/sub/x", None, NEW),
+        change("d/sub/y", None, NEW),
+        change("e/sub/x", obj("one"), NEW),
+    ]
+
+
 def test_all_that_is_in_the_place_of_a_file_is_deleted(project: Project, find: Find) -> None:
     project.write("f/a", "a")
     project.write("f/sub/b", "b")
@@ -168,6 +183,35 @@ def test_each_file_is_hashed_as_it_is_expected_to_be(project: Project, find: Fin
     ]
 
 
+def test_what_dvc_knows_is_not_hashed_again_but_for_another_kind_of_hash(
+    project: Project, opened: Any, find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, counted = [], []
+
+    def hash_file(path: str, name: str) -> str:
+        hashed.append((os.path.basename(path), name))
+        return "0" * 32
+
+    monkeypatch.setattr(opened, "hash_file", hash_file)
+    monkeypatch.setattr(Progress, "advance", lambda _, files: counted.append(files))
+    legacy = Obj("md5-dos2unix", "1" * 32)
+    records = {"same": obj("x"), "other": obj("y"), "extra": obj("z"), "old": legacy}
+    for name in ("new", "same", "other", "extra", "old"):
+        project.write(f"d/{name}", name)
+    full = {str(project.path / "d" / name): known for name, known in records.items()}
+    opened.database.save_hashes({path: (known, os.stat(path)) for path, known in full.items()})
+    files = {"d/same": obj("x"), "d/other": legacy, "d/old": obj("z"), "d/new": NEW}
+    zeros = "0" * 32
+    assert find(files, "d") == [
+        change("d/extra", obj("z"), None),
+        change("d/new", Obj("md5", zeros), NEW),
+        change("d/old", Obj("md5", zeros), obj("z")),
+        change("d/other", Obj("md5-dos2unix", zeros), legacy),
+    ]
+    assert sorted(hashed) == [("new", "md5"), ("old", "md5"), ("other", "md5-dos2unix")]
+    assert counted == [2, 1, 1, 1]
+
+
 def test_what_is_no_file_is_refused(project: Project, find: Find) -> None:
     os.mkfifo(project.path / "pipe")
     with pytest.raises(UnsafePathError, match="'pipe' is refused: there is something that is not"):
@@ -178,8 +222,9 @@ def test_a_folder_behind_a_link_is_refused(project: Project, find: Find, tmp_pat
     (tmp_path / "outside").mkdir()
     (project.path / "d").symlink_to(tmp_path / "outside")
     for files, folders in (({"d/x": NEW}, ()), ({}, ("d",)), ({}, ("d/sub",))):
-        with pytest.raises(UnsafePathError, match="d is a symbolic link"):
-            find(files, *folders)
+        for dry_run in (True, False):
+            with pytest.raises(UnsafePathError, match=r"'d.*' is refused: d is a symbolic"):
+                find(files, *folders, dry_run=dry_run)
 
 
 def test_patterns_that_cannot_be_read_are_one_sentence(project: Project, find: Find) -> None:
@@ -192,11 +237,12 @@ def test_patterns_that_cannot_be_read_are_one_sentence(project: Project, find: F
 def test_what_a_killed_restore_left_is_deleted_and_never_data(
     project: Project, find: Find, dry_run: bool
 ) -> None:
-    places = ("", "d/", "d/sub/", "other/")
+    places = ("", "d/", "d/sub/", "e/f/", "other/")
     for place in places:
         project.write(f"{place}{TEMPORARY}", "half")
         project.write(f"{place}x{TEMPORARY}y", "no temporary file")
-    found = find({"a": None, "d/b": None, "gone/c": None}, "d", dry_run=dry_run)
+    files = dict.fromkeys(("a", "d/b", "e/f/x", "gone/c"))
+    found = find(files, "d", dry_run=dry_run)
     names = (f"d/sub/x{TEMPORARY}y", f"d/x{TEMPORARY}y")
     assert found == [change(name, obj("no temporary file"), None) for name in names]
     left = [place for place in places if (project.path / f"{place}{TEMPORARY}").exists()]
@@ -245,6 +291,15 @@ def test_dvc_s_own_link_into_a_lost_cache_is_nobody_s_work(project: Project, ope
     link = Obj("symlink", stored)
     found = find_backups(opened, str(project.path), [Change("a", link, NEW, 1)], [])
     assert found == ({"a": link}, {}, {})
+
+
+def test_the_bytes_of_a_file_with_an_md5_hash_are_not_compared(
+    project: Project, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("a", "a")
+    monkeypatch.delattr("filecmp.cmp")
+    found = find_backups(opened, str(project.path), [Change("a", obj("a"), NEW, 1)], [])
+    assert found.saved == {"a": obj("a")}
 
 
 @pytest.mark.parametrize("stored", ["a\r\nb\n", "a\nb\r\n", "a\nb\n"])

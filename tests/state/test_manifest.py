@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
-from base64 import b85encode
+from base64 import b64encode, b85encode
 from hashlib import md5
 from struct import pack
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 
 from mlflow_dvc_plugin.errors import ManifestError
 from mlflow_dvc_plugin.state import Entry, Kind, manifest
+from mlflow_dvc_plugin.state.entry import fingerprint
 from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest, dump, parse
 from mlflow_dvc_plugin.state.program import Program
+from mlflow_dvc_plugin.state.tags import to_tag_key
 
 MD5 = "0123456789abcdef" * 2
 OUTS = (Entry("a", "md5", MD5, metafile="a.dvc"), Entry("b", "md5", MD5, metafile="b.dvc"))
@@ -85,6 +88,16 @@ def test_a_manifest_is_written_as_before() -> None:
         "files": ["dvc.lock", "x.dvc"],
         "names": ["md5", None, "etag", "r"],
     }
+    assert parse(dump(Manifest(outs))) == Manifest(outs)
+
+
+def test_the_last_part_may_be_full() -> None:
+    noise = b"".join(b64encode(md5(b"%d" % number).digest()) for number in range(800))
+    lengths = range(15_700, 15_900)  # bytes
+    manifests = (dump(Manifest((), metafiles={"a": noise[:length]})) for length in lengths)
+    full = next(parts for parts in manifests if len(parts[-1]) == 4_900)
+    assert len(full) == 3
+    assert full[0].startswith("1:3:14690:")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +176,21 @@ def test_16_mib_are_read_and_one_byte_more_is_refused() -> None:
                 parse([write((packed, b"", b""))])
 
 
+def test_a_python_that_forbids_md5_for_security_writes_and_reads_manifests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forbid(data: bytes, *, usedforsecurity: bool = True) -> Any:
+        if usedforsecurity is not False:
+            raise ValueError("disabled for FIPS")
+        return md5(data)
+
+    monkeypatch.setattr(hashlib, "md5", forbid)
+    files = {"dvc.yaml": b"stages: {}\n"}
+    parts, written = build_manifest(OUTS, None, files, 9_999)
+    assert parse(parts) == written
+    assert fingerprint(OUTS) != to_tag_key("\n")
+
+
 def length_of(found: Manifest) -> int:
     return sum(map(len, dump(found)))
 
@@ -191,6 +219,8 @@ def test_without_room_for_all_outs_those_that_the_commit_has_are_left_out() -> N
     many = (*now, *(Entry(f"n{n}", "md5", md5(b"%d" % n).hexdigest()) for n in range(299)))
     found = build_manifest(many, (*before, *many[2:]), files, 9_999)[1]
     assert found == partial
+    bare = partial._replace(metafiles={})
+    assert build_manifest(many, (*before, *many[2:]), files, length_of(bare))[1] == bare
     fits = build_manifest(many[:-1], (*before, *many[2:]), files, 16_000)[1]
     assert fits is not None
     assert fits.complete

@@ -84,11 +84,10 @@ class Scanner:
         seen: set[str] = set()
         for folder in self._target.folders:
             obstacle = self._guard.inspect(folder, folder)
-            if obstacle:
-                seen.add(obstacle)
-                yield obstacle, None
-            elif obstacle is not None:
-                for path, info in self._list_folder(folder):
+            if obstacle is None:
+                continue
+            for path, info in [(obstacle, None)] if obstacle else self._list_folder(folder):
+                if path not in seen:
                     seen.add(path)
                     yield path, info
         for path in self._target.files.keys() - seen:
