@@ -97,7 +97,7 @@ def test_what_else_is_in_a_folder_is_deleted_but_for_what_dvc_ignores(
     project.write(".dvcignore", "ignored\n")
     project.write("d/a.dvc", "a metafile")
     files: dict[str, Obj | None] = {"d/keep": obj("keep"), "d/new": NEW}
-    found = find(files, "d", "absent", metafiles={"d/a.dvc": None})
+    found = find(files, "absent", "d", metafiles={"d/a.dvc": None})
     assert found == [
         change("d/extra", obj("extra"), None),
         change("d/new", None, NEW),

@@ -133,8 +133,10 @@ def test_in_another_folder_any_other_content_is_in_the_way() -> None:
         "/out has other content in b/c. Nothing was changed. Name another folder, or use --force "
         "to save that content in the cache first."
     )
-    many = make_steps([modify(f"d/{number:02}") for number in range(11)])
+    names = [f"d/{number:02}" for number in range(11)]
+    many = make_steps([modify(name) for name in names], files=dict.fromkeys(names, NEW))
     _, refusal = find_conflicts(many, "/out", in_project=False, force=False)
+    assert str(refusal).startswith("/out has other content in d/00, d/01, ")
     assert "d/08, d/09 and 1 more. Nothing was changed." in str(refusal)
     assert find_conflicts(steps, "/out", in_project=False, force=True) == (["b/c"], None)
     assert find_conflicts(make_steps([add("a")]), "/out", in_project=False, force=False) == (
