@@ -7,13 +7,12 @@ reftable format.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 
 from mlflow_dvc_plugin.errors import GitError, NoGitError
 
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+_COMMIT_LENGTHS = (40, 64)  # with SHA-1 and with SHA-256
 _MAX_SYMREFS = 5
 
 
@@ -70,7 +69,7 @@ def resolve_commit(project: str, rev: str) -> str:
 
 def is_commit(text: str) -> bool:
     """Is the text a full commit hash, and so neither a branch nor an option?"""
-    return _COMMIT.match(text) is not None
+    return len(text) in _COMMIT_LENGTHS and not text.strip("0123456789abcdef")
 
 
 def find_prefix(project: str) -> str:

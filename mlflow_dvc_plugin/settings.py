@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from mlflow_dvc_plugin.errors import SettingsError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 PREFIX = "MLFLOW_DVC_"
 # Where torchrun, Open MPI and Slurm say which of the processes of a job this is.

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 _REGISTRY = "mlflow.tracking.context.registry"
 _FLUENT = "mlflow.tracking.fluent"

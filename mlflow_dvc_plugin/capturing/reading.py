@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, load_config, uses_git
 from mlflow_dvc_plugin.capturing.files import HashedFiles
@@ -19,6 +19,7 @@ from mlflow_dvc_plugin.capturing.formats.outs import Out, ProjectMetafiles, Stag
 from mlflow_dvc_plugin.capturing.formats.paths import WorkingDir
 from mlflow_dvc_plugin.capturing.memory import saved_results
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state import Entry
 
 _MAX_PROJECTS = 4

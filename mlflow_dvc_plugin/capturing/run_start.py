@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mlflow_dvc_plugin.capturing import find_project
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.ignore import git_rules
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import DvcIgnore
 from mlflow_dvc_plugin.capturing.memory.watch import Watch
 from mlflow_dvc_plugin.errors import CaptureError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 # A folder in the project, the names of the `.dvc` and `dvc.yaml` files in it that DVC reads,
 # and whether DVC sees a `dvc.lock`.
@@ -23,6 +23,7 @@ class _Folder(NamedTuple):
     prefix: str | None  # the project's path in Git, "" or ending in "/"; None without Git
     dvc: DvcIgnore
     git: git_rules.GitRules
+    fold_case: bool  # Git ignores case, as it does on macOS and Windows
 
     def join(self, name: str) -> str:
         """The path of an entry, relative to the project."""
@@ -50,10 +51,10 @@ def walk_project(
     to `outs` before it continues. `dvcignores` receives the patterns of each folder with
     a ``.dvcignore``. `git` is None if DVC does not use Git.
     """
-    prefix, rules = git_rules.read_rules_above(project, git, watch.add_file)
+    prefix, rules, fold_case = git_rules.read_rules_above(project, git, watch.add_file)
     if rules is None:
         return  # Git ignores the whole project, and so does DVC
-    stack = [_Folder("", prefix if git else None, DvcIgnore(), rules)]
+    stack = [_Folder("", prefix if git else None, DvcIgnore(), rules, fold_case)]
     while stack:
         folder = stack.pop()
         full = os.path.join(project, folder.path) if folder.path else project
@@ -88,8 +89,8 @@ def _add_rules(
         dvcignores[folder.path] = folder.dvc.add_file(project, folder.path)
         folder = folder._replace(dvc=dvcignores[folder.path])
     if ".gitignore" in files and folder.prefix is not None:
-        base = folder.prefix + folder.join("")
-        added = git_rules.read_gitignore(base, os.path.join(full, ".gitignore"), watch.add_file)
+        base, path = folder.prefix + folder.join(""), os.path.join(full, ".gitignore")
+        added = git_rules.read_gitignore(base, path, watch.add_file, fold_case=folder.fold_case)
         folder = folder._replace(git=folder.git + added)
     return folder
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint, usage_key
 from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
+
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 Kind = Literal["plain", "import", "import-url", "cloud-versioned"]
 

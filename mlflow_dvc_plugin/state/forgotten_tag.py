@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 FORGOTTEN = "dvc.forgotten"
 

@@ -19,9 +19,10 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.errors import ManifestError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state.entry import Entry, Kind, check_entry, check_text
 from mlflow_dvc_plugin.state.program import Program, dump_program, load_program
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 DIR_SUFFIX = ".dir"
 

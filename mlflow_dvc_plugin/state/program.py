@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state.entry import check_text
 
 # Whether the code was as the commit has it. `saved`: it was not, and the difference is recorded.
 CodeStatus = Literal["clean", "modified", "saved", "unverified"]
 
 MASK = "***"  # stands for a secret in a command
-_VERSION = re.compile(r"[\w.+ -]{1,40}\Z")
+_VERSION = r"[\w.+ -]{1,40}\Z"
 
 
 class Program(NamedTuple):
@@ -59,7 +60,7 @@ def load_program(values: Any) -> Program:
             raise ValueError("a null character in a command")
     if posixpath.isabs(folder) or "\\" in folder:
         raise ValueError("an absolute working directory")
-    if python and not _VERSION.match(python):
+    if python and not re.match(_VERSION, python):
         raise ValueError("the version of an interpreter")
     if code is not None and code not in get_args(CodeStatus):
         raise ValueError("the status of the code")

@@ -42,7 +42,7 @@ _MAX_PATH_TAGS_TOTAL = 6_000
 _MAX_SCALAR = 500
 
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_./ -]")
-_DOTS = re.compile(r"(?:^|(?<=/))(?:\.{0,2})(?=/|$)")
+_DOTS = ("", ".", "..")
 
 
 def build_fact_tags(facts: Mapping[str, str | None]) -> dict[str, str]:
@@ -67,7 +67,8 @@ def build_error_tags(message: str) -> dict[str, str]:
 
 def to_tag_key(path: str, prefix: str = DATA_PREFIX) -> str:
     """The key of the tag with the hash of the out at `path`."""
-    clean = _DOTS.sub("_", _OUTSIDE.sub("_", path))
+    parts = _OUTSIDE.sub("_", path).split("/")
+    clean = "/".join("_" if part in _DOTS else part for part in parts)
     if clean == path and len(clean) <= MAX_KEY - len(prefix):
         return prefix + clean
     digest = hashlib.md5(path.encode("utf-8", "surrogateescape"), usedforsecurity=False)

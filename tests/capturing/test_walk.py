@@ -47,6 +47,14 @@ def test_gitignore(project: Project) -> None:
     assert seen(project) == {"a", "b/a", "b/secret"}
 
 
+def test_gitignore_without_regard_to_case(project: Project) -> None:
+    tree(project, "a", "b", "xB", "c/a", "d/sub/a")
+    project.write(".gitignore", "*B.DVC\nC/\n/D/S?B\n")
+    assert seen(project) == {"a", "b", "xB", "c/a", "d/sub/a"}
+    project.git("config", "core.ignoreCase", "true")
+    assert seen(project) == {"a"}
+
+
 def test_users_and_repositorys_exclude_files(project: Project) -> None:
     tree(project, "a", "b", "c", "d/a")
     excludes = Path(os.environ["HOME"], "excluded")
@@ -180,12 +188,13 @@ def test_own_patterns_of_a_folder_can_hide_all_of_it(
     assert_same_outs(project.path, at_least=1)
 
 
-NAMES = ("a", "b", "data", "x y", "é", "a.b", "[z]", "build")
+NAMES = ("a", "b", "data", "x y", "é", "a.b", "[z]", "build", "B", "Data", "É")
 PATTERNS = (
     "{n}", "/{n}", "{n}/", "/{n}/", "{n}/*", "/{n}/**", "**/{n}", "**/{n}/{m}", "{n}/**/{m}", "*",
     "*.dvc", "!*.dvc", "!{n}", "!/{n}/", "!{n}/", "{n}.dvc", "!{n}.dvc", "/{n}/{m}.dvc", "?",
-    "[ab]", "[!a]", "[^a]/", "{n}*", "*{n}*/", "\\!{n}", "#{n}", "  {n}  ", "{n}\\ ", "/*", "!/*/",
-    "/*/*", "**", "/**", "{n}/{m}/", "!{n}/{m}", "*.[d]vc", "a\\b", "[a", "[[:alpha:]]", "{n}/*/",
+    "[ab]", "[!a]", "[^a]/", "{n}*", "*{n}*/", "*{n}.dvc", "*{n}/", "!*{n}", "\\!{n}", "#{n}",
+    "  {n}  ", "{n}\\ ", "/*", "!/*/", "/*/*", "**", "/**", "{n}/{m}/", "!{n}/{m}", "*.[d]vc",
+    "a\\b", "[a", "[[:alpha:]]", "{n}/*/",
 )  # fmt: skip
 
 
@@ -201,6 +210,7 @@ def test_random_ignore_files_mean_what_they_mean_to_dvc(project: Project, ignore
                 shutil.rmtree(item)
             elif item.is_file() and item.name != ".git":
                 item.unlink()
+        project.git("config", "core.ignoreCase", choose.choice(("true", "false")))
         folders = [""]
         for _ in range(8):
             folders.append(f"{choose.choice(folders)}{choose.choice(NAMES)}/")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, find_remote_url
 from mlflow_dvc_plugin.errors import CaptureError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 # The hash that DVC uses on each file system; other schemes are local paths to DVC.
 _HASH_NAMES = {

@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.formats import regexes
 from mlflow_dvc_plugin.capturing.formats.schema import LOCK, PIPELINE, load_checked
 from mlflow_dvc_plugin.errors import FormatError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 # Texts of letters alone that YAML does not read as strings.
 _WORDS = frozenset(("null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE"))

@@ -77,10 +77,12 @@ def _check_mapping(value: dict[Any, Any], schema: dict[Any, Any], where: str) ->
 
 
 def _check_alternatives(value: Any, schemas: tuple[Any, ...], where: str) -> None:
-    errors = [_find_error(value, schema, where) for schema in schemas]
-    failed = [error for error in errors if error is not None]
-    if len(failed) < len(schemas):
-        return
+    failed = []
+    for schema in schemas:
+        error = _find_error(value, schema, where)
+        if error is None:
+            return
+        failed.append(error)
     # The check that got furthest into the value says best what is wrong.
     best = max(failed, key=lambda err: len(err.where))
     if len(best.where) > len(where):

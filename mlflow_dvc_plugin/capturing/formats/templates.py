@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_dvc_plugin.capturing.files import read_file
 from mlflow_dvc_plugin.capturing.formats.interpolation import UnsupportedError, interpolate, to_text
 from mlflow_dvc_plugin.capturing.formats.pipeline import has_templates
 from mlflow_dvc_plugin.capturing.formats.yaml import Timestamp, load_yaml
 from mlflow_dvc_plugin.errors import CaptureError, FormatError
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 _PARAMS_FILE = "params.yaml"
 _SECTIONS = ("metrics", "params", "plots", "artifacts", "datasets")

@@ -24,8 +24,9 @@ _BOOL = {w: w[0] in "tT" for w in ("true", "True", "TRUE", "false", "False", "FA
 _TYPED = frozenset("+-.0123456789~nNtTfF")
 _NUMERIC = frozenset("+-.0123456789")
 _ODD = _TYPED | {"", "<", "="}
-# A number with the base 10 or a timestamp consists of these characters alone.
+# A number with the base 10 or 8 or a timestamp consists of these characters alone.
 _IN_NUMBERS = "0123456789_+-.:eEinfINFaAtTZ "
+_BASES = ("0b", "0o", "0x")
 # Compiled when they are first used: many projects need none, or one.
 _WHOLE = r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"
 _FRACTIONAL = (
@@ -244,8 +245,10 @@ def parse_scalar(text: str) -> Any:
         return None
     if text in _BOOL:
         return _BOOL[text]
-    is_text = text[0] not in _NUMERIC or (text.strip(_IN_NUMBERS) and text[0] not in "+-0")
-    return text if is_text else _parse_number(text)
+    if text[0] not in _NUMERIC:
+        return text
+    is_decimal = text[0] not in "+-" and text[:2] not in _BASES
+    return text if is_decimal and text.strip(_IN_NUMBERS) else _parse_number(text)
 
 
 def _parse_number(text: str) -> Any:

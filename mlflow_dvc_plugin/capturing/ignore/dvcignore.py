@@ -18,7 +18,7 @@ from mlflow_dvc_plugin.errors import CaptureError
 _DVC_DEFAULTS = (".hg/", ".git/", ".git", ".dvc/")
 _DVC_FOLDERS = frozenset((".hg", ".git", ".dvc"))
 # A pattern that is the name of a file or folder anywhere, or how such a name ends.
-_SIMPLE = re.compile(r"(\*?)([A-Za-z0-9_.-]*[A-Za-z0-9_])/?", re.ASCII)
+_SIMPLE = r"(\*?)([A-Za-z0-9_.-]*[A-Za-z0-9_])/?"
 
 
 class DvcIgnore:
@@ -126,7 +126,7 @@ class _PatternSet:
         self._suffixes: tuple[str, ...] = ()
         regexes = []
         for pattern, regex in patterns:
-            simple = _SIMPLE.fullmatch(pattern)
+            simple = re.fullmatch(_SIMPLE, pattern, re.ASCII)
             if simple is None:
                 # A name may stand only once in a regular expression.
                 regexes.append(f"(?:{regex.replace('?P<ps_d>', '?:')})")

@@ -17,14 +17,14 @@ _MAX_BYTES = 1 << 24
 
 def read_rules_above(
     project: str, git: tuple[str, str] | None, add_file: Callable[[str], None]
-) -> tuple[str, GitRules | None]:
+) -> tuple[str, GitRules | None, bool]:
     """Read the rules that apply to a project from outside it.
 
-    Returns the project's path in the work tree, "" or ending in "/", and the rules;
-    None for the rules if Git ignores the project itself.
+    Returns the project's path in the work tree, "" or ending in "/", the rules, and whether
+    Git ignores case; None for the rules if Git ignores the project itself.
     """
     if git is None:
-        return "", ()
+        return "", (), False
     root, git_dir = git
     prefix = os.path.relpath(project, root).replace(os.sep, "/")
     prefix = "" if prefix == "." else f"{prefix}/"
@@ -38,9 +38,9 @@ def read_rules_above(
         path = os.path.join(root, base, ".gitignore")
         rules += read_gitignore(base, path, add_file, fold_case=fold_case)
         if ignores_own_folder(rules) or is_git_ignored(rules, base + part, part, True):
-            return prefix, None
+            return prefix, None, fold_case
         base += f"{part}/"
-    return prefix, rules
+    return prefix, rules, fold_case
 
 
 def read_gitignore(
@@ -48,7 +48,7 @@ def read_gitignore(
     path: str,
     add_file: Callable[[str], None],
     *,
-    fold_case: bool = False,
+    fold_case: bool,
     follow_links: bool = False,
 ) -> GitRules:
     """Read one ignore file, whose patterns are relative to the folder `base`."""

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mlflow_dvc_plugin.capturing.ignore.dvcignore import compile_regex
 
-_MATCHES_EMPTY = re.compile(r"/?\*\*[*/]*")
+_WILDCARDS = frozenset("*?[\\")
 
 
 class GitIgnore:
@@ -23,7 +23,7 @@ class GitIgnore:
     def __init__(self, data: bytes, fold_case: bool = False) -> None:
         self._fold = fold_case
         # A pattern without wildcards is looked up, not matched: `dvc add` writes one
-        # line for each file, and there can be thousands of both.
+        # line for each file, and there can be thousands of both. `*.csv` is how a name ends.
         self._names: dict[str, list[_Rule]] = {}
         self._paths: dict[str, list[_Rule]] = {}
         self._globs: list[_Rule] = []
@@ -31,7 +31,7 @@ class GitIgnore:
             self._add(order, line)
         self.is_empty = not (self._names or self._paths or self._globs)
         # To dulwich, `**` matches the folder of the file itself. `*` does not.
-        own = [rule.ignored for rule in self._globs if _MATCHES_EMPTY.fullmatch(rule.body)]
+        own = [rule.ignored for rule in self._globs if _matches_empty(rule.body)]
         self.ignores_own_folder = bool(own) and own[-1]
 
     def _add(self, order: int, line: bytes) -> None:
@@ -48,8 +48,8 @@ class GitIgnore:
         if not body:
             return
         rule = _Rule(order, not negated, text.endswith("/"), body, self._fold)
-        literal = not re.search(r"[*?\[\\]", body)
-        key = body.lower() if self._fold else body
+        literal = _WILDCARDS.isdisjoint(body)
+        key = _lower(body) if self._fold else body
         if not literal:
             self._globs.append(rule)
         elif "/" not in key:
@@ -60,7 +60,7 @@ class GitIgnore:
     def match(self, path: str, name: str, is_dir: bool) -> bool | None:
         """Is `path` (relative to the file's folder) ignored? None if no pattern matches."""
         if self._fold:
-            path, name = path.lower(), name.lower()
+            path, name = _lower(path), _lower(name)
         last: _Rule | None = None
         for rules in (self._names.get(name), self._paths.get(path)):
             for rule in rules or ():
@@ -69,7 +69,7 @@ class GitIgnore:
         for rule in reversed(self._globs):
             if last is not None and rule.order < last.order:
                 break
-            if (is_dir or not rule.dirs_only) and rule.regex.match(path):
+            if (is_dir or not rule.dirs_only) and rule.matches(path, name):
                 last = rule
                 break
         return last.ignored if last else None
@@ -91,14 +91,32 @@ class _Rule:
         self.dirs_only = dirs_only
         self.body = body
         self.fold_case = fold_case
+        end = _lower(body[1:]) if fold_case else body[1:]
+        is_end = body[0] == "*" and "/" not in end and _WILDCARDS.isdisjoint(end)
+        self._end = end if is_end else None
+
+    def matches(self, path: str, name: str) -> bool:
+        if self._end is not None:
+            return name.endswith(self._end)
+        return self.regex.match(path) is not None
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        flags = re.DOTALL | (re.IGNORECASE if self.fold_case else 0)
+        flags = re.DOTALL | re.ASCII | (re.IGNORECASE if self.fold_case else 0)
         try:
             return compile_regex(_translate_pattern(self.body), flags)
         except re.error:
             return re.compile(r"(?!)")  # Git ignores a malformed pattern, too
+
+
+def _lower(text: str) -> str:
+    """Lower the letters of ASCII, as Git does."""
+    return text.encode("latin-1").lower().decode("latin-1")
+
+
+def _matches_empty(body: str) -> bool:
+    rest = body.removeprefix("/")
+    return rest.startswith("**") and not rest.strip("*/")
 
 
 def _translate_pattern(pattern: str) -> str:

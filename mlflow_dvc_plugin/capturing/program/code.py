@@ -8,9 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.program.command import may_have_secret
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state.entry import find_owner
 from mlflow_dvc_plugin.state.program import CodeStatus
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config, find_cache_dir
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -27,6 +27,7 @@ from mlflow_dvc_plugin.capturing.workspace.hashing import (
 )
 from mlflow_dvc_plugin.capturing.workspace.state_database import StateDatabase, find_database
 from mlflow_dvc_plugin.file_copy import run_in_threads
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state import Entry, Status
 from mlflow_dvc_plugin.state.objects import build_listing
 from mlflow_dvc_plugin.system_calls import count_blocks

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.memory import saved_results
 from mlflow_dvc_plugin.capturing.memory.watch import SETTLED_NS
 from mlflow_dvc_plugin.capturing.workspace.checks import FileCheck
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 
 # inode, size, and the times of modification and change in nanoseconds
 _Stamp = tuple[int, int, int, int]

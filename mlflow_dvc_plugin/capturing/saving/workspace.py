@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import NamedTuple
 
 from mlflow_dvc_plugin.capturing.dvc_config import Config
 from mlflow_dvc_plugin.capturing.formats.outs import Out
@@ -16,6 +15,7 @@ from mlflow_dvc_plugin.capturing.workspace.checks import HASH_NAMES
 from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 from mlflow_dvc_plugin.capturing.workspace.status import forget_folder_verdicts, judge_status
 from mlflow_dvc_plugin.errors import join_some
+from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.settings import Settings, is_first_process
 from mlflow_dvc_plugin.state import Entry, Status
 from mlflow_dvc_plugin.state.entry import sort_key
