@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mlflow_dvc_plugin.capturing.dvc_config import find_default_remote
 from mlflow_dvc_plugin.capturing.files import hash_bytes
 from mlflow_dvc_plugin.capturing.formats.outs import Out, Stage
 from mlflow_dvc_plugin.capturing.reading import Reading, pause_collector, read_project
-from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
-from mlflow_dvc_plugin.capturing.workspace.status import judge_status
 from mlflow_dvc_plugin.errors import SettingsError
 from mlflow_dvc_plugin.git import read_head
 from mlflow_dvc_plugin.settings import PREFIX, Settings
-from mlflow_dvc_plugin.state import DataState, Entry
+from mlflow_dvc_plugin.state import DataState, Entry, Status
 from mlflow_dvc_plugin.state.entry import sort_key
 
 if TYPE_CHECKING:
     from mlflow_dvc_plugin.capturing.saving.workspace import SavedWorkspace
+    from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
 
 _MAX_RESULTS = 8
 
@@ -30,10 +30,16 @@ class _Selection:
     def __init__(self, stage: str | None, outs: list[Out], lock_hash: str | None) -> None:
         self.stage = stage  # address of the running stage
         self.outs = outs
-        self.expected = ExpectedOuts(outs)
         self.lock_hash = lock_hash
         # By everything else that a state contains.
         self.states: dict[tuple[object, ...], DataState] = {}
+
+    @cached_property
+    def expected(self) -> ExpectedOuts:
+        """The outs that should be in the workspace."""
+        from mlflow_dvc_plugin.capturing.workspace.expected_outs import ExpectedOuts
+
+        return ExpectedOuts(self.outs)
 
 
 def take_snapshot(
@@ -52,9 +58,7 @@ def take_snapshot(
         if saved.entries != tuple([out.entry for out in selection.outs]):
             entries = saved.entries
     else:
-        status, modified = judge_status(
-            project, selection.expected, reading.config, settings.status_budget_ms
-        )
+        status, modified = _judge_status(project, reading, selection, settings.status_budget_ms)
     git = reading.watch.git
     commit = read_head(git[1]) if git else None
     exp_name = os.environ.get("DVC_EXP_NAME") or None
@@ -124,6 +128,17 @@ def _find_untracked(project: str, reading: Reading, settings: Settings) -> list[
 
         outs = select_inputs(outs, stage)
     return _match_patterns(outs, settings)
+
+
+def _judge_status(
+    project: str, reading: Reading, selection: _Selection, budget_ms: int
+) -> tuple[Status, tuple[str, ...]]:
+    """The status of the outs together, and the paths that are proven different."""
+    if not budget_ms:  # then nobody pays for these modules
+        return "unverified", ()
+    from mlflow_dvc_plugin.capturing.workspace.status import judge_status
+
+    return judge_status(project, selection.expected, reading.config, budget_ms)
 
 
 def _select_outs(project: str, reading: Reading, settings: Settings) -> _Selection:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mlflow_dvc_plugin.named_tuple import NamedTuple
 from mlflow_dvc_plugin.state import tags
 from mlflow_dvc_plugin.state.entry import Entry, fingerprint, usage_key
-from mlflow_dvc_plugin.state.manifest import Manifest, build_manifest
-from mlflow_dvc_plugin.state.program import CodeStatus, Program
+
+if TYPE_CHECKING:
+    from mlflow_dvc_plugin.state.manifest import Manifest
+    from mlflow_dvc_plugin.state.program import CodeStatus, Program
 
 Status = Literal["clean", "modified", "missing", "unverified", "saved"]
 Source = Literal["workspace", "manifest", "artifacts", "commit"]
@@ -99,6 +101,9 @@ class DataState(_Fields):
         return {}
 
     def _build_tags(self, max_path_tags: int) -> dict[str, str]:
+        # A state that gets no tags needs no manifest.
+        from mlflow_dvc_plugin.state.manifest import build_manifest
+
         # MLflow shows tags in this order, and people look at the first few.
         facts = {
             "dvc.data_hash": self.data_hash,
