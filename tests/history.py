@@ -16,6 +16,12 @@ from mlflow.tracking import MlflowClient
 from mlflow_dvc_plugin.cli import main
 from tests.record import record
 
+# What `find` says where it finds nothing.
+IN_A_STAGE = (
+    "Runs in a DVC stage are found by the inputs of their stage, and after `mlflow-dvc link` by "
+    "what they made."
+)
+
 
 @dataclass
 class History:

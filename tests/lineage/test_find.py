@@ -12,7 +12,7 @@ from mlflow_dvc_plugin.lineage.search.find import find_runs, search_by_data
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.state.tags import to_tag_key
 from mlflow_dvc_plugin.tracking import store
-from tests.history import History, mlflow_dvc
+from tests.history import IN_A_STAGE, History, mlflow_dvc
 from tests.project import Project
 
 
@@ -86,7 +86,7 @@ def test_a_files_hash_is_found_inside_folders(
     if held_by == "nobody":
         assert done.json == []
         limit = "Files in folders were looked for in 0 listings, all that the cache and the remote"
-        limit += " have."
+        limit += f" have.\n{IN_A_STAGE}"
         assert done.stderr == f"{limit}\n"
         shown = mlflow_dvc("find", "--hash", md5("image 1"))
         assert shown.stdout == f"No run is known to be on this data.\n{limit}\n"

@@ -22,7 +22,7 @@ from mlflow_dvc_plugin.lineage.search.hash_search import search_by_hashes
 from mlflow_dvc_plugin.lineage.search.query import Query
 from mlflow_dvc_plugin.lineage.search.results import SearchResult
 from mlflow_dvc_plugin.progress import Progress
-from tests.history import History, mlflow_dvc
+from tests.history import IN_A_STAGE, History, mlflow_dvc
 from tests.project import Project
 
 INDEX = ("dvc.hashes", "dvc.hashes_omitted")
@@ -290,6 +290,7 @@ def test_outside_a_project_files_in_folders_are_not_searched(
     assert done.stdout == (
         "No run is known to be on this data.\n"
         "Files in tracked folders were not searched: this is not a DVC project.\n"
+        f"{IN_A_STAGE}\n"
     )
 
 

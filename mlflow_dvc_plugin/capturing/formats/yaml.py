@@ -253,8 +253,15 @@ def parse_scalar(text: str) -> Any:
 
 def _parse_number(text: str) -> Any:
     """The number or timestamp that a text stands for, if it is one."""
-    if text.isdecimal() and text[0] != "0":
-        return int(text)
+    # What nearly all such texts are, without a regular expression.
+    whole, point, part = text.lstrip("+-").partition(".")
+    if not whole and not part.strip("."):
+        return text  # the folder above, or an option
+    if text.isascii() and whole.isdecimal() and text[1:2] not in ("+", "-"):
+        if not point and whole[0] != "0":
+            return int(text)
+        if part.isdecimal():
+            return float(text)
     if re.fullmatch(_FRACTIONAL, text):
         return _parse_float(text)
     if re.fullmatch(_WHOLE, text):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlflow_dvc_plugin.lineage.search.results import FoundRun, SearchResult
 
 _SHOWN = 3
+_IN_A_STAGE = (
+    "Runs in a DVC stage are found by the inputs of their stage, and after `mlflow-dvc link` by "
+    "what they made."
+)
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 
@@ -199,13 +203,16 @@ def _explain_absence(answer: Answer, query: Query) -> list[str]:
         remarks.append(
             f"{query.data_hash} is not a whole fingerprint, which has 32 digits from 0 to f."
         )
-    if answer.value and answer.question != answer.value and query.path is None:
+    is_content = answer.value and query.path is None and query.data_hash is None
+    if is_content and answer.question != answer.value:
         remarks.append(f"The hash of {answer.question} is {answer.value}.")
     if result.listings is not None:
         remarks.append(
             f"Files in folders were looked for in {output.format_count(result.listings, 'listing')}"
             ", all that the cache and the remote have."
         )
+    if is_content:
+        remarks.append(_IN_A_STAGE)
     return remarks
 
 
