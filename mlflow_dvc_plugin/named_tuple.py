@@ -36,6 +36,8 @@ else:
                 raise TypeError(f"{type(self).__name__} has no fields {sorted(named)}")
             return replaced
 
+        __replace__ = _replace  # for `copy.replace`, from Python 3.13 on
+
         def _asdict(self):
             return dict(zip(self._fields, self, strict=True))
 

@@ -75,6 +75,7 @@ def test_values_are_replaced_by_name(named: dict[str, int]) -> None:
     else:
         assert pair._replace(**named) == model._replace(**named)
         assert type(pair._replace(**named)) is Pair
+        assert pair.__replace__(**named) == model._replace(**named)
 
 
 def test_the_class_is_described_alike() -> None:
