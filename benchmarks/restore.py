@@ -3,8 +3,8 @@
     python -m benchmarks.restore [--scale 0.01] [--repeat 3] [--json FILE]
 
 Restore's time is that of its whole process less that of a process that only
-asks MLflow for the run, since that part is MLflow's own, and that ends at
-once, as restore does, and without taking MLflow apart.
+asks MLflow for the run as restore does, since that part is MLflow's own, and
+that ends at once, as restore does, and without taking MLflow apart.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from benchmarks.measure import Row, interleaved, process, table
 
 GET_RUN = """
 import os, sys
-from mlflow import MlflowClient
-MlflowClient(sys.argv[1]).get_run(sys.argv[2])
+from mlflow_dvc_plugin.tracking.lookup import get_run
+get_run(sys.argv[2], sys.argv[1])
 os._exit(0)
 """
 

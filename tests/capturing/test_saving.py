@@ -306,14 +306,15 @@ def test_data_that_is_written_all_the_time_is_not_saved(
     target.write_bytes(b"0" * 30_000_000)
 
     def write() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with target.open("a") as file:
                 file.write("x")
 
     writer = forked(write)
     try:
-        time.sleep(0.1)
+        while target.stat().st_size == 30_000_000:
+            time.sleep(0.01)
         state = start_run(monkeypatch)
     finally:
         os.kill(writer, 9)
